@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+# Side-by-side measurements. bench/run builds its own optimised copies of the two programs; they are
+# built here so that they keep compiling without warnings.
+noinst_PROGRAMS += bench/backend bench/floor
+bench_backend_SOURCES = bench/backend.c
+bench_backend_LDADD =
+bench_floor_SOURCES = bench/floor.c
+bench_floor_LDADD =
+
+EXTRA_DIST += bench/README.md bench/run bench/proxies.py bench/peers
+
+# "make bench BENCH_FLAGS='--only tls --json out.json'" measures the lintel of this build.
+bench: lintel
+	$(PYTHON) $(top_srcdir)/bench/run --lintel ./lintel $(BENCH_FLAGS)
+.PHONY: bench

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+# Configurations that run as they are, the demo application, the systemd unit.
+
+pkgconfdir = $(pkgdatadir)/conf
+dist_pkgconf_DATA = conf/quickstart.yaml
+EXTRA_DIST += conf/demo/app.py conf/lintel.service.in
+
+if INSTALL_UNIT
+nodist_systemdsystemunit_DATA = conf/lintel.service
+endif
+CLEANFILES += conf/lintel.service
+
+conf/lintel.service: conf/lintel.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) conf && sed -e 's|@bindir[@]|$(bindir)|' \
+		-e 's|@sysconfdir[@]|$(sysconfdir)|' $(srcdir)/conf/lintel.service.in >$@

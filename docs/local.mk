@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+# Manual pages and documents.
+
+dist_man_MANS += docs/man/lintel.8

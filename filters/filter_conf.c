@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rows of one filter instance. Loader thread. */
+#include "filters/filter_conf.h"
+
+#include "config/load.h"
+
+#define AT(member) offsetof(struct lt_filter_budget, member)
+
+static const struct lt_row budget_rows[] = {
+    {.name = "cpu",
+     .type = LT_T_DURATION,
+     .offset = AT(cpu_ms),
+     .def = "10ms",
+     .min = "1ms",
+     .max = "10s",
+     .doc = "Processor time of one call. A filter that uses more is stopped.",
+     .since = "0.1"},
+    {.name = "wall",
+     .type = LT_T_DURATION,
+     .offset = AT(wall_ms),
+     .def = "2s",
+     .min = "1ms",
+     .max = "10m",
+     .doc = "Time of one call in all, waiting included.",
+     .since = "0.1"},
+    {.name = "memory",
+     .type = LT_T_SIZE,
+     .offset = AT(memory),
+     .def = "16M",
+     .min = "256K",
+     .max = "4G",
+     .doc = "Memory of the filter's Lua state in each worker.",
+     .since = "0.1"},
+};
+
+static const struct lt_schema budget_schema = {
+    .name = "filter budget",
+    .doc = "What one filter may use before it is stopped and `on_error` applies.",
+    .rows = budget_rows,
+    .n_rows = lt_countof(budget_rows),
+    .size = sizeof(struct lt_filter_budget),
+};
+
+static const char *const policies[] = {"closed", "open", NULL};
+
+/* A name, not a path: filters are looked up in the folder of filters only. */
+static void check_name(struct lt_schema_load *load, const struct lt_node *node, const void *value)
+{
+    const struct lt_str *name = value;
+    for (size_t i = 0; i < name->len; i++) {
+        char c = lt_char_lower(name->p[i]);
+        if (!(c >= 'a' && c <= 'z') && !lt_char_is_digit(c) && c != '_') {
+            lt_diag_error(load->diags, node->pos,
+                          "write its file name without .lua, as in key_auth",
+                          "\"%.*s\" is not the name of a filter", LT_STR_ARG(node->raw));
+            return;
+        }
+    }
+}
+
+#undef AT
+#define AT(member) offsetof(struct lt_filter_conf, member)
+
+static const struct lt_row rows[] = {
+    {.name = "filter",
+     .type = LT_T_STRING,
+     .offset = AT(filter),
+     .max = "64",
+     .flags = LT_ROW_REQUIRED | LT_ROW_NONEMPTY,
+     .check = check_name,
+     .doc = "Which filter this is: the name of its Lua file without `.lua`.",
+     .since = "0.1"},
+    {.name = "when",
+     .type = LT_T_EXPR,
+     .offset = AT(when),
+     .flags = LT_ROW_ABSENT_OK,
+     .doc = "The filter is run only for requests for which this holds.",
+     .since = "0.1"},
+    {.name = "on_error",
+     .type = LT_T_ENUM,
+     .offset = AT(on_error),
+     .flags = LT_ROW_ABSENT_OK,
+     .choices = policies,
+     .doc = "What happens when the filter fails or exceeds its budget: `closed` refuses the "
+            "request, `open` goes on as if the filter were not there. Without it, what the filter "
+            "itself declares.",
+     .since = "0.1"},
+    {.name = "budget",
+     .type = LT_T_OBJECT,
+     .offset = AT(budget),
+     .sub = &budget_schema,
+     .doc = "What the filter may use.",
+     .since = "0.1"},
+};
+
+const struct lt_schema lt_filter_schema = {
+    .name = "filter",
+    .doc = "A filter instance: a Lua file with its settings. Keys that are not listed here are "
+           "the filter's own.",
+    .rows = rows,
+    .n_rows = lt_countof(rows),
+    .size = sizeof(struct lt_filter_conf),
+    .shorthand = "filter",
+    .open = true,
+};
+
+bool lt_filter_conf_reserved(struct lt_str key)
+{
+    for (size_t i = 0; i < lt_countof(rows); i++) {
+        if (lt_str_eq_c(key, rows[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}

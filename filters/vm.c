@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One Lua state with its allocator and its hook (vm.h). The worker's thread, or the loader's. */
+#include "filters/vm.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/obj.h"
+
+#define MAGIC 0x10a57a7eu
+/* Instructions between two looks at the clock where there is no watchdog. */
+#define CLOCK_COUNT 1000
+#define TRACE_LEVELS 6
+
+static void on_hook(lua_State *L, lua_Debug *ar);
+
+/* lua_sethook is made to be called from a signal's action. */
+void lt_vm_arm(lua_State *L)
+{
+    lua_sethook(L, on_hook, LUA_MASKCOUNT | LUA_MASKCALL, 1);
+}
+
+static void *allocate(void *arg, void *p, size_t old, size_t size)
+{
+    struct lt_vm *vm = arg;
+    size_t had = p != NULL ? old : 0; /* without a block, old is a type */
+    if (size == 0) {
+        vm->used -= had;
+        lt_free(p);
+        return NULL;
+    }
+    if (size <= had) {
+        void *smaller = lt_realloc(p, 1, size);
+        vm->used -= had - size;
+        return smaller != NULL ? smaller : p; /* shrinking may not fail */
+    }
+    void *bigger =
+        size - had <= vm->max - lt_min(vm->used, vm->max) ? lt_realloc(p, 1, size) : NULL;
+    if (bigger != NULL) {
+        vm->used += size - had;
+        return bigger;
+    }
+    if (++vm->refusals >= LT_VM_REFUSALS_MAX && vm->running != NULL) {
+        vm->over_memory = true;
+        lt_vm_arm(vm->running);
+    }
+    return NULL;
+}
+
+/* Where L is, without an allocation: "file:line, called from file:line". */
+static void trace(lua_State *L, char *out, size_t size)
+{
+    lua_Debug ar;
+    size_t len = 0;
+    int shown = 0;
+    for (int level = 0; shown < TRACE_LEVELS && lua_getstack(L, level, &ar) == 1; level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline < 0) {
+            continue;
+        }
+        int n = snprintf(out + len, size - len, "%s%s:%d", shown > 0 ? ", called from " : "",
+                         ar.short_src, ar.currentline);
+        if (n < 0 || (size_t)n >= size - len) {
+            break;
+        }
+        len += (size_t)n;
+        shown++;
+    }
+    out[lt_min(len, size - 1)] = '\0';
+}
+
+static void note_stop(struct lt_vm *vm, lua_State *L)
+{
+    if (!vm->stopped) {
+        vm->stopped = true;
+        trace(L, vm->error, sizeof(vm->error));
+    }
+}
+
+static int raise_stop(lua_State *L)
+{
+    /* No allocation: the cap may be what is to be enforced. */
+    lua_pushlightuserdata(L, lt_vm_of(L));
+    return lua_error(L);
+}
+
+static bool must_stop(struct lt_vm *vm)
+{
+    return vm->over_memory || lt_budget_expired(vm->budget);
+}
+
+static void on_hook(lua_State *L, lua_Debug *ar)
+{
+    struct lt_vm *vm = lt_vm_of(L);
+    if (!must_stop(vm)) {
+        return;
+    }
+    if (lua_gethookcount(L) != 1) {
+        lt_vm_arm(L);
+    }
+    if (ar->event != LUA_HOOKCOUNT) {
+        /* A Lua function counts instructions of its own; C functions don't. */
+        lua_getinfo(L, "S", ar);
+        if (ar->what[0] != 'C') {
+            return;
+        }
+    }
+    note_stop(vm, L);
+    if (ar->event == LUA_HOOKCOUNT && lua_isyieldable(L)) {
+        lua_yield(L, 0);
+        return;
+    }
+    raise_stop(L);
+}
+
+void lt_vm_poll(lua_State *L)
+{
+    struct lt_vm *vm = lt_vm_of(L);
+    if (vm->running != NULL && must_stop(vm)) {
+        note_stop(vm, L);
+        lt_vm_arm(L);
+        raise_stop(L);
+    }
+}
+
+/* Outside of every protected call: a mistake of ours, or no memory left for the state itself. */
+static int on_panic(lua_State *L)
+{
+    struct lt_vm *vm = lt_vm_of(L);
+    LT_OBJ_CHECK(vm, MAGIC);
+    fprintf(stderr, "lintel: a Lua state failed outside of a protected call\n");
+    return 0;
+}
+
+struct lt_vm *lt_vm_new(struct lt_budget *budget, size_t max)
+{
+    struct lt_vm *vm = lt_calloc(1, sizeof(*vm));
+    if (vm == NULL) {
+        return NULL;
+    }
+    LT_OBJ_INIT(vm, MAGIC);
+    vm->budget = budget;
+    vm->max = max;
+    vm->L = lua_newstate(allocate, vm);
+    if (vm->L == NULL) {
+        lt_free(vm);
+        return NULL;
+    }
+    *(struct lt_vm **)lua_getextraspace(vm->L) = vm; /* new coroutines get a copy */
+    lua_atpanic(vm->L, on_panic);
+    return vm;
+}
+
+void lt_vm_free(struct lt_vm *vm)
+{
+    if (vm != NULL) {
+        LT_OBJ_CHECK(vm, MAGIC);
+        assert(vm->running == NULL);
+        lua_close(vm->L);
+        LT_OBJ_FINI(vm);
+        lt_free(vm);
+    }
+}
+
+/* The error on top of L as text; objects are not asked to describe themselves, that would run code
+ * of the filter. */
+static void note_error(struct lt_vm *vm, lua_State *L)
+{
+    int type = lua_type(L, -1);
+    if (type == LUA_TSTRING) {
+        snprintf(vm->error, sizeof(vm->error), "%s", lua_tostring(L, -1));
+    } else {
+        snprintf(vm->error, sizeof(vm->error), "an error object of type %s", lua_typename(L, type));
+    }
+}
+
+/* Appends where co was when it raised; its stack is still there. */
+static void note_trace(struct lt_vm *vm, lua_State *co)
+{
+    char where[LT_VM_TRACE_MAX / 2];
+    trace(co, where, sizeof(where));
+    size_t len = strlen(vm->error);
+    if (where[0] != '\0' && len < sizeof(vm->error) - 8) {
+        snprintf(vm->error + len, sizeof(vm->error) - len, " (at %s)", where);
+    }
+}
+
+enum lt_vm_end lt_vm_resume(struct lt_vm *vm, lua_State *co, int n, uint64_t cpu_ms, int *n_results)
+{
+    LT_OBJ_CHECK(vm, MAGIC);
+    struct lt_budget *budget = vm->budget;
+    vm->refusals = 0;
+    vm->over_memory = vm->stopped = false;
+    vm->running = co;
+    *n_results = 0;
+    if (budget->watch == NULL) {
+        lua_sethook(co, on_hook, LUA_MASKCOUNT, CLOCK_COUNT);
+    }
+    lt_budget_begin(budget, co, cpu_ms * 1000000u);
+    int status = lua_resume(co, NULL, n, n_results);
+    lt_budget_end(budget);
+    vm->running = NULL;
+    if (LT_UNLIKELY(vm->stopped)) {
+        return vm->over_memory ? LT_VM_MEMORY : LT_VM_CPU;
+    }
+    if (budget->watch == NULL || LT_UNLIKELY(budget->expired || vm->over_memory)) {
+        lua_sethook(co, NULL, 0, 0); /* it came to its end just in time */
+    }
+    if (status == LUA_OK) {
+        return LT_VM_DONE;
+    }
+    if (status == LUA_YIELD) {
+        return LT_VM_WAITS;
+    }
+    note_error(vm, co);
+    note_trace(vm, co);
+    return status == LUA_ERRMEM ? LT_VM_MEMORY : LT_VM_RAISED;
+}
+
+bool lt_vm_setup(struct lt_vm *vm, lua_CFunction fn, void *arg)
+{
+    LT_OBJ_CHECK(vm, MAGIC);
+    vm->refusals = 0;
+    int top = lua_gettop(vm->L);
+    if (!lua_checkstack(vm->L, 4)) {
+        snprintf(vm->error, sizeof(vm->error), "not enough memory");
+        return false;
+    }
+    lua_pushcfunction(vm->L, fn); /* a light C function: no allocation */
+    lua_pushlightuserdata(vm->L, arg);
+    bool ok = lua_pcall(vm->L, 1, 0, 0) == LUA_OK;
+    if (!ok) {
+        note_error(vm, vm->L);
+    }
+    lua_settop(vm->L, top);
+    return ok;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Causes: why an exchange ended the way it did. */
+#ifndef LT_BASE_CAUSE_H
+#define LT_BASE_CAUSE_H
+
+#include "base/str.h"
+
+enum lt_cause {
+#define X(id, name, status, stage, text, hint) LT_CAUSE_##id,
+#include "base/cause.def"
+#undef X
+    LT_CAUSE_COUNT
+};
+
+/* Where in an exchange a cause arises. */
+enum lt_stage {
+    LT_STAGE_ACCEPT,
+    LT_STAGE_HEAD,
+    LT_STAGE_BODY,
+    LT_STAGE_ROUTE,
+    LT_STAGE_REQUEST_HOOKS,
+    LT_STAGE_PICK,
+    LT_STAGE_CONNECT,
+    LT_STAGE_SEND,
+    LT_STAGE_RESPONSE_HEAD,
+    LT_STAGE_RELAY,
+    LT_STAGE_DONE
+};
+
+struct lt_cause_info {
+    const char *name; /* stable id, for logs, metrics and bodies */
+    unsigned status;  /* default status of Lintel's own answer, 0 = none */
+    enum lt_stage stage;
+    const char *text; /* one sentence, safe for clients */
+    const char *hint; /* what an operator should look at; may be empty */
+};
+
+const struct lt_cause_info *lt_cause_info(enum lt_cause cause);
+
+/* "accept", "head" ... */
+const char *lt_stage_name(enum lt_stage stage);
+
+#endif

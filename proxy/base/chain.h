@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Byte queue of blocks for bodies and unsent output. Blocks come from one pool per worker, whose
+ * limit bounds all of them together. One thread. */
+#ifndef LT_BASE_CHAIN_H
+#define LT_BASE_CHAIN_H
+
+#include "base/err.h"
+#include "base/slab.h"
+
+#include <sys/uio.h>
+
+#define LT_BLOCK_SIZE 16384u      /* bytes of a full block, header included */
+#define LT_BLOCK_SMALL_SIZE 2048u /* of the first block of a short queue */
+
+struct lt_block_pool {
+    struct lt_slab full, small;
+    size_t in_use; /* bytes of blocks handed out */
+    size_t max;    /* limit for in_use */
+};
+
+/* max: limit in bytes for all chains of the pool together. */
+void lt_block_pool_init(struct lt_block_pool *pool, size_t max);
+void lt_block_pool_fini(struct lt_block_pool *pool);
+
+struct lt_block;
+
+/* A zeroed chain with a pool is empty and ready. */
+struct lt_chain {
+    struct lt_block_pool *pool;
+    struct lt_block *head, *tail;
+    size_t len; /* bytes queued */
+};
+
+static inline void lt_chain_init(struct lt_chain *chain, struct lt_block_pool *pool)
+{
+    *chain = (struct lt_chain){.pool = pool};
+}
+
+/* Appends a copy. On LT_ERR_LIMIT or LT_ERR_NOMEM nothing was appended. */
+enum lt_err lt_chain_append(struct lt_chain *chain, const void *p, size_t n) LT_MUST_CHECK;
+
+/* Fills up to max slices from the front; gives how many. They stay valid until the next change. */
+size_t lt_chain_peek(const struct lt_chain *chain, struct iovec *iov, size_t max);
+
+/* Drops n bytes from the front; n <= len. */
+void lt_chain_consume(struct lt_chain *chain, size_t n);
+
+/* Moves all of from to the end of to; both of the same pool. */
+void lt_chain_move(struct lt_chain *to, struct lt_chain *from);
+
+/* Empties it. */
+void lt_chain_clear(struct lt_chain *chain);
+
+#endif

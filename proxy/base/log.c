@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The error log: formats a line on the caller's stack and hands it to the sink. Any thread. */
+#include "base/log.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define LINE_MAX_BYTES 4096
+
+/* Relaxed: a level that arrives a moment late does no harm. */
+static _Atomic int min_level = LT_LOG_INFO;
+static lt_log_sink_fn sink_fn;
+
+void lt_log_set_sink(lt_log_sink_fn sink)
+{
+    sink_fn = sink;
+}
+
+void lt_log_set_level(enum lt_log_level level)
+{
+    atomic_store_explicit(&min_level, (int)level, memory_order_relaxed);
+}
+
+bool lt_log_enabled(enum lt_log_level level)
+{
+    return (int)level >= atomic_load_explicit(&min_level, memory_order_relaxed);
+}
+
+const char *lt_log_level_name(enum lt_log_level level)
+{
+    switch (level) {
+    case LT_LOG_DEBUG:
+        return "debug";
+    case LT_LOG_INFO:
+        return "info";
+    case LT_LOG_WARN:
+        return "warn";
+    case LT_LOG_ERROR:
+        return "error";
+    }
+    return "error";
+}
+
+void lt_log_fields(struct lt_buf *out, const struct lt_kv *fields)
+{
+    for (const struct lt_kv *kv = fields; kv->type != LT_KV_T_END; kv++) {
+        lt_buf_add(out, ",\"", 2);
+        lt_buf_add(out, kv->key, strlen(kv->key));
+        lt_buf_add(out, "\":", 2);
+        switch (kv->type) {
+        case LT_KV_T_STR:
+            lt_buf_json_str(out, kv->str);
+            break;
+        case LT_KV_T_INT:
+            lt_buf_printf(out, "%lld", (long long)kv->num);
+            break;
+        case LT_KV_T_BOOL:
+            lt_buf_printf(out, kv->num ? "true" : "false");
+            break;
+        case LT_KV_T_MS:
+            lt_buf_printf(out, "%.3f", kv->ms);
+            break;
+        case LT_KV_T_END:
+            break;
+        }
+    }
+}
+
+void lt_log_emit(enum lt_log_level level, const char *subsystem, const char *event,
+                 const struct lt_kv *fields)
+{
+    char mem[LINE_MAX_BYTES];
+    char time[LT_LOG_TIME_LEN];
+    struct lt_buf line;
+    lt_buf_init_fixed(&line, mem, sizeof(mem) - sizeof("\",\"truncated\":true}\n"));
+    lt_clock_log_time(lt_clock_wall_us(), time);
+    lt_buf_printf(&line,
+                  "{\"time\":\"%.*s\",\"level\":\"%s\",\"subsystem\":\"%s\",\"event\":\"%s\"",
+                  LT_LOG_TIME_LEN, time, lt_log_level_name(level), subsystem, event);
+    size_t whole = line.len;
+    for (const struct lt_kv *kv = fields; kv->type != LT_KV_T_END; kv++) {
+        struct lt_kv one[2] = {*kv, {.type = LT_KV_T_END}};
+        lt_log_fields(&line, one);
+        if (line.truncated) {
+            line.len = whole; /* a field that doesn't fit is left out whole */
+            break;
+        }
+        whole = line.len;
+    }
+    line.cap = sizeof(mem);
+    if (line.truncated) {
+        lt_buf_add(&line, ",\"truncated\":true", 17);
+    }
+    lt_buf_add(&line, "}\n", 2);
+    if (sink_fn != NULL) {
+        sink_fn(lt_buf_view(&line));
+        return;
+    }
+    ssize_t n = write(STDERR_FILENO, line.p, line.len);
+    (void)n; /* nobody could be told */
+}

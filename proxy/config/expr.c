@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Evaluates compiled expressions. No memory is allocated, depth and size are limited by the
+ * compiler. Any thread. */
+#include "config/expr_impl.h"
+
+#include <stdio.h>
+
+enum kind { ABSENT, TEXT, NUMBER, BOOL };
+
+struct value {
+    enum kind kind;
+    struct lt_str text;
+    int64_t number;
+};
+
+struct eval {
+    const struct lt_expr *expr;
+    lt_expr_get_fn get;
+    void *source;
+};
+
+static struct value run(const struct eval *e, uint16_t at);
+
+static struct value truth(bool b)
+{
+    return (struct value){.kind = BOOL, .number = b};
+}
+
+/* Absent and false are false; a text is true even when it is empty: it is there. */
+static bool is_true(const struct value *v)
+{
+    return v->kind != ABSENT && (v->kind != BOOL || v->number != 0);
+}
+
+/* A value as a number, for comparing a text from the request with a number literal. */
+static bool to_number(const struct value *v, int64_t *out)
+{
+    uint64_t u;
+    if (v->kind == NUMBER || v->kind == BOOL) {
+        *out = v->number;
+        return true;
+    }
+    struct lt_str digits = v->text;
+    bool negative = digits.len > 0 && digits.p[0] == '-';
+    if (v->kind != TEXT || !lt_str_to_u64(lt_str_sub(digits, negative, digits.len), &u) ||
+        u > INT64_MAX) {
+        return false;
+    }
+    *out = negative ? -(int64_t)u : (int64_t)u;
+    return true;
+}
+
+static bool equal(const struct value *a, const struct value *b)
+{
+    int64_t x, y;
+    if (a->kind == ABSENT || b->kind == ABSENT) {
+        return false;
+    }
+    if (a->kind == TEXT && b->kind == TEXT) {
+        return lt_str_eq(a->text, b->text);
+    }
+    if ((a->kind == BOOL) != (b->kind == BOOL)) {
+        return false;
+    }
+    return to_number(a, &x) && to_number(b, &y) && x == y;
+}
+
+static struct value literal(const struct lt_expr_node *node)
+{
+    switch (node->op) {
+    case LT_EXPR_OP_TEXT:
+        return (struct value){.kind = TEXT, .text = node->text};
+    case LT_EXPR_OP_NUMBER:
+        return (struct value){.kind = NUMBER, .number = node->number};
+    case LT_EXPR_OP_BOOL:
+        return truth(node->number != 0);
+    case LT_EXPR_OP_NAME:
+    case LT_EXPR_OP_EQ:
+    case LT_EXPR_OP_NE:
+    case LT_EXPR_OP_MATCH:
+    case LT_EXPR_OP_IN:
+    case LT_EXPR_OP_IN_NET:
+    case LT_EXPR_OP_AND:
+    case LT_EXPR_OP_OR:
+    case LT_EXPR_OP_NOT:
+        break;
+    }
+    return (struct value){.kind = ABSENT};
+}
+
+static bool is_in(const struct lt_expr_node *node, const struct value *v)
+{
+    for (size_t i = 0; i < node->n_items; i++) {
+        struct value item = literal(&node->items[i]);
+        if (equal(v, &item)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_in_net(const struct lt_expr_node *node, const struct value *v)
+{
+    struct lt_addr addr;
+    if (v->kind != TEXT || lt_addr_parse_ip(v->text, &addr) != LT_OK) {
+        return false;
+    }
+    for (size_t i = 0; i < node->n_items; i++) {
+        if (lt_cidr_has(&node->nets[i], &addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct value get_name(const struct eval *e, const struct lt_expr_node *node)
+{
+    struct value v = {.kind = TEXT};
+    if (!e->get(e->source, node->name, node->text, &v.text)) {
+        v.kind = ABSENT;
+    }
+    return v;
+}
+
+static struct value run_pair(const struct eval *e, const struct lt_expr_node *node)
+{
+    struct value left = run(e, node->left);
+    if (node->op == LT_EXPR_OP_AND) {
+        return is_true(&left) ? run(e, node->right) : truth(false);
+    }
+    if (node->op == LT_EXPR_OP_OR) {
+        return is_true(&left) ? left : run(e, node->right);
+    }
+    struct value right = run(e, node->right);
+    return truth(equal(&left, &right) == (node->op == LT_EXPR_OP_EQ));
+}
+
+static struct value run(const struct eval *e, uint16_t at)
+{
+    const struct lt_expr_node *node = &e->expr->nodes[at];
+    struct value left;
+    switch (node->op) {
+    case LT_EXPR_OP_NAME:
+        return get_name(e, node);
+    case LT_EXPR_OP_TEXT:
+    case LT_EXPR_OP_NUMBER:
+    case LT_EXPR_OP_BOOL:
+        return literal(node);
+    case LT_EXPR_OP_EQ:
+    case LT_EXPR_OP_NE:
+    case LT_EXPR_OP_AND:
+    case LT_EXPR_OP_OR:
+        return run_pair(e, node);
+    case LT_EXPR_OP_MATCH:
+        left = run(e, node->left);
+        return truth(left.kind == TEXT && lt_regex_test(node->regex, left.text));
+    case LT_EXPR_OP_IN:
+        left = run(e, node->left);
+        return truth(is_in(node, &left));
+    case LT_EXPR_OP_IN_NET:
+        left = run(e, node->left);
+        return truth(is_in_net(node, &left));
+    case LT_EXPR_OP_NOT:
+        left = run(e, node->left);
+        return truth(!is_true(&left));
+    }
+    return (struct value){.kind = ABSENT};
+}
+
+bool lt_expr_test(const struct lt_expr *expr, lt_expr_get_fn get, void *source)
+{
+    const struct eval e = {.expr = expr, .get = get, .source = source};
+    struct value v = run(&e, expr->root);
+    return is_true(&v);
+}
+
+bool lt_expr_text(const struct lt_expr *expr, lt_expr_get_fn get, void *source, char scratch[32],
+                  struct lt_str *out)
+{
+    const struct eval e = {.expr = expr, .get = get, .source = source};
+    struct value v = run(&e, expr->root);
+    if (v.kind == ABSENT) {
+        return false;
+    }
+    if (v.kind == TEXT) {
+        *out = v.text;
+    } else if (v.kind == BOOL) {
+        *out = v.number != 0 ? LT_STR("true") : LT_STR("false");
+    } else {
+        int n = snprintf(scratch, 32, "%lld", (long long)v.number);
+        *out = lt_str(scratch, (size_t)n);
+    }
+    return true;
+}
+
+unsigned lt_expr_terms(const struct lt_expr *expr)
+{
+    return expr->terms;
+}
+
+struct lt_str lt_expr_source(const struct lt_expr *expr)
+{
+    return expr->source;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The small typed language of `when:`, `key:`, hash and sticky keys and log fields: compiled once
+ * at load, evaluated per exchange against a source of names. Never fails at run time: a name that
+ * isn't present is absent. Compile on one thread; evaluate from any. */
+#ifndef LT_CONFIG_EXPR_H
+#define LT_CONFIG_EXPR_H
+
+#include "config/diag.h"
+#include "config/node.h"
+
+/* The names an expression may use, from config/expr.def. */
+enum lt_expr_name {
+#define X(id, text, takes_key, doc) LT_EXPR_##id,
+#include "config/expr.def"
+#undef X
+};
+
+struct lt_expr;
+
+/* Gives the value of a name: key is the part after the dot for header., query., cookie., path. and
+ * user. (lower case for header.). False when absent. out may point into memory that lives until the
+ * evaluation's result was used. */
+typedef bool (*lt_expr_get_fn)(void *source, enum lt_expr_name name, struct lt_str key,
+                               struct lt_str *out);
+
+/* Compiles text. Errors go to diags at pos (column counted on inside the text). NULL on error. The
+ * expression lives in arena. */
+struct lt_expr *lt_expr_compile(struct lt_arena *arena, struct lt_diags *diags, struct lt_pos pos,
+                                struct lt_str text);
+
+/* As a condition. */
+bool lt_expr_test(const struct lt_expr *expr, lt_expr_get_fn get, void *source);
+
+/* As a text: false when absent. Numbers and booleans are written out into scratch. */
+bool lt_expr_text(const struct lt_expr *expr, lt_expr_get_fn get, void *source, char scratch[32],
+                  struct lt_str *out);
+
+/* How many `and`ed terms it has at its top: more specific routes win. */
+unsigned lt_expr_terms(const struct lt_expr *expr);
+
+/* The source text. */
+struct lt_str lt_expr_source(const struct lt_expr *expr);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a worker lends to its exchanges and fronts: loop, slabs, the current view of the snapshot,
+ * counters, upstream pools. And the view itself: one worker's part of one snapshot. */
+#ifndef LT_EXCHANGE_ENV_H
+#define LT_EXCHANGE_ENV_H
+
+#include "base/addr.h"
+#include "base/slab.h"
+#include "config/expr.h"
+#include "net/loop.h"
+#include "shared/metrics.h"
+
+struct lt_exchange;
+struct lt_filters;  /* the worker's Lua VMs of one snapshot, filters/host.h */
+struct lt_hooks;    /* exchange/hooks.h */
+struct lt_router;   /* route/router.h */
+struct lt_pools;    /* the worker's idle connections, upstream/pool.h */
+struct lt_snapshot; /* server/snapshot.h */
+
+/* Limits and time-outs of one listener that fronts obey. */
+struct lt_front_options {
+    size_t head_max;       /* bytes */
+    unsigned headers_max;  /* fields */
+    size_t target_max;     /* bytes */
+    uint64_t head_ms;      /* whole request head, from its first byte (or the connection) */
+    uint64_t body_ms;      /* between two pieces of a request body */
+    uint64_t write_ms;     /* without progress while bytes wait for the client */
+    uint64_t keepalive_ms; /* idle between requests */
+    unsigned requests_max; /* per connection */
+    bool tls;
+    unsigned port; /* for X-Forwarded-Port */
+};
+
+struct lt_log_options {
+    bool access;      /* write access lines */
+    uint64_t slow_ms; /* exchanges that took longer are marked; 0 = never */
+};
+
+/* One worker's part of one snapshot. Pinned by a plain counter; when it is no longer the current
+ * one and the last pin goes, `on_unpinned` is called on this worker. */
+struct lt_view {
+    struct lt_snapshot *snapshot;
+    const struct lt_router *router;
+    const struct lt_front_options *listeners; /* by listener number */
+    unsigned n_listeners;
+    const struct lt_cidr *trust;
+    size_t n_trust;
+    struct lt_log_options log;
+    struct lt_filters *filters; /* NULL: the snapshot has no filters */
+    size_t response_ahead;      /* bytes of a response that may wait for one client */
+    size_t request_ahead;       /* bytes of a request body that may wait for a server */
+    unsigned pins;
+    bool retired;
+    void (*on_unpinned)(struct lt_view *view);
+    void *owner; /* the worker */
+};
+
+struct lt_exchange_env {
+    struct lt_loop *loop;
+    struct lt_view *view;          /* the current one */
+    struct lt_slab exchanges_slab; /* struct lt_exchange */
+    struct lt_list exchanges;      /* all that live, for drain and status */
+    unsigned live;                 /* how many */
+    const struct lt_hooks *hooks;
+    struct lt_pools *pools;
+    struct lt_metrics_worker *metrics; /* this worker's counters */
+    bool draining;                     /* responses close their connections */
+    /* Writes the access line; called in the done step. NULL: none. */
+    void (*access_log)(struct lt_exchange *x);
+};
+
+static inline struct lt_view *lt_view_pin(struct lt_view *view)
+{
+    view->pins++;
+    return view;
+}
+
+static inline void lt_view_unpin(struct lt_view *view)
+{
+    if (--view->pins == 0 && view->retired) {
+        view->on_unpinned(view);
+    }
+}
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The exchange: one request and its response, the object in the middle. It knows no protocol
+ * version: the client's side is a struct lt_front, the server's a struct lt_back (http/sides.h).
+ *
+ *   begin -> route -> request_hooks -> body -> pick -> connect -> send -> response_head
+ *         -> response_hooks -> relay -> log -> done                     (steps.c, one function
+ * each)
+ *
+ * One worker's thread. Lives in the worker's slab; what hangs on it lives in its arena. */
+#ifndef LT_EXCHANGE_EXCHANGE_H
+#define LT_EXCHANGE_EXCHANGE_H
+
+#include "base/arena.h"
+#include "exchange/env.h"
+#include "http/hop.h"
+
+#include "http/sides.h"
+#include "net/loop.h"
+#include "route/router.h"
+#include "upstream/upstream.h"
+
+enum lt_step {
+#define X(id, name) LT_STEP_##id,
+#include "exchange/step.def"
+#undef X
+    LT_STEP_COUNT
+};
+
+enum lt_step_result {
+    LT_STEP_NEXT, /* go on with the next step */
+    LT_STEP_WAIT, /* an event will call lt_exchange_wake */
+    LT_STEP_FAIL, /* x->cause or a prepared reply says what the client gets */
+    LT_STEP_OVER  /* the exchange is in its last step or gone */
+};
+
+/* Why a filter or a rule of ours answers instead of a server. */
+struct lt_reply {
+    bool ready;
+    unsigned status;
+    struct lt_str reason;       /* stable id for logs and problem bodies, "missing_api_key" */
+    struct lt_str body;         /* p == NULL: a problem body is made (RFC 9457) */
+    struct lt_str content_type; /* of body */
+    struct lt_headers headers;  /* more fields */
+};
+
+/* Who did what, by filters, for the log and for later filters. */
+struct lt_user_field {
+    struct lt_str name, value;
+    struct lt_user_field *next;
+};
+
+#define LT_EXCHANGE_ARENA_FIRST 4096
+
+struct lt_exchange {
+    uint32_t magic;
+    struct lt_exchange_env *env; /* the worker's part, borrowed */
+    struct lt_view *view;        /* pinned until done */
+    struct lt_front *front;      /* NULL once finished */
+    struct lt_back *back;        /* NULL while there is none */
+    struct lt_list link;         /* in env->exchanges */
+    unsigned listener;           /* number of the listener */
+
+    struct lt_client_info client;
+    struct lt_hop_ids ids;
+    struct lt_str sni;       /* of the TLS handshake, may be empty */
+    const char *tls_version; /* NULL: plain; static */
+    struct lt_request req;
+    struct lt_headers req_trailers; /* complete with the request */
+    struct lt_str req_target;       /* as the client sent it, for the log */
+    struct lt_response res;         /* what goes to the client */
+    unsigned upstream_status;       /* what the server said; 0 = no answer */
+    struct lt_reply reply;
+
+    const struct lt_route *route; /* NULL before the route step */
+    struct lt_route_params params;
+    struct lt_upstream *upstream; /* chosen at pick, may be set by a filter */
+    struct lt_server *server;     /* last one tried */
+    struct lt_user_field *user;   /* user.id and friends */
+
+    enum lt_step step;
+    bool running;       /* inside the run loop */
+    bool woken;         /* wake came while running: the step is called again */
+    bool hooks_waiting; /* a hook answered WAIT */
+    enum lt_cause cause;
+    int cause_errno;
+    struct lt_str denied_by; /* name of the filter that answered, or empty */
+    struct lt_str detail;    /* more about the cause for the log; may be empty */
+    unsigned tries;
+    bool replied_here;    /* the answer was made by Lintel */
+    bool head_sent;       /* the final head went to the front */
+    bool response_done;   /* the response went to the front whole */
+    bool response_begun;  /* a server's final head came */
+    bool response_hooked; /* the response hooks were run */
+    bool request_hooked;  /* the request hooks were entered */
+    bool request_done;    /* the request was received whole */
+    bool request_paused;  /* the front waits for a server to take more */
+    bool response_paused; /* the back waits for the client to take more */
+    bool streaming;       /* the head went to the current back: body bytes follow */
+    bool connected;       /* the current back is ready */
+    bool server_held;     /* x->server has our in-flight slot */
+    bool fresh;           /* the next try takes no idle connection */
+    bool hop_done;        /* req.headers are what servers get */
+    uint64_t tried;       /* servers not to try again, a bit per index */
+    struct lt_str allow;  /* for 405 */
+
+    struct lt_chain body;                  /* request bytes received and not yet sent upstream */
+    bool body_started;                     /* bytes of it went to a server: no other try */
+    const struct lt_headers *res_trailers; /* NULL: none; in the arena */
+    struct lt_chain held;                  /* response body bytes that came before relay */
+    bool response_ended;                   /* and the server's end of it */
+    uint64_t bytes_in, bytes_out;          /* body bytes from and to the client */
+
+    uint64_t began_us; /* monotonic */
+    uint64_t began_wall_us;
+    uint64_t step_us[LT_STEP_COUNT]; /* when each step was entered; 0 = never */
+    uint64_t upstream_us;            /* when the first try began; 0 = none */
+    uint64_t upstream_end_us;        /* when the last one ended */
+
+    void *filter_state; /* of filters/ */
+    struct lt_deferred deferred;
+    struct lt_arena arena;
+    _Alignas(16) char arena_first[LT_EXCHANGE_ARENA_FIRST];
+};
+
+/* ---- For fronts. ---- */
+
+/* A new exchange for a front that is about to read a head; NULL without memory. The front parses
+ * into x->req with x->arena. */
+struct lt_exchange *lt_exchange_new(struct lt_exchange_env *env, struct lt_front *front,
+                                    unsigned listener) LT_MUST_CHECK;
+/* The head is in x->req and was accepted: runs the steps. */
+void lt_exchange_begin(struct lt_exchange *x, const struct lt_addr *peer, bool tls);
+/* The head was refused: answers with cause and ends. peer as in begin. */
+void lt_exchange_refuse(struct lt_exchange *x, enum lt_cause cause, const struct lt_addr *peer,
+                        bool tls);
+/* Body bytes, borrowed until return. */
+void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n);
+void lt_exchange_request_end(struct lt_exchange *x);
+/* The body broke a rule or a time limit. */
+void lt_exchange_request_fail(struct lt_exchange *x, enum lt_cause cause);
+/* End of a turn of reading body bytes. */
+void lt_exchange_request_turn(struct lt_exchange *x);
+void lt_exchange_front_drained(struct lt_exchange *x);
+/* The timer of front ops set_timer fired. */
+void lt_exchange_timeout(struct lt_exchange *x);
+/* The client is gone: cancels what runs. The front lets go of x and may be freed after this. */
+void lt_exchange_front_gone(struct lt_exchange *x, enum lt_cause cause);
+
+/* ---- For steps and filters. ---- */
+
+/* All exchanges of the worker end now with cause (the time for draining is over). */
+void lt_exchange_end_all(struct lt_exchange_env *env, enum lt_cause cause);
+
+/* Goes on after LT_STEP_WAIT: the step function is called again. */
+void lt_exchange_wake(struct lt_exchange *x);
+
+/* Prepares an answer of our own; then the hook returns LT_STEP_FAIL. Texts are copied into x's
+ * arena where they don't live there. body.p == NULL makes a problem body. */
+struct lt_reply *lt_exchange_reply(struct lt_exchange *x, unsigned status, struct lt_str reason);
+
+/* Gives names to expressions (lt_expr_get_fn); source is the exchange. */
+bool lt_exchange_expr_get(void *source, enum lt_expr_name name, struct lt_str key,
+                          struct lt_str *out);
+
+/* Sets user.NAME; copies. LT_ERR_NOMEM. */
+enum lt_err lt_exchange_set_user(struct lt_exchange *x, struct lt_str name,
+                                 struct lt_str value) LT_MUST_CHECK;
+
+const char *lt_step_name(enum lt_step step);
+
+#endif

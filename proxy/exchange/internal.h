@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this folder share: exchange.c (life), steps.c (the steps in order), relay.c
+ * (bodies both ways and what backs tell), reply.c (answers of our own). */
+#ifndef LT_EXCHANGE_INTERNAL_H
+#define LT_EXCHANGE_INTERNAL_H
+
+#include "exchange/exchange.h"
+#include "exchange/hooks.h"
+
+#define LT_EXCHANGE_MAGIC 0xe8c4a6e1u
+
+/* exchange.c */
+
+/* Runs steps until one waits; the exchange may be gone afterwards. */
+void lt_exchange_run(struct lt_exchange *x);
+/* Goes to a step from an event, and runs from there. */
+void lt_exchange_goto(struct lt_exchange *x, enum lt_step step);
+/* Ends the exchange's wish for an answer by a server: what the client gets is decided by cause.
+ * Runs. */
+void lt_exchange_fail(struct lt_exchange *x, enum lt_cause cause);
+
+/* Limits how long the current step waits; ms 0: it may wait for ever. Without a front nothing does.
+ */
+static inline void lt_exchange_set_timer(struct lt_exchange *x, uint64_t ms)
+{
+    if (x->front != NULL) {
+        x->front->ops->set_timer(x->front, ms);
+    }
+}
+
+/* steps.c */
+
+enum lt_step_result lt_step_call(struct lt_exchange *x);
+/* Decides what the client gets after a failure: a reply or a visible cut. Sets x->step. */
+void lt_step_failed(struct lt_exchange *x);
+
+/* relay.c */
+
+extern const struct lt_back_events lt_exchange_back_events;
+
+/* Lets go of the current back and server; closes it if the response isn't complete. */
+void lt_relay_drop_back(struct lt_exchange *x);
+/* Puts the request's head and what is there of its body, flushes. */
+enum lt_err lt_relay_send_request(struct lt_exchange *x) LT_MUST_CHECK;
+/* Sends what was held of the response body, and its end. */
+enum lt_err lt_relay_send_held(struct lt_exchange *x) LT_MUST_CHECK;
+/* The client can't be served any more. */
+void lt_relay_client_lost(struct lt_exchange *x);
+
+/* reply.c */
+
+/* Turns x->reply (made from x->cause if there is none) into x->res and its body. */
+void lt_reply_prepare(struct lt_exchange *x);
+
+#endif

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+# The middle: one request and its response.
+liblintel_a_SOURCES += \
+	proxy/exchange/env.h \
+	proxy/exchange/exchange.c proxy/exchange/exchange.h \
+	proxy/exchange/hooks.h \
+	proxy/exchange/internal.h \
+	proxy/exchange/relay.c \
+	proxy/exchange/reply.c \
+	proxy/exchange/step.def \
+	proxy/exchange/steps.c
+
+check_PROGRAMS += tests/unit/test_exchange
+tests_unit_test_exchange_SOURCES = tests/unit/test_exchange.c

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bodies, both ways, with back-pressure; and what backs tell. Nothing is read that can't be held: a
+ * side that is ahead of the other by more than the view allows is paused until the other has
+ * drained. The worker's thread.
+ *
+ *   client --request_body--> [x->body] --send_body--> server      paused: front (PEER)
+ *   client <--send_body----- [x->held] <--on_body---- server      paused: back (PEER, STEP)
+ *
+ * x->body holds what came before a server was ready, x->held what came before the response hooks
+ * were done. In the steady state both are empty and slices pass without a copy. */
+#include "exchange/internal.h"
+
+#include "base/obj.h"
+
+#define IOV_BATCH 8
+
+static struct lt_exchange *from_owner(void *owner)
+{
+    struct lt_exchange *x = owner;
+    LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
+    return x;
+}
+
+static void release_server(struct lt_exchange *x)
+{
+    if (x->server_held) {
+        x->server_held = false;
+        x->upstream_end_us = x->env->loop->now_us;
+        lt_server_release(x->env->pools, x->server);
+    }
+}
+
+void lt_relay_drop_back(struct lt_exchange *x)
+{
+    struct lt_back *back = x->back;
+    x->back = NULL;
+    x->streaming = false;
+    x->connected = false;
+    if (back != NULL) {
+        back->ops->cancel(back);
+    }
+    release_server(x);
+}
+
+void lt_relay_client_lost(struct lt_exchange *x)
+{
+    struct lt_front *front = x->front;
+    x->front = NULL;
+    if (x->cause == LT_CAUSE_NONE) {
+        x->cause = LT_CAUSE_CLIENT_GONE;
+    }
+    front->ops->abort(front, x->cause);
+    lt_relay_drop_back(x);
+}
+
+/* ---- request: client to server ---- */
+
+static void watch_response(struct lt_exchange *x)
+{
+    if (x->step == LT_STEP_RESPONSE_HEAD) {
+        uint64_t ms = x->route->options[x->listener].first_byte_ms;
+        lt_exchange_set_timer(x, ms > 0 ? ms : x->upstream->first_byte_ms);
+    }
+}
+
+/* Sends what waits in x->body; the blocks are given back once the back has copied or sent them. */
+static enum lt_err send_collected(struct lt_exchange *x)
+{
+    struct lt_back *back = x->back;
+    while (x->body.len > 0 && back->ops->unsent(back) <= x->view->request_ahead) {
+        struct iovec iov[IOV_BATCH];
+        size_t n = lt_chain_peek(&x->body, iov, IOV_BATCH);
+        size_t bytes = 0;
+        enum lt_err err = LT_OK;
+        for (size_t i = 0; i < n && err == LT_OK; i++) {
+            err = back->ops->send_body(back, iov[i].iov_base, iov[i].iov_len);
+            bytes += iov[i].iov_len;
+        }
+        x->body_started = true;
+        if (err == LT_OK && bytes == x->body.len && x->request_done) {
+            err = back->ops->send_end(back, &x->req_trailers);
+        }
+        if (err == LT_OK) {
+            err = back->ops->flush(back);
+        }
+        if (err != LT_OK) {
+            return err;
+        }
+        lt_chain_consume(&x->body, bytes);
+        if (x->body.len == 0 && x->request_done) {
+            return LT_OK;
+        }
+    }
+    return back->ops->flush(back);
+}
+
+enum lt_err lt_relay_send_request(struct lt_exchange *x)
+{
+    struct lt_str target;
+    enum lt_err err;
+    if (!x->hop_done) {
+        err = lt_hop_request(&x->req, x->req.authority, &x->client, &x->ids);
+        if (err != LT_OK) {
+            return err;
+        }
+        x->hop_done = true;
+    }
+    err = lt_route_rewrite(x->route, &x->arena, &x->req, &target);
+    if (err == LT_OK) {
+        err = x->back->ops->send_head(x->back, &x->req, target);
+    }
+    if (err != LT_OK) {
+        return err;
+    }
+    x->streaming = true;
+    if (x->request_done && x->body.len == 0) {
+        err = x->back->ops->send_end(x->back, &x->req_trailers);
+        return err == LT_OK ? x->back->ops->flush(x->back) : err;
+    }
+    err = send_collected(x);
+    if (err == LT_OK && x->body.len == 0 && x->request_paused && x->front != NULL) {
+        x->request_paused = false;
+        x->front->ops->resume(x->front, LT_PAUSE_PEER);
+    }
+    return err;
+}
+
+void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n)
+{
+    LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
+    x->bytes_in += n;
+    if (x->step >= LT_STEP_LOG || x->replied_here || x->response_ended) {
+        return; /* nobody wants it any more */
+    }
+    if (x->route != NULL && x->bytes_in > x->route->options[x->listener].body_max) {
+        lt_exchange_fail(x, LT_CAUSE_BODY_TOO_LARGE);
+        return;
+    }
+    if (x->streaming && x->body.len == 0) {
+        x->body_started = true;
+        if (x->back->ops->send_body(x->back, p, n) != LT_OK) {
+            /* The server took no more: its answer or its end comes by reading. */
+            x->streaming = false;
+        }
+        return;
+    }
+    if (lt_chain_append(&x->body, p, n) != LT_OK) {
+        lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    }
+}
+
+void lt_exchange_request_turn(struct lt_exchange *x)
+{
+    LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
+    if (x->step >= LT_STEP_LOG || x->front == NULL) {
+        return;
+    }
+    size_t waiting = x->body.len;
+    if (x->streaming) {
+        if (x->back->ops->flush(x->back) != LT_OK) {
+            x->streaming = false;
+            return;
+        }
+        waiting += x->back->ops->unsent(x->back);
+        watch_response(x);
+    }
+    if (waiting > x->view->request_ahead && !x->request_paused) {
+        x->request_paused = true;
+        x->front->ops->pause(x->front, LT_PAUSE_PEER);
+    }
+    if (x->step == LT_STEP_BODY) {
+        lt_exchange_run(x);
+    }
+}
+
+void lt_exchange_request_end(struct lt_exchange *x)
+{
+    LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
+    x->request_done = true;
+    lt_hop_trailers(&x->req_trailers);
+    if (x->step >= LT_STEP_LOG) {
+        return;
+    }
+    if (x->streaming && x->body.len == 0) {
+        if (x->back->ops->send_end(x->back, &x->req_trailers) != LT_OK ||
+            x->back->ops->flush(x->back) != LT_OK) {
+            x->streaming = false;
+        }
+        watch_response(x);
+        return;
+    }
+    if (x->step == LT_STEP_BODY) {
+        lt_exchange_run(x);
+    }
+}
+
+void lt_exchange_request_fail(struct lt_exchange *x, enum lt_cause cause)
+{
+    lt_exchange_fail(x, cause);
+}
+
+static void on_drained(void *owner)
+{
+    struct lt_exchange *x = from_owner(owner);
+    if (!x->streaming) {
+        return;
+    }
+    if (x->body.len > 0 && send_collected(x) != LT_OK) {
+        x->streaming = false;
+        return;
+    }
+    watch_response(x);
+    if (x->request_paused && x->front != NULL &&
+        x->body.len + x->back->ops->unsent(x->back) <= x->view->request_ahead) {
+        x->request_paused = false;
+        x->front->ops->resume(x->front, LT_PAUSE_PEER);
+    }
+}
+
+/* ---- response: server to client ---- */
+
+static void on_connected(void *owner, bool reused LT_UNUSED)
+{
+    struct lt_exchange *x = from_owner(owner);
+    x->connected = true;
+    lt_exchange_run(x);
+}
+
+static void on_informational(void *owner, const struct lt_response *res)
+{
+    struct lt_exchange *x = from_owner(owner);
+    /* 100 was ours to say; HTTP/1.0 clients know none (RFC 9110 §15.2). */
+    if (res->status == 103 && x->front != NULL && x->req.version >= 11 && !x->head_sent) {
+        struct lt_response copy = *res;
+        lt_hop_strip(&copy.headers);
+        x->front->ops->send_informational(x->front, res->status, &copy.headers);
+    }
+}
+
+static void on_head(void *owner, struct lt_response *res)
+{
+    struct lt_exchange *x = from_owner(owner);
+    x->res = *res;
+    x->upstream_status = res->status;
+    x->response_begun = true;
+    if (lt_hop_response(&x->res) != LT_OK) {
+        lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
+        return;
+    }
+    lt_exchange_goto(x, LT_STEP_RESPONSE_HOOKS);
+}
+
+static void on_body(void *owner, const char *p, size_t n)
+{
+    struct lt_exchange *x = from_owner(owner);
+    if (!x->head_sent || x->held.len > 0) {
+        if (lt_chain_append(&x->held, p, n) != LT_OK) {
+            lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
+        }
+        return;
+    }
+    x->bytes_out += n;
+    if (x->front->ops->send_body(x->front, p, n) != LT_OK) {
+        lt_relay_client_lost(x);
+        lt_exchange_run(x);
+    }
+}
+
+/* Pauses the back while the client is too far behind; the idle time of the server counts only while
+ * it may send. */
+static void balance_response(struct lt_exchange *x)
+{
+    size_t waiting = x->front->ops->unsent(x->front) + x->held.len;
+    if (waiting > x->view->response_ahead) {
+        if (!x->response_paused) {
+            x->response_paused = true;
+            x->back->ops->pause(x->back, LT_PAUSE_PEER);
+        }
+        lt_exchange_set_timer(x, 0);
+    } else {
+        lt_exchange_set_timer(x, x->upstream->idle_ms);
+    }
+}
+
+static void on_turn(void *owner)
+{
+    struct lt_exchange *x = from_owner(owner);
+    if (!x->head_sent) {
+        if (x->response_begun && !x->response_paused) {
+            /* The hooks still think; enough is held. */
+            x->response_paused = true;
+            x->back->ops->pause(x->back, LT_PAUSE_PEER);
+        }
+        return;
+    }
+    if (x->front->ops->flush(x->front) != LT_OK) {
+        lt_relay_client_lost(x);
+        lt_exchange_run(x);
+        return;
+    }
+    balance_response(x);
+}
+
+/* The whole response went to the front. */
+static enum lt_err finish_response(struct lt_exchange *x)
+{
+    enum lt_err err = x->front->ops->send_end(x->front, x->res_trailers);
+    if (err == LT_OK) {
+        err = x->front->ops->flush(x->front);
+    }
+    x->response_done = err == LT_OK;
+    return err;
+}
+
+/* Keeps the trailers: the back goes to its pool now, and may be busy with another exchange when the
+ * client has caught up. */
+static void keep_trailers(struct lt_exchange *x, const struct lt_headers *trailers)
+{
+    struct lt_headers *copy = trailers->n > 0 ? lt_arena_new(&x->arena, struct lt_headers) : NULL;
+    if (copy != NULL) {
+        *copy = *trailers;
+        lt_hop_trailers(copy);
+        x->res_trailers = copy;
+    }
+}
+
+static void on_end(void *owner, const struct lt_headers *trailers)
+{
+    struct lt_exchange *x = from_owner(owner);
+    keep_trailers(x, trailers);
+    x->back = NULL;
+    x->streaming = false;
+    x->response_ended = true;
+    release_server(x);
+    lt_exchange_set_timer(x, 0);
+    if (!x->head_sent || x->held.len > 0) {
+        return; /* relay sends it when it is its turn */
+    }
+    if (finish_response(x) != LT_OK) {
+        lt_relay_client_lost(x);
+    }
+    lt_exchange_run(x);
+}
+
+enum lt_err lt_relay_send_held(struct lt_exchange *x)
+{
+    struct lt_front *front = x->front;
+    while (x->held.len > 0) {
+        struct iovec iov[IOV_BATCH];
+        size_t n = lt_chain_peek(&x->held, iov, IOV_BATCH);
+        size_t bytes = 0;
+        for (size_t i = 0; i < n; i++) {
+            enum lt_err err = front->ops->send_body(front, iov[i].iov_base, iov[i].iov_len);
+            if (err != LT_OK) {
+                return err;
+            }
+            bytes += iov[i].iov_len;
+        }
+        enum lt_err err = front->ops->flush(front);
+        if (err != LT_OK) {
+            return err;
+        }
+        x->bytes_out += bytes;
+        lt_chain_consume(&x->held, bytes);
+    }
+    if (x->response_ended) {
+        return finish_response(x);
+    }
+    lt_exchange_set_timer(x, x->upstream->idle_ms);
+    if (x->response_paused) {
+        x->response_paused = false;
+        x->back->ops->resume(x->back, LT_PAUSE_PEER);
+        /* A head without body bytes leaves now: the rest may take its time. */
+        return front->ops->flush(front);
+    }
+    return LT_OK;
+}
+
+void lt_exchange_front_drained(struct lt_exchange *x)
+{
+    LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
+    if (x->response_paused && x->back != NULL && x->head_sent) {
+        x->response_paused = false;
+        lt_exchange_set_timer(x, x->upstream->idle_ms);
+        x->back->ops->resume(x->back, LT_PAUSE_PEER);
+    }
+}
+
+/* ---- failure of a back ---- */
+
+/* Whether another try may be made: nothing of the request can have had an effect, and it can be
+ * sent again whole (RFC 9110 §9.2.2, RFC 9112 §9.3.1). */
+static bool may_retry(struct lt_exchange *x, const struct lt_back_failure *f)
+{
+    if (x->head_sent || x->response_begun || x->body_started || x->front == NULL) {
+        return false;
+    }
+    if (!f->connected) {
+        return x->tries < x->upstream->attempts;
+    }
+    /* An idle connection that the server closed as we used it again: once more on a fresh one. */
+    return f->reused && !x->fresh && f->bytes_received == 0 && lt_method_idempotent(x->req.method);
+}
+
+static void on_fail(void *owner, const struct lt_back_failure *f)
+{
+    struct lt_exchange *x = from_owner(owner);
+    bool retry = may_retry(x, f);
+    x->back = NULL;
+    x->streaming = false;
+    release_server(x);
+    lt_exchange_set_timer(x, 0);
+    x->cause_errno = f->sys_errno;
+    if (!retry) {
+        lt_exchange_fail(x, f->cause);
+        return;
+    }
+    x->cause = f->cause;
+    if (f->connected) {
+        x->fresh = true;
+    } else if (x->server->index < 64) {
+        x->tried |= UINT64_C(1) << x->server->index;
+    }
+    lt_exchange_goto(x, LT_STEP_PICK);
+}
+
+const struct lt_back_events lt_exchange_back_events = {
+    .on_connected = on_connected,
+    .on_informational = on_informational,
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_end = on_end,
+    .on_turn = on_turn,
+    .on_drained = on_drained,
+    .on_fail = on_fail,
+};

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers that Lintel makes itself: problem bodies (RFC 9457) or a plain page by Accept, with
+ * Proxy-Status (RFC 9209) and the cause. Nothing internal is in them. The worker's thread. */
+#include "exchange/internal.h"
+
+#include <stdio.h>
+
+#define REPLY_HEADERS_MAX 64
+#define BODY_MAX 4096u
+
+struct lt_reply *lt_exchange_reply(struct lt_exchange *x, unsigned status, struct lt_str reason)
+{
+    struct lt_reply *r = &x->reply;
+    *r = (struct lt_reply){.ready = true, .status = status};
+    lt_headers_init(&r->headers, &x->arena, REPLY_HEADERS_MAX);
+    if (reason.len > 0 && !lt_arena_dup(&x->arena, reason, &r->reason)) {
+        return NULL;
+    }
+    return r;
+}
+
+/* The error type of RFC 9209 §2.3 that tells most about a cause; NULL: none fits. */
+static const char *proxy_error(enum lt_cause cause)
+{
+    switch (cause) {
+    case LT_CAUSE_CONNECT_TIMEOUT:
+        return "connection_timeout";
+    case LT_CAUSE_CONNECT_REFUSED_BY_SERVER:
+        return "connection_refused";
+    case LT_CAUSE_SOCKET_MISSING:
+    case LT_CAUSE_SOCKET_PERMISSION:
+    case LT_CAUSE_SOCKET_BACKLOG:
+    case LT_CAUSE_CONNECT_FAILED:
+    case LT_CAUSE_NO_SERVER:
+        return "destination_unavailable";
+    case LT_CAUSE_SERVERS_BUSY:
+        return "connection_limit_reached";
+    case LT_CAUSE_FIRST_BYTE_TIMEOUT:
+    case LT_CAUSE_RESPONSE_IDLE_TIMEOUT:
+        return "connection_read_timeout";
+    case LT_CAUSE_CLOSED_BEFORE_RESPONSE:
+    case LT_CAUSE_RESET_BEFORE_RESPONSE:
+    case LT_CAUSE_SEND_FAILED:
+        return "connection_terminated";
+    case LT_CAUSE_RESPONSE_CUT:
+        return "http_response_incomplete";
+    case LT_CAUSE_RESPONSE_HEAD_TOO_LARGE:
+        return "http_response_header_section_size";
+    case LT_CAUSE_UPGRADE_UNEXPECTED:
+        return "http_upgrade_failed";
+    case LT_CAUSE_FILTER_DENIED:
+        return "http_request_denied";
+    case LT_CAUSE_OUT_OF_MEMORY:
+    case LT_CAUSE_INTERNAL:
+    case LT_CAUSE_NO_DESCRIPTORS:
+        return "proxy_internal_error";
+    default:
+        break; /* a default on purpose: the rest is told apart by its stage */
+    }
+    switch (lt_cause_info(cause)->stage) {
+    case LT_STAGE_HEAD:
+    case LT_STAGE_BODY:
+    case LT_STAGE_ROUTE:
+        return "http_request_error";
+    case LT_STAGE_REQUEST_HOOKS:
+        return "proxy_internal_error";
+    case LT_STAGE_RESPONSE_HEAD:
+    case LT_STAGE_RELAY:
+        return "http_protocol_error";
+    case LT_STAGE_ACCEPT:
+    case LT_STAGE_PICK:
+    case LT_STAGE_CONNECT:
+    case LT_STAGE_SEND:
+    case LT_STAGE_DONE:
+        break;
+    }
+    return NULL;
+}
+
+/* Whether the client would rather read a page than JSON: a browser names text/html. */
+static bool wants_page(const struct lt_exchange *x)
+{
+    return lt_str_find(lt_headers_value(&x->req.headers, LT_HEADER_ACCEPT), LT_STR("text/html")) !=
+           SIZE_MAX;
+}
+
+static void write_problem(struct lt_buf *out, const struct lt_exchange *x, struct lt_str cause,
+                          struct lt_str detail)
+{
+    lt_buf_printf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"cause\":",
+                  lt_status_reason(x->reply.status), x->reply.status);
+    lt_buf_json_str(out, cause);
+    if (detail.len > 0) {
+        lt_buf_add(out, ",\"detail\":", 10);
+        lt_buf_json_str(out, detail);
+    }
+    lt_buf_add(out, ",\"request_id\":", 14);
+    lt_buf_json_str(out, x->ids.request_id);
+    lt_buf_add(out, "}\n", 2);
+}
+
+/* s as text inside HTML. */
+static void write_escaped(struct lt_buf *out, struct lt_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.p[i];
+        if (c == '<' || c == '>' || c == '&' || c == '"' || c == '\'') {
+            lt_buf_printf(out, "&#%d;", c);
+        } else {
+            lt_buf_char(out, c);
+        }
+    }
+}
+
+static void write_page(struct lt_buf *out, const struct lt_exchange *x, struct lt_str cause,
+                       struct lt_str detail)
+{
+    const char *title = lt_status_reason(x->reply.status);
+    lt_buf_printf(out,
+                  "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">"
+                  "<title>%u %s</title></head>\n<body>\n<h1>%u %s</h1>\n<p>",
+                  x->reply.status, title, x->reply.status, title);
+    write_escaped(out, detail);
+    lt_buf_add(out, "</p>\n<p><small>", 15);
+    write_escaped(out, cause);
+    lt_buf_add(out, " &middot; ", 10);
+    write_escaped(out, x->ids.request_id);
+    lt_buf_add(out, "</small></p>\n</body>\n</html>\n", 29);
+}
+
+/* A body that says what happened, unless the reply brings its own. */
+static void make_body(struct lt_exchange *x)
+{
+    struct lt_reply *r = &x->reply;
+    if (r->body.p != NULL || lt_status_bodiless(r->status)) {
+        return;
+    }
+    const struct lt_cause_info *info = lt_cause_info(x->cause);
+    struct lt_str cause = r->reason.len > 0 ? r->reason : lt_str_c(info->name);
+    struct lt_str detail = x->cause != LT_CAUSE_NONE && x->cause != LT_CAUSE_FILTER_DENIED
+                               ? lt_str_c(info->text)
+                               : LT_STR_NONE;
+    char *mem = lt_arena_chars(&x->arena, BODY_MAX);
+    struct lt_buf out;
+    r->body = LT_STR("");
+    if (mem == NULL) {
+        return;
+    }
+    lt_buf_init_fixed(&out, mem, BODY_MAX);
+    bool page = wants_page(x);
+    if (page) {
+        write_page(&out, x, cause, detail);
+        r->content_type = LT_STR("text/html; charset=utf-8");
+    } else {
+        write_problem(&out, x, cause, detail);
+        r->content_type = LT_STR("application/problem+json");
+    }
+    r->body = lt_buf_view(&out);
+}
+
+/* What a server's failure or a rule of ours adds to the head. Short of memory, the answer goes out
+ * without the field. */
+static void add_fields(struct lt_exchange *x)
+{
+    struct lt_headers *h = &x->res.headers;
+    struct lt_str text;
+    const char *error = x->cause != LT_CAUSE_NONE ? proxy_error(x->cause) : NULL;
+    enum lt_err err = LT_OK;
+    if (error != NULL && lt_arena_printf(&x->arena, &text, "lintel;error=%s;details=\"%s\"", error,
+                                         lt_cause_info(x->cause)->name)) {
+        err = lt_headers_add_id(h, LT_HEADER_PROXY_STATUS, text);
+    }
+    if (err == LT_OK && x->cause == LT_CAUSE_METHOD_NOT_ALLOWED) {
+        err = lt_headers_add_id(h, LT_HEADER_ALLOW, x->allow);
+    }
+    if (err == LT_OK && (x->cause == LT_CAUSE_SERVERS_BUSY || x->cause == LT_CAUSE_NO_SERVER)) {
+        err = lt_headers_add_id(h, LT_HEADER_RETRY_AFTER, LT_STR("1"));
+    }
+    if (err == LT_OK && x->ids.request_id.len > 0) {
+        err = lt_headers_set_id(h, LT_HEADER_X_REQUEST_ID, x->ids.request_id);
+    }
+    (void)err;
+}
+
+void lt_reply_prepare(struct lt_exchange *x)
+{
+    struct lt_reply *r = &x->reply;
+    x->replied_here = true;
+    if (!r->ready) {
+        unsigned status = lt_cause_info(x->cause)->status;
+        *r = (struct lt_reply){.ready = true, .status = status > 0 ? status : 500};
+        lt_headers_init(&r->headers, &x->arena, REPLY_HEADERS_MAX);
+    }
+    make_body(x);
+    x->res = (struct lt_response){
+        .status = r->status,
+        .version = 11,
+        .headers = r->headers,
+        .body = LT_BODY_LENGTH,
+        .content_length = r->body.len,
+    };
+    struct lt_headers *h = &x->res.headers;
+    enum lt_err err = LT_OK;
+    struct lt_str date;
+    if (r->content_type.len > 0) {
+        err = lt_headers_set_id(h, LT_HEADER_CONTENT_TYPE, r->content_type);
+    }
+    if (err == LT_OK && lt_arena_dup(&x->arena, lt_loop_http_date(x->env->loop), &date)) {
+        err = lt_headers_set_id(h, LT_HEADER_DATE, date);
+    }
+    (void)err; /* a reply without these fields is still a reply */
+    add_fields(x);
+}

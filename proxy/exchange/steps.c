@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps of an exchange, in the order in which they run. Each answers NEXT, WAIT, FAIL or OVER,
+ * and is called again after WAIT. The worker's thread.
+ *
+ *   route -> request_hooks -> body -> pick -> connect -> send -> response_head
+ *                 |                    ^         |                    |
+ *                 | answers itself     '- retry -'                    v
+ *                 '----------> (reply) ------------------> response_hooks -> relay -> log -> done
+ */
+#include "exchange/internal.h"
+
+static enum lt_step_result fail(struct lt_exchange *x, enum lt_cause cause)
+{
+    x->cause = cause;
+    return LT_STEP_FAIL;
+}
+
+/* The head step is the front's: an exchange gets here only with its request. */
+static enum lt_step_result step_head(struct lt_exchange *x LT_UNUSED)
+{
+    return LT_STEP_NEXT;
+}
+
+static enum lt_step_result redirect_to_https(struct lt_exchange *x)
+{
+    struct lt_reply *reply = lt_exchange_reply(x, 308, LT_STR("redirect_https"));
+    struct lt_str location;
+    if (reply == NULL || !lt_arena_printf(&x->arena, &location, "https://%.*s%.*s",
+                                          LT_STR_ARG(x->req.host), LT_STR_ARG(x->req.target))) {
+        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    }
+    if (lt_headers_add_id(&reply->headers, LT_HEADER_LOCATION, location) != LT_OK) {
+        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    }
+    reply->body = LT_STR("");
+    return LT_STEP_FAIL;
+}
+
+static enum lt_step_result step_route(struct lt_exchange *x)
+{
+    switch (lt_router_find(x->view->router, x->listener, &x->req, lt_exchange_expr_get, x,
+                           &x->arena, &x->route, &x->params, &x->allow)) {
+    case LT_ROUTE_FOUND:
+        break;
+    case LT_ROUTE_NO_HOST:
+        return fail(x, LT_CAUSE_HOST_UNKNOWN);
+    case LT_ROUTE_NO_PATH:
+        return fail(x, LT_CAUSE_ROUTE_UNKNOWN);
+    case LT_ROUTE_NO_METHOD:
+        return fail(x, LT_CAUSE_METHOD_NOT_ALLOWED);
+    case LT_ROUTE_REDIRECT_HTTPS:
+        return redirect_to_https(x);
+    }
+    if (x->req.body == LT_BODY_LENGTH &&
+        x->req.content_length > x->route->options[x->listener].body_max) {
+        return fail(x, LT_CAUSE_BODY_TOO_LARGE);
+    }
+    return LT_STEP_NEXT;
+}
+
+static enum lt_step_result hook(struct lt_exchange *x,
+                                enum lt_step_result (*fn)(struct lt_exchange *))
+{
+    if (x->route == NULL || x->route->chain == NULL) {
+        return LT_STEP_NEXT;
+    }
+    /* A wake that isn't the hook's own (a body byte, say) must not enter it again. */
+    if (x->hooks_waiting) {
+        return LT_STEP_WAIT;
+    }
+    enum lt_step_result result = fn(x);
+    x->hooks_waiting = result == LT_STEP_WAIT;
+    return result;
+}
+
+static enum lt_step_result answer_by_route(struct lt_exchange *x)
+{
+    struct lt_reply *reply = lt_exchange_reply(x, x->route->status, LT_STR_NONE);
+    if (reply == NULL) {
+        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    }
+    if (x->route->action == LT_ROUTE_RESPOND) {
+        reply->body = x->route->body;
+        reply->content_type = x->route->content_type;
+        return LT_STEP_FAIL;
+    }
+    struct lt_str location;
+    if (lt_route_location(x->route, &x->arena, &x->req, &x->params, &location) != LT_OK ||
+        lt_headers_add_id(&reply->headers, LT_HEADER_LOCATION, location) != LT_OK) {
+        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    }
+    reply->body = LT_STR("");
+    return LT_STEP_FAIL;
+}
+
+static enum lt_step_result step_request_hooks(struct lt_exchange *x)
+{
+    x->request_hooked = true;
+    enum lt_step_result result = hook(x, x->env->hooks->request);
+    if (result == LT_STEP_NEXT && x->route->action != LT_ROUTE_TO) {
+        return answer_by_route(x);
+    }
+    return result;
+}
+
+/* Collects the body, so that a slow client doesn't hold a server: whole, or as much as may wait. */
+static enum lt_step_result step_body(struct lt_exchange *x)
+{
+    if (x->request_done || x->body.len >= x->view->request_ahead) {
+        return LT_STEP_NEXT;
+    }
+    if (x->req.expect_continue && x->body.len == 0) {
+        x->req.expect_continue = false;
+        x->front->ops->send_informational(x->front, 100, NULL);
+    }
+    return LT_STEP_WAIT;
+}
+
+static enum lt_step_result step_pick(struct lt_exchange *x)
+{
+    if (x->upstream == NULL) {
+        x->upstream = lt_route_pick(x->route, lt_rand_below(&x->env->loop->rand, 10000))->upstream;
+    }
+    if (x->upstream_us == 0) {
+        x->upstream_us = x->env->loop->now_us;
+    }
+    struct lt_server *server = NULL;
+    switch (lt_upstream_pick(x->env->pools, x->upstream, x->tried, &server)) {
+    case LT_PICK_OK:
+        x->server = server;
+        x->server_held = true;
+        x->connected = false;
+        x->tries++;
+        if (x->tries > 1) {
+            lt_metrics_add(x->env->metrics, LT_COUNTER_UPSTREAM_RETRIES, 1);
+        }
+        return LT_STEP_NEXT;
+    case LT_PICK_BUSY:
+        return fail(x, LT_CAUSE_SERVERS_BUSY);
+    case LT_PICK_NONE:
+        /* All were tried: what the last one said is the better explanation. */
+        return fail(x, x->cause != LT_CAUSE_NONE ? x->cause : LT_CAUSE_NO_SERVER);
+    }
+    return fail(x, LT_CAUSE_NO_SERVER);
+}
+
+static enum lt_step_result step_connect(struct lt_exchange *x)
+{
+    if (x->connected) {
+        x->cause = LT_CAUSE_NONE;
+        return LT_STEP_NEXT;
+    }
+    if (x->back != NULL) {
+        return LT_STEP_WAIT;
+    }
+    bool idempotent = lt_method_idempotent(x->req.method);
+    if (lt_back_open(x->env->pools, x->server, x->req.method, idempotent, x->fresh, &x->arena,
+                     &lt_exchange_back_events, x, &x->back) != LT_OK) {
+        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    }
+    /* A result that was there at once has woken us. */
+    return LT_STEP_WAIT;
+}
+
+static enum lt_step_result step_send(struct lt_exchange *x)
+{
+    switch (lt_relay_send_request(x)) {
+    case LT_OK:
+        return LT_STEP_NEXT;
+    case LT_ERR_NOMEM:
+    case LT_ERR_LIMIT:
+        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    case LT_ERR_INVALID:
+        return fail(x, LT_CAUSE_INTERNAL); /* a head that must not be sent got this far */
+    default:
+        /* The server may have answered already before it closed: what it says or that it is gone
+         * comes by reading. */
+        return LT_STEP_NEXT;
+    }
+}
+
+/* Waits for the final head; on_head goes on to the response hooks. */
+static enum lt_step_result step_response_head(struct lt_exchange *x)
+{
+    uint64_t ms = x->route->options[x->listener].first_byte_ms;
+    lt_exchange_set_timer(x, ms > 0 ? ms : x->upstream->first_byte_ms);
+    return LT_STEP_WAIT;
+}
+
+static enum lt_step_result step_response_hooks(struct lt_exchange *x)
+{
+    lt_exchange_set_timer(x, 0);
+    if (!x->request_hooked) {
+        return LT_STEP_NEXT;
+    }
+    x->response_hooked = true;
+    return hook(x, x->env->hooks->response);
+}
+
+static enum lt_step_result send_reply(struct lt_exchange *x)
+{
+    const struct lt_front_ops *front = x->front->ops;
+    bool bodiless = x->req.method == LT_METHOD_HEAD || lt_status_bodiless(x->res.status);
+    enum lt_err err = front->send_head(x->front, &x->res, bodiless);
+    x->head_sent = true;
+    if (err == LT_OK && !bodiless) {
+        err = front->send_body(x->front, x->reply.body.p, x->reply.body.len);
+        x->bytes_out += x->reply.body.len;
+    }
+    if (err == LT_OK) {
+        err = front->send_end(x->front, NULL);
+    }
+    if (err == LT_OK) {
+        err = front->flush(x->front);
+    }
+    if (err != LT_OK) {
+        lt_relay_client_lost(x);
+    }
+    x->response_done = err == LT_OK;
+    return LT_STEP_NEXT;
+}
+
+static enum lt_step_result begin_relay(struct lt_exchange *x)
+{
+    bool bodiless = x->req.method == LT_METHOD_HEAD || lt_status_bodiless(x->res.status);
+    enum lt_err err = x->front->ops->send_head(x->front, &x->res, bodiless);
+    x->head_sent = true;
+    if (err == LT_OK) {
+        err = lt_relay_send_held(x);
+    }
+    if (err != LT_OK) {
+        lt_relay_client_lost(x);
+        return LT_STEP_NEXT;
+    }
+    return x->response_done ? LT_STEP_NEXT : LT_STEP_WAIT;
+}
+
+static enum lt_step_result step_relay(struct lt_exchange *x)
+{
+    if (x->front == NULL || x->response_done) {
+        return LT_STEP_NEXT;
+    }
+    if (x->head_sent) {
+        return LT_STEP_WAIT;
+    }
+    return x->replied_here ? send_reply(x) : begin_relay(x);
+}
+
+static enum lt_step_result step_log(struct lt_exchange *x)
+{
+    if (x->front != NULL) {
+        struct lt_front *front = x->front;
+        x->front = NULL;
+        front->ops->finish(front, x->response_done);
+    }
+    lt_relay_drop_back(x);
+    return x->request_hooked ? hook(x, x->env->hooks->log) : LT_STEP_NEXT;
+}
+
+static enum lt_step_result step_done(struct lt_exchange *x)
+{
+    struct lt_exchange_env *env = x->env;
+    const struct lt_metrics_exchange m = {
+        .route_id = x->route != NULL ? x->route->metrics_id : 0,
+        .server_id = x->server != NULL ? x->server->metrics_id : 0,
+        .status = x->res.status,
+        .cause = x->cause,
+        .duration_us = x->step_us[LT_STEP_LOG] - x->began_us,
+        .upstream_us = x->upstream_end_us > 0 ? x->upstream_end_us - x->upstream_us : 0,
+        .bytes_in = x->bytes_in,
+        .bytes_out = x->bytes_out,
+    };
+    lt_metrics_add_exchange(env->metrics, &m);
+    if (env->access_log != NULL && x->view->log.access) {
+        env->access_log(x);
+    }
+    return LT_STEP_OVER;
+}
+
+enum lt_step_result lt_step_call(struct lt_exchange *x)
+{
+    static enum lt_step_result (*const steps[LT_STEP_COUNT])(struct lt_exchange *) = {
+        [LT_STEP_HEAD] = step_head,
+        [LT_STEP_ROUTE] = step_route,
+        [LT_STEP_REQUEST_HOOKS] = step_request_hooks,
+        [LT_STEP_BODY] = step_body,
+        [LT_STEP_PICK] = step_pick,
+        [LT_STEP_CONNECT] = step_connect,
+        [LT_STEP_SEND] = step_send,
+        [LT_STEP_RESPONSE_HEAD] = step_response_head,
+        [LT_STEP_RESPONSE_HOOKS] = step_response_hooks,
+        [LT_STEP_RELAY] = step_relay,
+        [LT_STEP_LOG] = step_log,
+        [LT_STEP_DONE] = step_done,
+    };
+    return steps[x->step](x);
+}
+
+void lt_step_failed(struct lt_exchange *x)
+{
+    lt_relay_drop_back(x);
+    lt_exchange_set_timer(x, 0);
+    if (x->front == NULL) {
+        x->step = LT_STEP_LOG;
+        return;
+    }
+    if (x->head_sent) {
+        struct lt_front *front = x->front;
+        x->front = NULL;
+        front->ops->abort(front, x->cause);
+        x->step = LT_STEP_LOG;
+        return;
+    }
+    lt_reply_prepare(x);
+    /* Response hooks see our answers too, but not one that they made themselves. */
+    x->step = x->response_hooked || !x->request_hooked ? LT_STEP_RELAY : LT_STEP_RESPONSE_HOOKS;
+}

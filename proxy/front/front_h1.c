@@ -1,0 +1,825 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The HTTP/1 front: bytes of a client to exchanges, responses back to bytes. The worker's thread.
+ *
+ *   HANDSHAKE (TLS) -> IDLE --first byte--> HEAD --whole head--> EXCHANGE --finish--> IDLE ...
+ *                        |                                          |  '-> DISCARD (rest of a body)
+ *                        '--- time out, EOF, drain --> closed <-----'--> LINGER (client reads our
+ * last words before the close)
+ *
+ * An idle connection holds no buffer: reads go into the worker's scratch memory, and only a head
+ * that came in pieces or a pipelined request is kept in `in`. */
+#include "front/front_h1.h"
+
+#include "base/mem.h"
+#include "base/obj.h"
+#include "exchange/exchange.h"
+#include "http/h1.h"
+
+#define MAGIC 0xf4047001u
+#define FRONTS_FREE_MAX 1024
+#define LINGER_MS 2000u             /* how long we wait for the client to close first */
+#define LINGER_BYTES_MAX (1u << 20) /* and how much of what it still sends is thrown away */
+#define DISCARD_MAX 65536u /* rest of a refused body that is read rather than closed upon */
+
+enum state {
+    STATE_HANDSHAKE,
+    STATE_IDLE,
+    STATE_HEAD,
+    STATE_EXCHANGE,
+    STATE_DISCARD,
+    STATE_LINGER,
+    STATE_CLOSED
+};
+
+struct lt_fronts {
+    struct lt_exchange_env *env;
+    struct lt_slab slab;
+    struct lt_list list; /* struct lt_front_h1 */
+    unsigned count;
+};
+
+struct lt_front_h1 {
+    struct lt_front base;
+    uint32_t magic;
+    enum state state;
+    struct lt_fronts *fronts;
+    struct lt_list link;
+    unsigned listener;
+    bool tls;
+    bool keep_alive;  /* after the current response */
+    bool body_done;   /* the current request was received whole */
+    bool chunked;     /* the current response is sent in chunks */
+    bool until_close; /* ... or ends with the connection */
+    bool client_eof;  /* the client ended its direction */
+    bool was_unsent;  /* the exchange waits to hear that all has left */
+    unsigned requests;
+    uint64_t lingered; /* bytes thrown away */
+    uint64_t last_out; /* bytes_out of the stream when the write timer was set */
+    struct lt_stream stream;
+    struct lt_addr peer;
+    struct lt_timer timer;          /* of the connection's state */
+    struct lt_timer exchange_timer; /* lent to the exchange */
+    struct lt_deferred deferred;    /* going on with `in`, or the free */
+    struct lt_exchange *x;          /* the current exchange, or NULL */
+    struct lt_buf in;               /* received and not yet consumed */
+    void (*on_closed)(void *owner);
+    void *owner;
+    unsigned line;
+    char lines[LT_STREAM_IOV_MAX][LT_H1_CHUNK_LINE_MAX + 2];
+    struct lt_h1_scan scan;
+    struct lt_h1 parser;
+};
+
+static const struct lt_stream_ops stream_ops;
+static const struct lt_front_ops front_ops;
+static void process_kept(void *arg);
+
+static struct lt_front_h1 *from_base(struct lt_front *base)
+{
+    struct lt_front_h1 *f = lt_container_of(base, struct lt_front_h1, base);
+    LT_OBJ_CHECK(f, MAGIC);
+    return f;
+}
+
+static const struct lt_front_options *options(const struct lt_front_h1 *f)
+{
+    const struct lt_view *view = f->fronts->env->view;
+    /* A reload may have removed the listener that a connection came in on: it ends after its
+     * request, by the first one's limits. */
+    return &view->listeners[f->listener < view->n_listeners ? f->listener : 0];
+}
+
+/* ---- life and death ---- */
+
+struct lt_fronts *lt_fronts_new(struct lt_exchange_env *env)
+{
+    struct lt_fronts *fronts = lt_calloc(1, sizeof(*fronts));
+    if (fronts != NULL) {
+        fronts->env = env;
+        lt_slab_init(&fronts->slab, sizeof(struct lt_front_h1), FRONTS_FREE_MAX);
+        lt_list_init(&fronts->list);
+    }
+    return fronts;
+}
+
+void lt_fronts_free(struct lt_fronts *fronts)
+{
+    if (fronts != NULL) {
+        lt_slab_fini(&fronts->slab);
+        lt_free(fronts);
+    }
+}
+
+unsigned lt_fronts_count(const struct lt_fronts *fronts)
+{
+    return fronts->count;
+}
+
+static void free_now(void *arg)
+{
+    struct lt_front_h1 *f = arg;
+    LT_OBJ_CHECK(f, MAGIC);
+    struct lt_fronts *fronts = f->fronts;
+    f->on_closed(f->owner);
+    lt_timer_fini(&f->timer);
+    lt_timer_fini(&f->exchange_timer);
+    lt_buf_fini(&f->in);
+    LT_OBJ_FINI(f);
+    lt_slab_put(&fronts->slab, f);
+}
+
+static void forget(struct lt_front_h1 *f)
+{
+    f->state = STATE_CLOSED;
+    lt_list_remove(&f->link);
+    f->fronts->count--;
+    lt_timer_clear(&f->timer);
+    lt_timer_clear(&f->exchange_timer);
+    lt_loop_cancel(&f->deferred);
+    lt_loop_defer(f->fronts->env->loop, &f->deferred, free_now, f);
+}
+
+static void close_now(struct lt_front_h1 *f)
+{
+    if (f->state != STATE_CLOSED) {
+        lt_stream_close(&f->stream);
+        forget(f);
+    }
+}
+
+static void reset_now(struct lt_front_h1 *f)
+{
+    if (f->state != STATE_CLOSED) {
+        lt_stream_reset(&f->stream);
+        forget(f);
+    }
+}
+
+/* Gives the memory of an empty `in` back. */
+static void release_in(struct lt_front_h1 *f)
+{
+    if (f->in.len == 0) {
+        lt_buf_fini(&f->in);
+        lt_buf_init(&f->in, options(f)->head_max + LT_SCRATCH_SIZE);
+    }
+}
+
+/* Our direction is ended; what the client still sends is thrown away for a while, so that it reads
+ * the response instead of a reset (RFC 9112 §9.6). */
+static void linger(struct lt_front_h1 *f)
+{
+    if (f->client_eof) {
+        if (lt_stream_unsent(&f->stream) == 0) {
+            close_now(f);
+            return;
+        }
+    }
+    f->state = STATE_LINGER;
+    f->in.len = 0;
+    release_in(f);
+    lt_stream_shutdown(&f->stream);
+    if (!f->client_eof && f->stream.pause_reasons != 0) {
+        lt_stream_resume(&f->stream, f->stream.pause_reasons);
+    }
+    f->last_out = f->stream.bytes_out;
+    lt_timer_set(&f->timer, lt_stream_unsent(&f->stream) > 0 ? options(f)->write_ms : LINGER_MS);
+}
+
+static void go_idle(struct lt_front_h1 *f)
+{
+    f->state = STATE_IDLE;
+    f->scan = (struct lt_h1_scan){0};
+    f->body_done = false;
+    release_in(f);
+    lt_timer_set(&f->timer, options(f)->keepalive_ms);
+}
+
+/* ---- time ---- */
+
+static void on_timer(void *arg)
+{
+    struct lt_front_h1 *f = arg;
+    LT_OBJ_CHECK(f, MAGIC);
+    bool waiting = lt_stream_unsent(&f->stream) > 0;
+    if (waiting && f->stream.bytes_out != f->last_out) {
+        f->last_out = f->stream.bytes_out; /* the client does read, slowly */
+        lt_timer_set(&f->timer, options(f)->write_ms);
+        return;
+    }
+    switch (f->state) {
+    case STATE_HANDSHAKE:
+    case STATE_IDLE:
+    case STATE_DISCARD:
+    case STATE_LINGER:
+        close_now(f);
+        break;
+    case STATE_HEAD:
+        f->x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
+        if (f->x == NULL) {
+            close_now(f);
+            break;
+        }
+        f->state = STATE_EXCHANGE;
+        f->keep_alive = false;
+        lt_exchange_refuse(f->x, LT_CAUSE_HEAD_TIMEOUT, &f->peer, f->tls);
+        break;
+    case STATE_EXCHANGE:
+        if (waiting) {
+            struct lt_exchange *x = f->x;
+            f->x = NULL;
+            reset_now(f);
+            lt_exchange_front_gone(x, LT_CAUSE_CLIENT_WRITE_TIMEOUT);
+        } else if (!f->body_done && f->stream.pause_reasons == 0) {
+            f->keep_alive = false;
+            lt_exchange_request_fail(f->x, LT_CAUSE_BODY_TIMEOUT);
+        }
+        break;
+    case STATE_CLOSED:
+        break;
+    }
+}
+
+static void on_exchange_timer(void *arg)
+{
+    struct lt_front_h1 *f = arg;
+    LT_OBJ_CHECK(f, MAGIC);
+    if (f->x != NULL) {
+        lt_exchange_timeout(f->x);
+    }
+}
+
+/* ---- request: bytes to an exchange ---- */
+
+/* Keeps n bytes for later. False: more than may be kept. */
+static bool keep(struct lt_front_h1 *f, const char *p, size_t n)
+{
+    lt_buf_add(&f->in, p, n);
+    return !f->in.truncated;
+}
+
+static void refuse(struct lt_front_h1 *f, enum lt_cause cause)
+{
+    if (f->x == NULL) {
+        f->x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
+    }
+    if (f->x == NULL) {
+        close_now(f);
+        return;
+    }
+    f->state = STATE_EXCHANGE;
+    f->keep_alive = false;
+    lt_timer_clear(&f->timer);
+    lt_exchange_refuse(f->x, cause, &f->peer, f->tls);
+}
+
+/* The head is head[0, len): copies it into a new exchange's arena, parses it and lets it run. */
+static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
+{
+    const struct lt_front_options *o = options(f);
+    const struct lt_h1_limits limits = {
+        .head = o->head_max, .headers = o->headers_max, .target = o->target_max};
+    enum lt_cause cause = LT_CAUSE_NONE;
+    struct lt_exchange *x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
+    char *copy = x != NULL ? lt_arena_chars(&x->arena, len) : NULL;
+    f->x = x;
+    if (copy == NULL) {
+        refuse(f, LT_CAUSE_OUT_OF_MEMORY);
+        return;
+    }
+    memcpy(copy, head, len);
+    if (lt_h1_request(&f->parser, &x->arena, copy, len, &limits, &x->req, &cause) != LT_OK) {
+        refuse(f, cause);
+        return;
+    }
+    f->state = STATE_EXCHANGE;
+    f->requests++;
+    f->body_done = x->req.body == LT_BODY_NONE ||
+                   (x->req.body == LT_BODY_LENGTH && x->req.content_length == 0);
+    f->keep_alive = x->req.keep_alive && !f->fronts->env->draining &&
+                    (o->requests_max == 0 || f->requests < o->requests_max) &&
+                    f->listener < f->fronts->env->view->n_listeners;
+    if (f->body_done) {
+        lt_timer_clear(&f->timer);
+    } else {
+        lt_timer_set(&f->timer, o->body_ms);
+    }
+    if (f->stream.tls != NULL) {
+        x->sni = lt_tls_sni(f->stream.tls);
+        x->tls_version = lt_tls_version(f->stream.tls);
+    }
+    lt_exchange_begin(x, &f->peer, f->tls);
+}
+
+/* Takes a head from p[0, n) if it is whole; gives how many bytes of it were used. */
+static size_t take_head(struct lt_front_h1 *f, const char *p, size_t n)
+{
+    const struct lt_front_options *o = options(f);
+    const struct lt_h1_limits limits = {
+        .head = o->head_max, .headers = o->headers_max, .target = o->target_max};
+    size_t head_len = 0;
+    enum lt_cause cause = LT_CAUSE_NONE;
+    switch (lt_h1_scan(&f->scan, p, n, &limits, &head_len, &cause)) {
+    case LT_OK:
+        f->scan = (struct lt_h1_scan){0};
+        start_exchange(f, p, head_len);
+        return head_len;
+    case LT_AGAIN:
+        if (f->state == STATE_IDLE) {
+            f->state = STATE_HEAD;
+            lt_timer_set(&f->timer, o->head_ms);
+        }
+        return 0;
+    default:
+        refuse(f, cause);
+        return n;
+    }
+}
+
+/* Takes body bytes from p[0, n); gives how many were used. The state may change underneath. */
+static size_t take_body(struct lt_front_h1 *f, const char *p, size_t n)
+{
+    size_t at = 0;
+    while (f->state == STATE_EXCHANGE || f->state == STATE_DISCARD) {
+        size_t used = 0;
+        struct lt_str piece = LT_STR_NONE;
+        enum lt_cause cause = LT_CAUSE_NONE;
+        enum lt_h1_event ev = lt_h1_body(&f->parser, p + at, n - at, &used, &piece,
+                                         f->x != NULL ? &f->x->req_trailers : NULL, &cause);
+        at += used;
+        switch (ev) {
+        case LT_H1_MORE:
+            return at;
+        case LT_H1_DATA:
+            if (f->x != NULL) {
+                lt_exchange_request_body(f->x, piece.p, piece.len);
+            }
+            break;
+        case LT_H1_END:
+            f->body_done = true;
+            if (f->x != NULL) {
+                lt_timer_clear(&f->timer);
+                lt_exchange_request_end(f->x);
+            } else if (f->state == STATE_DISCARD) {
+                go_idle(f);
+            }
+            return at;
+        case LT_H1_FAULT:
+            f->keep_alive = false;
+            if (f->x != NULL) {
+                lt_exchange_request_fail(f->x, cause);
+            } else {
+                close_now(f);
+            }
+            return n;
+        }
+    }
+    return at;
+}
+
+/* Consumes p[0, n) as far as the connection is ready for it; gives how many bytes. */
+static size_t process(struct lt_front_h1 *f, const char *p, size_t n)
+{
+    size_t at = 0;
+    while (at < n) {
+        switch (f->state) {
+        case STATE_IDLE:
+        case STATE_HEAD: {
+            size_t used = take_head(f, p + at, n - at);
+            if (used == 0) {
+                return at;
+            }
+            at += used;
+            break;
+        }
+        case STATE_EXCHANGE:
+        case STATE_DISCARD:
+            if (f->body_done) {
+                return at; /* a pipelined request waits for its turn */
+            }
+            at += take_body(f, p + at, n - at);
+            break;
+        case STATE_LINGER:
+        case STATE_CLOSED:
+            return n;
+        case STATE_HANDSHAKE:
+            return at;
+        }
+    }
+    return at;
+}
+
+/* What the exchange put for the server in this turn lies in memory that ends with it. */
+static void end_turn(struct lt_front_h1 *f)
+{
+    if (f->x != NULL && f->state == STATE_EXCHANGE && !f->body_done) {
+        lt_timer_set(&f->timer, options(f)->body_ms);
+    }
+    if (f->x != NULL) {
+        lt_exchange_request_turn(f->x);
+    }
+}
+
+/* Goes on with what was kept, once an exchange is over. */
+static void process_kept(void *arg)
+{
+    struct lt_front_h1 *f = arg;
+    LT_OBJ_CHECK(f, MAGIC);
+    size_t used = process(f, f->in.p, f->in.len);
+    end_turn(f);
+    if (f->state == STATE_LINGER || f->state == STATE_CLOSED) {
+        return;
+    }
+    f->in.len -= used;
+    if (f->in.len > 0 && used > 0) {
+        memmove(f->in.p, f->in.p + used, f->in.len);
+    }
+    if (f->in.len == 0) {
+        release_in(f);
+        lt_stream_resume(&f->stream, LT_PAUSE_PIPE);
+    }
+    if (f->client_eof && f->x == NULL) {
+        close_now(f);
+    }
+}
+
+static void on_data(struct lt_front_h1 *f, const char *p, size_t n)
+{
+    if (f->state == STATE_LINGER) {
+        f->lingered += n;
+        if (f->lingered > LINGER_BYTES_MAX) {
+            close_now(f);
+        }
+        return;
+    }
+    if (f->in.len > 0) {
+        if (!keep(f, p, n)) {
+            refuse(f, LT_CAUSE_HEAD_TOO_LARGE);
+            return;
+        }
+        process_kept(f);
+        return;
+    }
+    size_t used = process(f, p, n);
+    end_turn(f);
+    if (used < n && f->state != STATE_LINGER && f->state != STATE_CLOSED) {
+        if (!keep(f, p + used, n - used)) {
+            close_now(f);
+        } else if (f->state == STATE_EXCHANGE) {
+            /* The exchange may be over already and its turn have been asked for; else no more is
+             * read until it is. */
+            lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+        }
+    }
+}
+
+static void on_eof(struct lt_front_h1 *f, enum lt_err err)
+{
+    struct lt_exchange *x = f->x;
+    f->client_eof = true;
+    if (f->state == STATE_EXCHANGE && x != NULL && err == LT_EOF && f->body_done) {
+        /* Half-closed: the client still wants its response. */
+        f->keep_alive = false;
+        lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+        return;
+    }
+    if (f->state == STATE_LINGER && lt_stream_unsent(&f->stream) > 0 && err == LT_EOF) {
+        lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+        return;
+    }
+    f->x = NULL;
+    close_now(f);
+    if (x != NULL) {
+        lt_exchange_front_gone(x, LT_CAUSE_CLIENT_GONE);
+    }
+}
+
+static void on_readable(void *owner)
+{
+    struct lt_front_h1 *f = owner;
+    LT_OBJ_CHECK(f, MAGIC);
+    char *scratch = f->fronts->env->loop->scratch;
+    while (f->state != STATE_CLOSED && f->stream.pause_reasons == 0) {
+        size_t n = 0;
+        enum lt_err err = lt_stream_recv(&f->stream, scratch, LT_SCRATCH_SIZE, &n);
+        if (err == LT_AGAIN) {
+            return;
+        }
+        if (err != LT_OK) {
+            on_eof(f, err);
+            return;
+        }
+        on_data(f, scratch, n);
+    }
+}
+
+static void on_drained(void *owner)
+{
+    struct lt_front_h1 *f = owner;
+    LT_OBJ_CHECK(f, MAGIC);
+    switch (f->state) {
+    case STATE_EXCHANGE:
+        if (f->body_done) {
+            lt_timer_clear(&f->timer);
+        }
+        if (f->was_unsent && f->x != NULL) {
+            f->was_unsent = false;
+            lt_exchange_front_drained(f->x);
+        }
+        break;
+    case STATE_LINGER:
+        if (f->client_eof) {
+            close_now(f);
+        } else {
+            lt_timer_set(&f->timer, LINGER_MS);
+        }
+        break;
+    case STATE_IDLE:
+        lt_timer_set(&f->timer, options(f)->keepalive_ms);
+        break;
+    case STATE_HANDSHAKE:
+    case STATE_HEAD:
+    case STATE_DISCARD:
+    case STATE_CLOSED:
+        break;
+    }
+}
+
+static void on_handshake(void *owner, enum lt_err err)
+{
+    struct lt_front_h1 *f = owner;
+    LT_OBJ_CHECK(f, MAGIC);
+    struct lt_metrics_worker *metrics = f->fronts->env->metrics;
+    if (err != LT_OK) {
+        lt_metrics_add(metrics, LT_COUNTER_TLS_FAILED, 1);
+        close_now(f);
+        return;
+    }
+    lt_metrics_add(metrics, LT_COUNTER_TLS_HANDSHAKES, 1);
+    if (lt_tls_resumed(f->stream.tls)) {
+        lt_metrics_add(metrics, LT_COUNTER_TLS_RESUMED, 1);
+    }
+    go_idle(f);
+    lt_timer_set(&f->timer, options(f)->head_ms);
+}
+
+static const struct lt_stream_ops stream_ops = {
+    .on_readable = on_readable,
+    .on_drained = on_drained,
+    .on_handshake = on_handshake,
+};
+
+enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int fd,
+                               const struct lt_addr *peer, struct lt_tls *tls,
+                               void (*on_closed)(void *owner), void *owner)
+{
+    struct lt_front_h1 *f = lt_slab_get(&fronts->slab);
+    if (f == NULL) {
+        return LT_ERR_NOMEM;
+    }
+    memset(f, 0, offsetof(struct lt_front_h1, lines));
+    LT_OBJ_INIT(f, MAGIC);
+    f->base.ops = &front_ops;
+    f->fronts = fronts;
+    f->listener = listener;
+    f->tls = tls != NULL;
+    f->peer = *peer;
+    f->on_closed = on_closed;
+    f->owner = owner;
+    lt_list_push_back(&fronts->list, &f->link);
+    fronts->count++;
+    lt_timer_init(&f->timer, fronts->env->loop, on_timer, f);
+    lt_timer_init(&f->exchange_timer, fronts->env->loop, on_exchange_timer, f);
+    lt_stream_open(&f->stream, fronts->env->loop, fd, &stream_ops, f);
+    go_idle(f);
+    lt_timer_set(&f->timer, options(f)->head_ms);
+    if (tls != NULL) {
+        f->state = STATE_HANDSHAKE;
+        lt_stream_start_tls(&f->stream, tls);
+    }
+    return LT_OK;
+}
+
+void lt_fronts_close(struct lt_fronts *fronts, bool all)
+{
+    lt_list_each(it, tmp, &fronts->list)
+    {
+        struct lt_front_h1 *f = lt_container_of(it, struct lt_front_h1, link);
+        LT_OBJ_CHECK(f, MAGIC);
+        f->keep_alive = false;
+        if (f->state == STATE_IDLE || (all && f->x == NULL)) {
+            close_now(f);
+        } else if (all) {
+            struct lt_exchange *x = f->x;
+            f->x = NULL;
+            reset_now(f);
+            lt_exchange_front_gone(x, LT_CAUSE_DRAINING);
+        }
+    }
+}
+
+/* ---- response: an exchange to bytes ---- */
+
+static enum lt_err put(struct lt_front_h1 *f, const void *p, size_t n)
+{
+    return lt_stream_put(&f->stream, p, n);
+}
+
+static void send_informational(struct lt_front *base, unsigned status,
+                               const struct lt_headers *headers)
+{
+    struct lt_front_h1 *f = from_base(base);
+    struct lt_headers none;
+    struct lt_str head;
+    if (headers == NULL) {
+        lt_headers_init(&none, &f->x->arena, 0);
+        headers = &none;
+    }
+    if (f->x->req.version < 11 ||
+        lt_h1_write_response(&f->x->arena, 11, status, headers, &head) != LT_OK ||
+        put(f, head.p, head.len) != LT_OK) {
+        return;
+    }
+    /* A failure shows again with the final response. */
+    enum lt_err err = lt_stream_flush(&f->stream);
+    (void)err;
+}
+
+/* Whether what is left of the request body is little enough to be read and thrown away. */
+static bool may_discard(const struct lt_front_h1 *f)
+{
+    const struct lt_request *req = &f->x->req;
+    return req->body == LT_BODY_LENGTH && req->content_length <= DISCARD_MAX &&
+           !req->expect_continue;
+}
+
+/* How the response is delimited and whether the connection lives on (RFC 9112 §6, §9.3). */
+static enum lt_err add_framing(struct lt_front_h1 *f, struct lt_response *res, bool bodiless)
+{
+    struct lt_headers *h = &res->headers;
+    bool http10 = f->x->req.version < 11;
+    enum lt_err err = LT_OK;
+    f->chunked = f->until_close = false;
+    if (!bodiless) {
+        if (res->body == LT_BODY_LENGTH) {
+            struct lt_str length;
+            if (!lt_arena_printf(&f->x->arena, &length, "%llu",
+                                 (unsigned long long)res->content_length)) {
+                return LT_ERR_NOMEM;
+            }
+            err = lt_headers_set_id(h, LT_HEADER_CONTENT_LENGTH, length);
+        } else if (res->body == LT_BODY_NONE) {
+            err = lt_headers_set_id(h, LT_HEADER_CONTENT_LENGTH, LT_STR("0"));
+        } else {
+            lt_headers_remove(h, LT_HEADER_CONTENT_LENGTH);
+            f->chunked = !http10;
+            f->until_close = http10;
+            if (f->chunked) {
+                err = lt_headers_set_id(h, LT_HEADER_TRANSFER_ENCODING, LT_STR("chunked"));
+            }
+        }
+    } else if (res->status == 204 || res->status < 200) {
+        lt_headers_remove(h, LT_HEADER_CONTENT_LENGTH);
+    }
+    if (f->until_close || f->fronts->env->draining || (!f->body_done && !may_discard(f))) {
+        f->keep_alive = false;
+    }
+    if (err == LT_OK && !f->keep_alive) {
+        err = lt_headers_set_id(h, LT_HEADER_CONNECTION, LT_STR("close"));
+    } else if (err == LT_OK && http10) {
+        err = lt_headers_set_id(h, LT_HEADER_CONNECTION, LT_STR("keep-alive"));
+    }
+    return err;
+}
+
+static enum lt_err send_head(struct lt_front *base, struct lt_response *res, bool bodiless)
+{
+    struct lt_front_h1 *f = from_base(base);
+    struct lt_str head;
+    enum lt_err err = add_framing(f, res, bodiless);
+    if (err == LT_OK) {
+        err = lt_h1_write_response(&f->x->arena, 11, res->status, &res->headers, &head);
+    }
+    return err == LT_OK ? put(f, head.p, head.len) : err;
+}
+
+static enum lt_err send_body(struct lt_front *base, const char *p, size_t n)
+{
+    struct lt_front_h1 *f = from_base(base);
+    if (n == 0) {
+        return LT_OK;
+    }
+    if (!f->chunked) {
+        return put(f, p, n);
+    }
+    char *line = f->lines[f->line++ % LT_STREAM_IOV_MAX];
+    size_t len = lt_h1_chunk_line(line, n);
+    enum lt_err err = put(f, line, len);
+    err = err == LT_OK ? put(f, p, n) : err;
+    return err == LT_OK ? put(f, "\r\n", 2) : err;
+}
+
+static enum lt_err send_end(struct lt_front *base, const struct lt_headers *trailers)
+{
+    struct lt_front_h1 *f = from_base(base);
+    struct lt_str end;
+    if (!f->chunked) {
+        return LT_OK;
+    }
+    enum lt_err err = lt_h1_write_end(&f->x->arena, trailers, &end);
+    return err == LT_OK ? put(f, end.p, end.len) : err;
+}
+
+static enum lt_err flush(struct lt_front *base)
+{
+    struct lt_front_h1 *f = from_base(base);
+    enum lt_err err = lt_stream_flush(&f->stream);
+    if (err == LT_OK && lt_stream_unsent(&f->stream) > 0) {
+        f->was_unsent = true;
+        if (f->timer.deadline_us == 0) {
+            f->last_out = f->stream.bytes_out;
+            lt_timer_set(&f->timer, options(f)->write_ms);
+        }
+    }
+    return err;
+}
+
+static size_t unsent(struct lt_front *base)
+{
+    return lt_stream_unsent(&from_base(base)->stream);
+}
+
+static void abort_front(struct lt_front *base, enum lt_cause cause LT_UNUSED)
+{
+    struct lt_front_h1 *f = from_base(base);
+    f->x = NULL;
+    reset_now(f);
+}
+
+static void finish(struct lt_front *base, bool response_ok)
+{
+    struct lt_front_h1 *f = from_base(base);
+    f->x = NULL;
+    f->was_unsent = false;
+    lt_timer_clear(&f->exchange_timer);
+    if (!response_ok) {
+        reset_now(f);
+        return;
+    }
+    if (!f->keep_alive || f->fronts->env->draining) {
+        linger(f);
+        return;
+    }
+    if (f->stream.pause_reasons != 0) {
+        lt_stream_resume(&f->stream, f->stream.pause_reasons & ~(unsigned)LT_PAUSE_PIPE);
+    }
+    if (!f->body_done) {
+        f->state = STATE_DISCARD;
+        lt_timer_set(&f->timer, options(f)->body_ms);
+    } else {
+        go_idle(f);
+    }
+    if (f->in.len > 0 || f->client_eof) {
+        lt_loop_defer(f->fronts->env->loop, &f->deferred, process_kept, f);
+    } else {
+        lt_stream_resume(&f->stream, LT_PAUSE_PIPE);
+    }
+}
+
+static void pause_front(struct lt_front *base, enum lt_pause reason)
+{
+    lt_stream_pause(&from_base(base)->stream, reason);
+}
+
+static void resume_front(struct lt_front *base, enum lt_pause reason)
+{
+    struct lt_front_h1 *f = from_base(base);
+    lt_stream_resume(&f->stream, reason);
+    if (!f->body_done) {
+        lt_timer_set(&f->timer, options(f)->body_ms);
+    }
+}
+
+static void set_timer(struct lt_front *base, uint64_t ms)
+{
+    struct lt_front_h1 *f = from_base(base);
+    if (ms > 0) {
+        lt_timer_set(&f->exchange_timer, ms);
+    } else {
+        lt_timer_clear(&f->exchange_timer);
+    }
+}
+
+static const struct lt_front_ops front_ops = {
+    .name = "HTTP/1.1",
+    .send_informational = send_informational,
+    .send_head = send_head,
+    .send_body = send_body,
+    .send_end = send_end,
+    .flush = flush,
+    .unsent = unsent,
+    .abort = abort_front,
+    .finish = finish,
+    .pause = pause_front,
+    .resume = resume_front,
+    .set_timer = set_timer,
+};

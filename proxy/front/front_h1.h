@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The HTTP/1 front: one client connection, one exchange at a time, in order (RFC 9112 §9.3). */
+#ifndef LT_FRONT_FRONT_H1_H
+#define LT_FRONT_FRONT_H1_H
+
+#include "exchange/env.h"
+#include "net/tls.h"
+
+struct lt_front_h1;
+
+/* All HTTP/1 fronts of a worker. */
+struct lt_fronts;
+
+/* env is borrowed. Returns owned. */
+struct lt_fronts *lt_fronts_new(struct lt_exchange_env *env) LT_MUST_CHECK;
+/* Every connection must be closed. */
+void lt_fronts_free(struct lt_fronts *fronts);
+
+/* Takes fd (accepted, non-blocking) and tls (NULL: plain) and serves the connection.
+ * on_closed(owner) is called once when the connection is gone, never before this returns.
+ * LT_ERR_NOMEM: nothing was taken. */
+enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int fd,
+                               const struct lt_addr *peer, struct lt_tls *tls,
+                               void (*on_closed)(void *owner), void *owner) LT_MUST_CHECK;
+
+/* Closes the connections that are idle between requests; with `all`, also those in progress. */
+void lt_fronts_close(struct lt_fronts *fronts, bool all);
+
+/* Connections open now. */
+unsigned lt_fronts_count(const struct lt_fronts *fronts);
+
+#endif

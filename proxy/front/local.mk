@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+# The client's side of connections.
+liblintel_a_SOURCES += \
+	proxy/front/front_h1.c proxy/front/front_h1.h

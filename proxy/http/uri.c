@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Request targets, hosts, paths, queries and cookies. Any thread. */
+#include "http/uri.h"
+
+#include "base/addr.h"
+
+static const unsigned char unreserved[256] = {
+    ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['-'] = 1,
+    ['.'] = 1,         ['_'] = 1,         ['~'] = 1,
+};
+
+/* Graphic ASCII but '#': a fragment has no place in a target (RFC 9112 §3.2). */
+static bool target_bytes_ok(struct lt_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.p[i] <= 0x20 || s.p[i] >= 0x7f || s.p[i] == '#') {
+            return false; /* char may be signed: then bytes above 127 are below 0x20 */
+        }
+    }
+    return s.len > 0;
+}
+
+static void split_query(struct lt_str s, struct lt_target *out)
+{
+    size_t mark = lt_str_chr(s, '?', 0);
+    if (mark == SIZE_MAX) {
+        out->path = s;
+    } else {
+        out->path = lt_str(s.p, mark);
+        out->query = lt_str(s.p + mark + 1, s.len - mark - 1);
+    }
+}
+
+static bool parse_absolute(struct lt_str target, struct lt_target *out)
+{
+    size_t colon = lt_str_chr(target, ':', 0);
+    if (colon == SIZE_MAX) {
+        return false;
+    }
+    out->scheme = lt_str(target.p, colon);
+    struct lt_str rest = lt_str(target.p + colon + 1, target.len - colon - 1);
+    if ((!lt_str_eq_nocase(out->scheme, LT_STR("http")) &&
+         !lt_str_eq_nocase(out->scheme, LT_STR("https"))) ||
+        !lt_str_starts(rest, LT_STR("//"))) {
+        return false;
+    }
+    rest = lt_str_sub(rest, 2, rest.len);
+    size_t end = 0;
+    while (end < rest.len && rest.p[end] != '/' && rest.p[end] != '?') {
+        end++;
+    }
+    out->authority = lt_str(rest.p, end);
+    split_query(lt_str_sub(rest, end, rest.len), out);
+    struct lt_str host;
+    unsigned port;
+    return lt_authority_parse(out->authority, &host, &port);
+}
+
+bool lt_target_parse(struct lt_str target, struct lt_target *out)
+{
+    *out = (struct lt_target){.query = LT_STR_NONE};
+    if (!target_bytes_ok(target)) {
+        return false;
+    }
+    if (target.p[0] == '/') {
+        split_query(target, out);
+        return true;
+    }
+    if (lt_str_eq_c(target, "*")) {
+        out->path = target;
+        return true;
+    }
+    return parse_absolute(target, out);
+}
+
+/* Names and IPv4 addresses. Percent-encoding and sub-delimiters, which RFC 3986 would allow, are
+ * refused: no host has them, and servers disagree about what they mean. */
+static bool host_name_ok(struct lt_str host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        if (!unreserved[(unsigned char)host.p[i]]) {
+            return false;
+        }
+    }
+    return host.len > 0 && host.p[0] != '.';
+}
+
+static bool host_literal_ok(struct lt_str host)
+{
+    struct lt_addr addr;
+    return lt_addr_parse_ip(lt_str_sub(host, 1, host.len - 1), &addr) == LT_OK &&
+           addr.sa.sa_family == AF_INET6;
+}
+
+static bool parse_port(struct lt_str s, unsigned *port)
+{
+    uint64_t v;
+    if (s.len > 5 || !lt_str_to_u64(s, &v) || v == 0 || v > 65535) {
+        return false;
+    }
+    *port = (unsigned)v;
+    return true;
+}
+
+bool lt_authority_parse(struct lt_str s, struct lt_str *host, unsigned *port)
+{
+    *port = 0;
+    bool literal = s.len > 0 && s.p[0] == '[';
+    size_t end = lt_str_chr(s, literal ? ']' : ':', 0);
+    if (literal) {
+        if (end == SIZE_MAX) {
+            return false;
+        }
+        end++;
+    } else if (end == SIZE_MAX) {
+        end = s.len;
+    }
+    *host = lt_str_sub(s, 0, end);
+    if (!(literal ? host_literal_ok(*host) : host_name_ok(*host))) {
+        return false;
+    }
+    if (end == s.len) {
+        return true;
+    }
+    return s.p[end] == ':' && parse_port(lt_str_sub(s, end + 1, s.len), port);
+}
+
+/* The byte that the percent sequence at s[i] stands for, or -1. */
+static int percent_byte(struct lt_str s, size_t i)
+{
+    if (s.len - i < 3) {
+        return -1;
+    }
+    int high = lt_char_hex(s.p[i + 1]), low = lt_char_hex(s.p[i + 2]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+static bool is_lower_hex(char c)
+{
+    return c >= 'a' && c <= 'f';
+}
+
+enum form { NORMAL, NOT_NORMAL, REFUSED };
+
+static enum form percent_form(struct lt_str path, size_t i)
+{
+    int c = percent_byte(path, i);
+    if (c <= 0 || c == '/' || c == '\\') {
+        return REFUSED;
+    }
+    return unreserved[c] || is_lower_hex(path.p[i + 1]) || is_lower_hex(path.p[i + 2]) ? NOT_NORMAL
+                                                                                       : NORMAL;
+}
+
+/* How many dots the segment is made of, parameters left aside: 1, 2, or 0 when it is anything else.
+ */
+static unsigned dots(struct lt_str segment, bool *params)
+{
+    size_t end = lt_str_chr(segment, ';', 0);
+    *params = end != SIZE_MAX;
+    struct lt_str name = *params ? lt_str(segment.p, end) : segment;
+    if (lt_str_eq_c(name, ".")) {
+        return 1;
+    }
+    return lt_str_eq_c(name, "..") ? 2 : 0;
+}
+
+/* What of the segment that starts at path[at] shows before it is decoded. */
+static enum form segment_form(struct lt_str path, size_t at)
+{
+    bool params;
+    if (at >= path.len || (path.p[at] != '/' && path.p[at] != '.')) {
+        return NORMAL;
+    }
+    size_t end = lt_min(lt_str_chr(path, '/', at), path.len);
+    return end == at || dots(lt_str_sub(path, at, end), &params) > 0 ? NOT_NORMAL : NORMAL;
+}
+
+static enum form path_form(struct lt_str path)
+{
+    enum form form = NORMAL;
+    if (path.len == 0 || path.p[0] != '/') {
+        return REFUSED;
+    }
+    for (size_t i = 0; i < path.len; i++) {
+        char c = path.p[i];
+        enum form here = NORMAL;
+        if (c == '/') {
+            here = segment_form(path, i + 1);
+        } else if (c == '%') {
+            here = percent_form(path, i);
+        } else if (c == '\\' || c == '\0') {
+            here = REFUSED;
+        }
+        if (here == REFUSED) {
+            return REFUSED;
+        }
+        form = lt_max(form, here);
+    }
+    return form;
+}
+
+/* Writes one segment with its percent sequences in normal form; gives its length. */
+static size_t put_segment(char *out, struct lt_str segment)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t n = 0;
+    for (size_t i = 0; i < segment.len; i++) {
+        if (segment.p[i] != '%') {
+            out[n++] = segment.p[i];
+            continue;
+        }
+        int c = percent_byte(segment, i);
+        i += 2;
+        if (unreserved[c]) {
+            out[n++] = (char)c;
+        } else {
+            out[n++] = '%';
+            out[n++] = digits[c >> 4];
+            out[n++] = digits[c & 15];
+        }
+    }
+    return n;
+}
+
+/* out[0, *n) ends with '/'; takes its last segment away. */
+static bool drop_segment(const char *out, size_t *n)
+{
+    if (*n == 1) {
+        return false;
+    }
+    do {
+        --*n;
+    } while (out[*n - 1] != '/');
+    return true;
+}
+
+enum lt_err lt_path_normalise(struct lt_arena *arena, struct lt_str path, struct lt_str *out)
+{
+    enum form form = path_form(path);
+    if (form != NOT_NORMAL) {
+        *out = path;
+        return form == NORMAL ? LT_OK : LT_ERR_INVALID;
+    }
+    char *p = lt_arena_chars(arena, path.len + 1); /* only shrinks, but for the last '/' */
+    if (p == NULL) {
+        return LT_ERR_NOMEM;
+    }
+    size_t n = 0, at = 1;
+    p[n++] = '/';
+    while (at <= path.len) {
+        size_t slash = lt_str_chr(path, '/', at);
+        size_t end = slash == SIZE_MAX ? path.len : slash;
+        size_t len = put_segment(p + n, lt_str(path.p + at, end - at));
+        bool params;
+        unsigned dot_count = dots(lt_str(p + n, len), &params);
+        if (dot_count > 0 && params) {
+            return LT_ERR_INVALID; /* some servers read "..;x" as ".." */
+        }
+        if (dot_count == 2 && !drop_segment(p, &n)) {
+            return LT_ERR_INVALID;
+        }
+        if (dot_count == 0 && len > 0) {
+            n += len;
+            if (slash != SIZE_MAX) {
+                p[n++] = '/';
+            }
+        }
+        at = end + 1;
+    }
+    *out = lt_str(p, n);
+    return LT_OK;
+}
+
+/* s with "%XX" and '+' decoded; a percent sign that starts no sequence stays. */
+static bool decode_form(struct lt_arena *arena, struct lt_str s, struct lt_str *out)
+{
+    if (lt_str_chr(s, '%', 0) == SIZE_MAX && lt_str_chr(s, '+', 0) == SIZE_MAX) {
+        *out = s;
+        return true;
+    }
+    char *p = lt_arena_chars(arena, s.len);
+    if (p == NULL) {
+        return false;
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        int c = s.p[i] == '%' ? percent_byte(s, i) : -1;
+        if (c >= 0) {
+            i += 2;
+            p[n++] = (char)c;
+        } else {
+            p[n++] = s.p[i] == '+' ? ' ' : s.p[i];
+        }
+    }
+    *out = lt_str(p, n);
+    return true;
+}
+
+bool lt_query_get(struct lt_arena *arena, struct lt_str query, struct lt_str key,
+                  struct lt_str *out)
+{
+    while (query.len > 0) {
+        size_t end = lt_min(lt_str_chr(query, '&', 0), query.len);
+        struct lt_str pair = lt_str(query.p, end), name;
+        query = lt_str_sub(query, end + 1, query.len);
+        size_t equals = lt_min(lt_str_chr(pair, '=', 0), pair.len);
+        if (pair.len == 0 || !decode_form(arena, lt_str(pair.p, equals), &name)) {
+            continue;
+        }
+        if (lt_str_eq(name, key)) {
+            return decode_form(arena, lt_str_sub(pair, equals + 1, pair.len), out);
+        }
+    }
+    return false;
+}
+
+bool lt_cookie_get(struct lt_str field, struct lt_str name, struct lt_str *out)
+{
+    struct lt_str pair;
+    while (lt_str_next(&field, ';', &pair)) {
+        size_t equals = lt_str_chr(pair, '=', 0);
+        if (equals != SIZE_MAX && lt_str_eq(lt_str_trim(lt_str(pair.p, equals)), name)) {
+            *out = lt_str_trim(lt_str_sub(pair, equals + 1, pair.len));
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rows of one listener. Loader thread. */
+#include "net/listen_conf.h"
+
+#include "config/load.h"
+
+#define AT(member) offsetof(struct lt_listen_timeouts, member)
+
+static const struct lt_row timeout_rows[] = {
+    {.name = "tls",
+     .type = LT_T_DURATION,
+     .offset = AT(tls_ms),
+     .def = "10s",
+     .min = "100ms",
+     .max = "10m",
+     .doc = "Time for the whole TLS handshake.",
+     .since = "0.1"},
+    {.name = "head",
+     .type = LT_T_DURATION,
+     .offset = AT(head_ms),
+     .def = "10s",
+     .min = "100ms",
+     .max = "10m",
+     .doc = "Time for a whole request head, from its first byte on. Dripping bytes does not "
+            "prolong it.",
+     .since = "0.1"},
+    {.name = "body",
+     .type = LT_T_DURATION,
+     .offset = AT(body_ms),
+     .def = "30s",
+     .min = "100ms",
+     .max = "1h",
+     .doc = "Longest pause while a request body arrives.",
+     .since = "0.1"},
+    {.name = "write",
+     .type = LT_T_DURATION,
+     .offset = AT(write_ms),
+     .def = "60s",
+     .min = "100ms",
+     .max = "1h",
+     .doc = "Longest pause while the client takes a response.",
+     .since = "0.1"},
+    {.name = "keepalive",
+     .type = LT_T_DURATION,
+     .offset = AT(keepalive_ms),
+     .def = "75s",
+     .min = "0",
+     .max = "1h",
+     .doc = "How long an idle connection waits for its next request. 0 closes each connection "
+            "after one response.",
+     .since = "0.1"},
+    {.name = "first_byte",
+     .type = LT_T_DURATION,
+     .offset = AT(first_byte_ms),
+     .min = "1ms",
+     .max = "1d",
+     .flags = LT_ROW_ABSENT_OK,
+     .doc = "How long a server may take until its response begins, for routes and sites that set "
+            "nothing themselves. Without it the upstream's value counts.",
+     .since = "0.1"},
+};
+
+const struct lt_schema lt_listen_timeouts_schema = {
+    .name = "listener timeouts",
+    .doc = "How long a client may take for each part of its work.",
+    .rows = timeout_rows,
+    .n_rows = lt_countof(timeout_rows),
+    .size = sizeof(struct lt_listen_timeouts),
+};
+
+static const struct lt_row body_rows[] = {
+    {.name = "max",
+     .type = LT_T_SIZE,
+     .offset = offsetof(struct lt_listen_body, max),
+     .def = "64M",
+     .max = "1T",
+     .doc = "Largest request body, for routes and sites that set nothing themselves. A larger one "
+            "is answered with 413.",
+     .since = "0.1"},
+};
+
+const struct lt_schema lt_listen_body_schema = {
+    .name = "body",
+    .doc = "Request bodies.",
+    .rows = body_rows,
+    .n_rows = lt_countof(body_rows),
+    .size = sizeof(struct lt_listen_body),
+};
+
+static const char *const redirects[] = {"none", "https", NULL};
+
+#undef AT
+#define AT(member) offsetof(struct lt_listen_conf, member)
+
+static const struct lt_row rows[] = {
+    {.name = "name",
+     .type = LT_T_STRING,
+     .offset = AT(name),
+     .max = "64",
+     .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY,
+     .doc = "What a site's `listeners` and the logs call it. Without a name it is called by its "
+            "address as written.",
+     .since = "0.1"},
+    {.name = "address",
+     .type = LT_T_ADDRESS,
+     .offset = AT(address),
+     .flags = LT_ROW_REQUIRED,
+     .doc = "Where to accept connections: `\":443\"` (every IPv4 and IPv6 address), "
+            "`127.0.0.1:8080`, `\"[::1]:8080\"` or `unix:/path`.",
+     .since = "0.1"},
+    {.name = "tls",
+     .type = LT_T_BOOL,
+     .offset = AT(tls),
+     .def = "false",
+     .doc = "Whether clients speak TLS here. Certificates stand with the sites.",
+     .since = "0.1"},
+    {.name = "redirect",
+     .type = LT_T_ENUM,
+     .offset = AT(redirect),
+     .def = "none",
+     .choices = redirects,
+     .doc = "With `https`, every request is answered with a redirect to the same URL under "
+            "https, except below `/.well-known/acme-challenge/`.",
+     .since = "0.1"},
+    {.name = "backlog",
+     .type = LT_T_INT,
+     .offset = AT(backlog),
+     .def = "4096",
+     .min = "1",
+     .max = "65535",
+     .flags = LT_ROW_RESTART,
+     .doc = "Connections that the kernel may hold before they are accepted.",
+     .since = "0.1"},
+    {.name = "max_connections",
+     .type = LT_T_INT,
+     .offset = AT(max_connections),
+     .min = "1",
+     .max = "10000000",
+     .flags = LT_ROW_ABSENT_OK,
+     .doc = "Most connections of this listener at once. Without it only `limits.connections` "
+            "counts.",
+     .since = "0.1"},
+    LT_LISTEN_SHARED_ROWS(struct lt_listen_conf),
+};
+
+static void check(struct lt_schema_load *load, void *obj)
+{
+    const struct lt_listen_conf *listen = obj;
+    struct lt_diags *diags = load->diags;
+    if (listen->tls && listen->redirect == LT_LISTEN_REDIRECT_HTTPS) {
+        lt_diag_error(diags, lt_schema_pos(obj, "redirect"), "leave one of the two out",
+                      "a listener with `tls: true` can't redirect to https");
+    }
+}
+
+const struct lt_schema lt_listen_schema = {
+    .name = "listener",
+    .doc = "An address on which connections are accepted.",
+    .rows = rows,
+    .n_rows = lt_countof(rows),
+    .size = sizeof(struct lt_listen_conf),
+    .shorthand = "address",
+    .check = check,
+};

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of one listener. Read by the loader; immutable afterwards. */
+#ifndef LT_NET_LISTEN_CONF_H
+#define LT_NET_LISTEN_CONF_H
+
+#include "base/addr.h"
+#include "config/schema.h"
+
+enum lt_listen_redirect { LT_LISTEN_REDIRECT_NONE, LT_LISTEN_REDIRECT_HTTPS };
+
+struct lt_listen_timeouts {
+    struct lt_conf conf;
+    uint64_t tls_ms;        /* whole handshake */
+    uint64_t head_ms;       /* whole request head, from its first byte */
+    uint64_t body_ms;       /* longest pause while a request body arrives */
+    uint64_t write_ms;      /* longest pause while the client takes a response */
+    uint64_t keepalive_ms;  /* idle between two requests */
+    uint64_t first_byte_ms; /* of routes that set none; 0: the upstream's */
+};
+
+struct lt_listen_body {
+    struct lt_conf conf;
+    uint64_t max; /* bytes, of routes that set none */
+};
+
+/* What concerns the client's side and may stand in `defaults` too. */
+struct lt_listen_limits {
+    uint64_t max_head;   /* bytes of a request head */
+    int64_t max_headers; /* fields in it */
+};
+
+struct lt_listen_conf {
+    struct lt_conf conf;
+    struct lt_str
+        name; /* as `listeners:` of a site names it; without one, the address as written */
+    struct lt_addr address;
+    bool tls;
+    int redirect; /* enum lt_listen_redirect */
+    int64_t backlog;
+    int64_t max_connections; /* 0: only the limit of the whole gateway */
+    struct lt_listen_limits limits;
+    struct lt_listen_body body;
+    struct lt_listen_timeouts timeouts;
+};
+
+extern const struct lt_schema lt_listen_schema;
+extern const struct lt_schema lt_listen_body_schema;
+extern const struct lt_schema lt_listen_timeouts_schema;
+
+/* The rows of listeners that may stand in `defaults` as well; holder is a struct with the members
+ * limits, body and timeouts. */
+#define LT_LISTEN_SHARED_ROWS(holder)                                                              \
+    {.name = "max_head",                                                                           \
+     .type = LT_T_SIZE,                                                                            \
+     .offset = offsetof(holder, limits.max_head),                                                  \
+     .def = "32K",                                                                                 \
+     .min = "1K",                                                                                  \
+     .max = "1M",                                                                                  \
+     .levels = LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER,                                              \
+     .doc = "Largest request head: request line and header fields. A larger one is answered "      \
+            "with 431.",                                                                           \
+     .since = "0.1"},                                                                              \
+        {.name = "max_headers",                                                                    \
+         .type = LT_T_INT,                                                                         \
+         .offset = offsetof(holder, limits.max_headers),                                           \
+         .def = "100",                                                                             \
+         .min = "1",                                                                               \
+         .max = "1000",                                                                            \
+         .levels = LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER,                                          \
+         .doc = "Most header fields in a request. More are answered with 431.",                    \
+         .since = "0.1"},                                                                          \
+        {.name = "body",                                                                           \
+         .type = LT_T_OBJECT,                                                                      \
+         .offset = offsetof(holder, body),                                                         \
+         .levels = LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER,                                          \
+         .sub = &lt_listen_body_schema,                                                            \
+         .doc = "Request bodies.",                                                                 \
+         .since = "0.1"},                                                                          \
+    {                                                                                              \
+        .name = "timeouts", .type = LT_T_OBJECT, .offset = offsetof(holder, timeouts),             \
+        .levels = LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER, .sub = &lt_listen_timeouts_schema,        \
+        .doc = "How long the client may take.", .since = "0.1"                                     \
+    }
+
+#endif

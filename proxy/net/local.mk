@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+# Loop, timers, streams, TLS, connect, listener.
+liblintel_a_SOURCES += \
+	proxy/net/connect.c proxy/net/connect.h \
+	proxy/net/listen_conf.c proxy/net/listen_conf.h \
+	proxy/net/listen_open.c \
+	proxy/net/listener.c proxy/net/listener.h \
+	proxy/net/loop.c proxy/net/loop.h \
+	proxy/net/mailbox.c proxy/net/mailbox.h \
+	proxy/net/stream.c proxy/net/stream.h \
+	proxy/net/timer.c \
+	proxy/net/tls.h \
+	proxy/net/tls_cert.c \
+	proxy/net/tls_conf.c proxy/net/tls_conf.h \
+	proxy/net/tls_conn.c \
+	proxy/net/tls_impl.h \
+	proxy/net/tls_server.c
+
+check_PROGRAMS += \
+	tests/unit/test_connect \
+	tests/unit/test_listener \
+	tests/unit/test_loop \
+	tests/unit/test_mailbox \
+	tests/unit/test_stream
+tests_unit_test_connect_SOURCES = tests/unit/test_connect.c tests/unit/net_env.h
+tests_unit_test_listener_SOURCES = tests/unit/test_listener.c
+tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
+tests_unit_test_mailbox_SOURCES = tests/unit/test_mailbox.c
+tests_unit_test_stream_SOURCES = tests/unit/test_stream.c

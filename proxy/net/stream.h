@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A non-blocking byte stream over a socket, plain or TLS: what fronts, backs and everything else
+ * reads from and writes to. One worker.
+ *
+ *   reading   on_readable -> lt_stream_recv into the caller's memory until LT_AGAIN
+ *   writing   lt_stream_put (borrows), put, put, lt_stream_flush: one system call for all;
+ *             what the socket didn't take is copied and sent later, then on_drained
+ *   pausing   by reasons; reads go on when the last one is gone
+ *
+ * TLS keeps its records in the stream's queue (own BIO), so that what waits is ciphertext and there
+ * are no write-retry rules. */
+#ifndef LT_NET_STREAM_H
+#define LT_NET_STREAM_H
+
+#include "base/addr.h"
+#include "net/loop.h"
+
+struct lt_stream;
+struct lt_tls;
+
+struct lt_stream_ops {
+    /* Bytes or the end of the stream can be read. */
+    void (*on_readable)(void *owner);
+    /* Everything that waited has left; or it never will: then s->failed is set, what waited was
+     * dropped, and the next put or flush gives the error. */
+    void (*on_drained)(void *owner);
+    /* TLS only: the handshake is over (err LT_OK) or failed. */
+    void (*on_handshake)(void *owner, enum lt_err err);
+};
+
+#define LT_STREAM_IOV_MAX 16
+
+struct lt_stream {
+    uint32_t magic;
+    int fd; /* -1: closed */
+    struct lt_loop *loop;
+    const struct lt_stream_ops *ops;
+    void *owner;
+    struct lt_tls *tls; /* NULL: plain; owned */
+    ev_io rd, wr;
+    unsigned pause_reasons; /* bits of the owner's choosing; 0 = reading */
+    int sys_errno;          /* of the last failure */
+    bool drained_socket;    /* the last read was short: nothing more is there now */
+    bool eof;               /* the peer ended its direction and the owner was told */
+    bool failed;            /* writing failed for good, write_err says how */
+    bool handshaking;       /* TLS: not over yet */
+    bool read_again;        /* decrypted bytes wait inside TLS */
+    bool end_wanted;        /* our direction ends once nothing waits */
+    enum lt_err write_err;  /* LT_OK until writing failed */
+    unsigned n_put;         /* slices since the last flush */
+    struct iovec put[LT_STREAM_IOV_MAX];
+    struct lt_chain unsent;       /* what the socket didn't take (ciphertext for TLS) */
+    struct lt_deferred again;     /* reads on when read_again was left over a pause */
+    uint64_t bytes_in, bytes_out; /* of the application */
+};
+
+/* Takes fd (non-blocking, connected or accepted); s may hold anything and stays where it is. ops
+ * and owner are borrowed for the stream's life. Reading starts at once. */
+void lt_stream_open(struct lt_stream *s, struct lt_loop *loop, int fd,
+                    const struct lt_stream_ops *ops, void *owner);
+
+/* Closes the socket now; unsent bytes are lost. No callback comes afterwards. Also for one that was
+ * never opened if zeroed. Sends close_notify if TLS and nothing waits. */
+void lt_stream_close(struct lt_stream *s);
+
+/* As close, but the peer sees a reset: for messages that were cut. */
+void lt_stream_reset(struct lt_stream *s);
+
+/* Ends our direction (TCP FIN, close_notify) once nothing waits. The other direction stays open. */
+void lt_stream_shutdown(struct lt_stream *s);
+
+/* Starts TLS (see net/tls.h); takes tls. on_handshake follows, later on_readable. */
+void lt_stream_start_tls(struct lt_stream *s, struct lt_tls *tls);
+
+/* Reads at most cap bytes. LT_OK: *n > 0. LT_AGAIN: nothing now. LT_EOF: the peer ended its
+ * direction (close_notify or FIN; a FIN without close_notify is LT_EOF too: the message framing
+ * above decides). Else the failure, sys_errno is set. */
+enum lt_err lt_stream_recv(struct lt_stream *s, void *buf, size_t cap, size_t *n) LT_MUST_CHECK;
+
+/* Queues n bytes for the next flush without a copy: they must stay until then. When the slices run
+ * out, they are flushed first. */
+enum lt_err lt_stream_put(struct lt_stream *s, const void *p, size_t n) LT_MUST_CHECK;
+
+/* Sends what was put, one system call when the socket takes it all. LT_OK also when part waits.
+ * LT_ERR_LIMIT: no block was left to keep it. Else the failure. */
+enum lt_err lt_stream_flush(struct lt_stream *s) LT_MUST_CHECK;
+
+/* Bytes put or waiting. */
+size_t lt_stream_unsent(const struct lt_stream *s);
+
+void lt_stream_pause(struct lt_stream *s, unsigned reason);
+void lt_stream_resume(struct lt_stream *s, unsigned reason);
+
+/* Sets the callbacks' owner anew: for a connection that goes to another object (idle pool). */
+void lt_stream_own(struct lt_stream *s, const struct lt_stream_ops *ops, void *owner);
+
+/* ---- Used by tls_conn.c only: the socket itself. ---- */
+
+/* As lt_stream_recv, for what comes over the wire. */
+enum lt_err lt_stream_wire_recv(struct lt_stream *s, void *buf, size_t cap,
+                                size_t *n) LT_MUST_CHECK;
+
+/* Sends n slices in order after what waits already; copies what the socket doesn't take. */
+enum lt_err lt_stream_wire_send(struct lt_stream *s, struct iovec *iov, unsigned n) LT_MUST_CHECK;
+
+#endif

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Certificates from PEM files, and the store that finds them by server name. Loaded by the loader
+ * thread, then only read, by all workers. */
+#include "net/tls_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "base/mem.h"
+
+#define PEM_FILE_MAX (1024 * 1024)
+#define STORE_MAX 1000000 /* host patterns */
+/* Bits of strength that OpenSSL's security level 2 asks for; weaker ones fail in each handshake. */
+#define SECURITY_BITS_MIN 112
+
+/* ---- Certificates ---- */
+
+/* What goes wrong ends up as one sentence. */
+static void complain(struct lt_arena *arena, struct lt_str *why, struct lt_str file,
+                     const char *reason)
+{
+    if (!lt_arena_printf(arena, why, "%.*s: %s", LT_STR_ARG(file), reason)) {
+        *why = LT_STR("out of memory");
+    }
+}
+
+static void complain_errno(struct lt_arena *arena, struct lt_str *why, struct lt_str file,
+                           int error)
+{
+    struct stat st;
+    if (error == EACCES && stat(file.p, &st) == 0) {
+        if (!lt_arena_printf(arena, why,
+                             "%.*s: permission denied (owner uid %u, mode %04o; running as uid %u)",
+                             LT_STR_ARG(file), (unsigned)st.st_uid, (unsigned)st.st_mode & 07777u,
+                             (unsigned)geteuid())) {
+            *why = LT_STR("out of memory");
+        }
+        return;
+    }
+    complain(arena, why, file, strerror(error));
+}
+
+static void complain_openssl(struct lt_arena *arena, struct lt_str *why, struct lt_str file,
+                             const char *what)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    char text[200];
+    snprintf(text, sizeof(text), "%s (%s)", what, reason != NULL ? reason : "no reason given");
+    complain(arena, why, file, text);
+    ERR_clear_error();
+}
+
+/* The whole file as a memory BIO, or NULL and *why. */
+static BIO *read_pem(struct lt_arena *arena, struct lt_str file, struct lt_str *why)
+{
+    BIO *bio = NULL;
+    char block[4096];
+    ssize_t n;
+    size_t total = 0;
+    int fd = open(file.p, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        complain_errno(arena, why, file, errno);
+        return NULL;
+    }
+    bio = BIO_new(BIO_s_secmem());
+    while (bio != NULL && (n = read(fd, block, sizeof(block))) != 0) {
+        total += n > 0 ? (size_t)n : 0;
+        if (n < 0 || total > PEM_FILE_MAX || BIO_write(bio, block, (int)n) != n) {
+            complain(arena, why, file,
+                     n < 0                  ? strerror(errno)
+                     : total > PEM_FILE_MAX ? "larger than 1 MB"
+                                            : "out of memory");
+            BIO_free(bio);
+            bio = NULL;
+            goto out;
+        }
+    }
+    if (bio == NULL) {
+        complain(arena, why, file, "out of memory");
+    }
+out:
+    OPENSSL_cleanse(block, sizeof(block));
+    close(fd);
+    return bio;
+}
+
+/* Nobody can be asked for a pass phrase here. */
+static int no_passphrase(char *buf, int size, int rwflag, void *arg)
+{
+    (void)buf, (void)size, (void)rwflag;
+    *(bool *)arg = true;
+    return -1;
+}
+
+static bool load_chain(struct lt_tls_cert *cert, struct lt_arena *arena, struct lt_str file,
+                       struct lt_str *why)
+{
+    bool asked = false, ok = false;
+    BIO *bio = read_pem(arena, file, why);
+    if (bio == NULL) {
+        return false;
+    }
+    cert->chain = sk_X509_new_null();
+    cert->leaf = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, &asked);
+    if (cert->chain == NULL || cert->leaf == NULL) {
+        complain_openssl(arena, why, file, "holds no certificate in PEM form");
+        goto out;
+    }
+    for (;;) {
+        X509 *next = PEM_read_bio_X509(bio, NULL, no_passphrase, &asked);
+        if (next == NULL) {
+            break;
+        }
+        if (sk_X509_push(cert->chain, next) == 0) {
+            X509_free(next);
+            complain(arena, why, file, "out of memory");
+            goto out;
+        }
+    }
+    if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
+        complain_openssl(arena, why, file, "a certificate of the chain can't be read");
+        goto out;
+    }
+    ERR_clear_error();
+    ok = true;
+out:
+    BIO_free(bio);
+    return ok;
+}
+
+static bool load_key(struct lt_tls_cert *cert, struct lt_arena *arena, struct lt_str file,
+                     struct lt_str *why)
+{
+    bool asked = false;
+    BIO *bio = read_pem(arena, file, why);
+    if (bio == NULL) {
+        return false;
+    }
+    cert->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked);
+    BIO_free(bio);
+    if (cert->key != NULL) {
+        return true;
+    }
+    if (asked) {
+        ERR_clear_error();
+        complain(arena, why, file, "the key is encrypted with a pass phrase; store it without one");
+    } else {
+        complain_openssl(arena, why, file, "holds no private key in PEM form");
+    }
+    return false;
+}
+
+static int64_t seconds_of(const ASN1_TIME *time)
+{
+    struct tm tm;
+    return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+/* What would make each handshake fail, found now. */
+static bool check_pair(struct lt_tls_cert *cert, struct lt_arena *arena, struct lt_str cert_file,
+                       struct lt_str key_file, struct lt_str *why)
+{
+    int bits = 0;
+    char text[160];
+    X509_check_purpose(cert->leaf, -1, 0); /* fills its caches before threads share it */
+    cert->not_after = seconds_of(X509_get0_notAfter(cert->leaf));
+    if (X509_check_private_key(cert->leaf, cert->key) != 1) {
+        ERR_clear_error();
+        complain(arena, why, key_file, "the key doesn't belong to the certificate");
+        return false;
+    }
+    if (X509_cmp_current_time(X509_get0_notAfter(cert->leaf)) <= 0) {
+        time_t when = (time_t)cert->not_after;
+        struct tm tm;
+        gmtime_r(&when, &tm);
+        strftime(text, sizeof(text), "the certificate expired on %Y-%m-%d", &tm);
+        complain(arena, why, cert_file, text);
+        return false;
+    }
+    if (EVP_PKEY_get_security_bits(cert->key) < SECURITY_BITS_MIN) {
+        snprintf(text, sizeof(text), "a key of %d bits is too weak; use ECDSA P-256 or RSA 2048",
+                 EVP_PKEY_get_bits(cert->key));
+        complain(arena, why, key_file, text);
+        return false;
+    }
+    if ((X509_get_extension_flags(cert->leaf) & EXFLAG_SS) == 0 &&
+        X509_get_signature_info(cert->leaf, NULL, NULL, &bits, NULL) == 1 &&
+        bits < SECURITY_BITS_MIN) {
+        complain(arena, why, cert_file, "its signature uses a hash that is too weak");
+        return false;
+    }
+    return true;
+}
+
+struct lt_tls_cert *lt_tls_cert_load(struct lt_arena *arena, struct lt_str cert_file,
+                                     struct lt_str key_file, struct lt_str *why)
+{
+    struct lt_tls_cert *cert = NULL;
+    if (!lt_arena_dup(arena, cert_file, &cert_file) || !lt_arena_dup(arena, key_file, &key_file) ||
+        (cert = lt_calloc(1, sizeof(*cert))) == NULL) {
+        *why = LT_STR("out of memory");
+        return NULL;
+    }
+    atomic_init(&cert->refs, 1);
+    if (load_chain(cert, arena, cert_file, why) && load_key(cert, arena, key_file, why) &&
+        check_pair(cert, arena, cert_file, key_file, why)) {
+        return cert;
+    }
+    lt_tls_cert_free(cert);
+    return NULL;
+}
+
+void lt_tls_cert_free(struct lt_tls_cert *cert)
+{
+    if (cert != NULL && atomic_fetch_sub_explicit(&cert->refs, 1, memory_order_acq_rel) == 1) {
+        X509_free(cert->leaf);
+        sk_X509_pop_free(cert->chain, X509_free);
+        EVP_PKEY_free(cert->key);
+        lt_free(cert);
+    }
+}
+
+int64_t lt_tls_cert_not_after(const struct lt_tls_cert *cert)
+{
+    return cert->not_after;
+}
+
+/* ---- The store ---- */
+
+struct lt_tls_store *lt_tls_store_new(void)
+{
+    struct lt_tls_store *store = lt_calloc(1, sizeof(*store));
+    if (store != NULL) {
+        atomic_init(&store->refs, 1);
+        lt_map_init(&store->hosts, lt_hash_seed_random(), STORE_MAX);
+    }
+    return store;
+}
+
+struct lt_tls_store *lt_tls_store_ref(const struct lt_tls_store *store)
+{
+    struct lt_tls_store *s = (struct lt_tls_store *)store; /* const but for its count */
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+static void entry_free(struct lt_tls_entry *entry)
+{
+    for (size_t i = 0; i < entry->n; i++) {
+        lt_tls_cert_free(entry->certs[i]);
+    }
+    lt_free(entry);
+}
+
+void lt_tls_store_free(struct lt_tls_store *store)
+{
+    if (store == NULL || atomic_fetch_sub_explicit(&store->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    size_t at = 0;
+    const struct lt_map_entry *e;
+    while ((e = lt_map_next(&store->hosts, &at)) != NULL) {
+        entry_free(e->value);
+    }
+    lt_map_fini(&store->hosts);
+    lt_free(store);
+}
+
+enum lt_err lt_tls_store_add(struct lt_tls_store *store, struct lt_str host,
+                             const struct lt_tls_cert *const *certs, size_t n)
+{
+    struct lt_tls_entry *entry =
+        lt_calloc(1, sizeof(*entry) + n * sizeof(entry->certs[0]) + host.len);
+    if (entry == NULL) {
+        return LT_ERR_NOMEM;
+    }
+    char *name = (char *)&entry->certs[n];
+    for (size_t i = 0; i < host.len; i++) {
+        name[i] = lt_char_lower(host.p[i]);
+    }
+    entry->host = lt_str(name, host.len);
+    for (size_t i = 0; i < n; i++) {
+        entry->certs[i] = (struct lt_tls_cert *)certs[i]; /* const but for its count */
+        atomic_fetch_add_explicit(&entry->certs[i]->refs, 1, memory_order_relaxed);
+    }
+    entry->n = n;
+    enum lt_err err = lt_map_get(&store->hosts, entry->host) != NULL
+                          ? LT_ERR_EXISTS
+                          : lt_map_set(&store->hosts, entry->host, entry);
+    if (err != LT_OK) {
+        entry_free(entry);
+        return err;
+    }
+    if (store->first == NULL) {
+        store->first = entry;
+    }
+    return LT_OK;
+}
+
+const struct lt_tls_entry *lt_tls_store_find(const struct lt_tls_store *store, struct lt_str name)
+{
+    char pattern[256];
+    const struct lt_tls_entry *found = lt_map_get(&store->hosts, name);
+    size_t dot = lt_str_chr(name, '.', 0);
+    while (found == NULL && dot != SIZE_MAX && name.len - dot + 1 < sizeof(pattern)) {
+        pattern[0] = '*';
+        memcpy(pattern + 1, name.p + dot, name.len - dot);
+        found = lt_map_get(&store->hosts, lt_str(pattern, name.len - dot + 1));
+        dot = lt_str_chr(name, '.', dot + 1);
+    }
+    return found != NULL ? found : lt_map_get(&store->hosts, LT_STR("*"));
+}

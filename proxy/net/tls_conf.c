@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rows of TLS, and certificates loaded with errors at their place. Loader thread. */
+#include "net/tls_conf.h"
+
+#include "config/load.h"
+
+#define AT(member) offsetof(struct lt_tls_cert_conf, member)
+
+static const struct lt_row cert_rows[] = {
+    {.name = "certificate",
+     .type = LT_T_FILE,
+     .offset = AT(certificate),
+     .flags = LT_ROW_REQUIRED | LT_ROW_NONEMPTY,
+     .doc = "PEM file with the certificate, followed by those of its intermediate authorities.",
+     .since = "0.1"},
+    {.name = "key",
+     .type = LT_T_FILE,
+     .offset = AT(key),
+     .flags = LT_ROW_REQUIRED | LT_ROW_NONEMPTY,
+     .doc = "PEM file with its private key, without a pass phrase. May be the same file.",
+     .since = "0.1"},
+};
+
+static const struct lt_schema cert_schema = {
+    .name = "certificate",
+    .doc = "A certificate and its key.",
+    .rows = cert_rows,
+    .n_rows = lt_countof(cert_rows),
+    .size = sizeof(struct lt_tls_cert_conf),
+};
+
+static const struct lt_row site_rows[] = {
+    {.name = "certificates",
+     .type = LT_T_LIST,
+     .offset = offsetof(struct lt_tls_site_conf, certificates),
+     .max = "8",
+     .flags = LT_ROW_REQUIRED | LT_ROW_NONEMPTY,
+     .sub = &cert_schema,
+     .item = LT_T_OBJECT,
+     .doc = "The certificates for the site's hosts. Several if their keys are of different types "
+            "(ECDSA and RSA): each client gets one that it understands.",
+     .since = "0.1"},
+};
+
+const struct lt_schema lt_tls_site_schema = {
+    .name = "site tls",
+    .doc = "TLS of one site.",
+    .rows = site_rows,
+    .n_rows = lt_countof(site_rows),
+    .size = sizeof(struct lt_tls_site_conf),
+};
+
+static const char *const versions[] = {"1.2", "1.3", NULL};
+
+static const struct lt_row rows[] = {
+    {.name = "min_version",
+     .type = LT_T_ENUM,
+     .offset = offsetof(struct lt_tls_conf, min_version),
+     .def = "1.2",
+     .choices = versions,
+     .doc = "The oldest version of TLS that clients may speak. Ciphers are always forward secret "
+            "and authenticated.",
+     .since = "0.1"},
+};
+
+const struct lt_schema lt_tls_schema = {
+    .name = "tls",
+    .doc = "What holds for TLS on every listener.",
+    .rows = rows,
+    .n_rows = lt_countof(rows),
+    .size = sizeof(struct lt_tls_conf),
+};
+
+int lt_tls_conf_version(const struct lt_tls_conf *conf)
+{
+    return conf->min_version == LT_TLS_MIN_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+}
+
+bool lt_tls_conf_load(struct lt_schema_load *load, const struct lt_tls_site_conf *conf,
+                      struct lt_tls_cert **out)
+{
+    const struct lt_tls_cert_conf *items = conf->certificates.items;
+    size_t n = conf->certificates.n;
+    bool ok = true;
+    for (size_t i = 0; i < n; i++) {
+        struct lt_str why;
+        out[i] = lt_tls_cert_load(load->arena, items[i].certificate, items[i].key, &why);
+        if (out[i] == NULL) {
+            bool of_key = lt_str_starts(why, items[i].key);
+            lt_diag_error(load->diags, lt_schema_pos(&items[i], of_key ? "key" : "certificate"),
+                          NULL, "%.*s", LT_STR_ARG(why));
+            ok = false;
+        }
+    }
+    for (size_t i = 0; !ok && i < n; i++) {
+        lt_tls_cert_free(out[i]);
+        out[i] = NULL;
+    }
+    return ok;
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Makes the line of the access log from an exchange that is over. */
+#include "server/access_log.h"
+
+#include "base/clock.h"
+#include "server/log_writer.h"
+#include "server/snapshot.h"
+
+/* Bytes of one value; the rest is cut. */
+#define VALUE_MAX 2048u
+
+struct line {
+    struct lt_buf *out;
+    bool cut; /* something was left out */
+};
+
+/* Takes back what was added since start when it didn't fit. */
+static void settle(struct line *l, size_t start)
+{
+    if (l->out->truncated) {
+        l->out->truncated = false;
+        l->out->len = start;
+        l->cut = true;
+    }
+}
+
+static void put_key(struct line *l, struct lt_str key)
+{
+    if (l->out->p[l->out->len - 1] != '{') {
+        lt_buf_char(l->out, ',');
+    }
+    lt_buf_json_str(l->out, key);
+    lt_buf_char(l->out, ':');
+}
+
+static void put_str(struct line *l, const char *key, struct lt_str value)
+{
+    size_t start = l->out->len;
+    put_key(l, lt_str_c(key));
+    l->cut |= value.len > VALUE_MAX;
+    lt_buf_json_str(l->out, lt_str_sub(value, 0, VALUE_MAX));
+    settle(l, start);
+}
+
+/* Left out when there is none. */
+static void put_opt(struct line *l, const char *key, struct lt_str value)
+{
+    if (value.len > 0) {
+        put_str(l, key, value);
+    }
+}
+
+static void put_num(struct line *l, const char *key, uint64_t value)
+{
+    size_t start = l->out->len;
+    put_key(l, lt_str_c(key));
+    lt_buf_u64(l->out, value);
+    settle(l, start);
+}
+
+static void put_ms(struct line *l, const char *key, uint64_t us)
+{
+    size_t start = l->out->len;
+    put_key(l, lt_str_c(key));
+    lt_buf_u64(l->out, us / 1000);
+    if (us % 1000 > 0) {
+        char fraction[4] = {'.', (char)('0' + us / 100 % 10), (char)('0' + us / 10 % 10),
+                            (char)('0' + us % 10)};
+        lt_buf_add(l->out, fraction, sizeof(fraction));
+    }
+    settle(l, start);
+}
+
+static void put_true(struct line *l, const char *key)
+{
+    size_t start = l->out->len;
+    put_key(l, lt_str_c(key));
+    lt_buf_add(l->out, "true", 4);
+    settle(l, start);
+}
+
+static void put_request(struct line *l, struct lt_exchange *x)
+{
+    /* The query is left out: it is where secrets are. */
+    struct lt_str target = x->req_target.len > 0 ? x->req_target : x->req.target;
+    struct lt_str method =
+        x->req.method != LT_METHOD_UNKNOWN ? lt_method_name(x->req.method) : LT_STR_NONE;
+    put_str(l, "id", x->ids.request_id);
+    put_opt(l, "trace_id", x->ids.trace_id);
+    put_opt(l, "client", x->client.ip);
+    put_opt(l, "method", method);
+    put_opt(l, "host", x->req.host);
+    put_opt(l, "path", lt_str_sub(target, 0, lt_str_chr(target, '?', 0)));
+    put_num(l, "status", x->res.status);
+}
+
+static void put_outcome(struct line *l, const struct lt_exchange *x)
+{
+    if (x->cause != LT_CAUSE_NONE) {
+        const struct lt_cause_info *info = lt_cause_info(x->cause);
+        put_str(l, "cause", lt_str_c(info->name));
+        put_str(l, "stage", lt_str_c(lt_stage_name(info->stage)));
+    }
+    if (x->cause_errno != 0) {
+        put_opt(l, "error", lt_str_c(strerrordesc_np(x->cause_errno)));
+    }
+    put_opt(l, "denied_by", x->denied_by);
+    if (x->denied_by.len > 0) {
+        put_opt(l, "reason", x->reply.reason);
+    }
+    put_opt(l, "detail", x->detail);
+}
+
+static void put_server(struct line *l, const struct lt_exchange *x)
+{
+    if (x->route != NULL) {
+        put_str(l, "site", x->route->site);
+        put_str(l, "route", x->route->name);
+    }
+    if (x->upstream != NULL) {
+        put_str(l, "upstream", x->upstream->name);
+    }
+    if (x->server != NULL) {
+        put_str(l, "server", x->server->name);
+        put_num(l, "tries", x->tries);
+    }
+    if (x->upstream_status > 0) {
+        put_num(l, "upstream_status", x->upstream_status);
+    }
+}
+
+/* The time from each step that was entered to the next one that was. */
+static void put_steps(struct line *l, const struct lt_exchange *x, uint64_t end_us)
+{
+    size_t start = l->out->len;
+    put_key(l, LT_STR("steps"));
+    lt_buf_char(l->out, '{');
+    for (unsigned i = 0; i < LT_STEP_LOG; i++) {
+        if (x->step_us[i] == 0) {
+            continue;
+        }
+        uint64_t next = end_us;
+        for (unsigned j = 0; j <= LT_STEP_LOG; j++) {
+            if (j != i && x->step_us[j] >= x->step_us[i] && x->step_us[j] < next &&
+                (j > i || x->step_us[j] > x->step_us[i])) {
+                next = x->step_us[j];
+            }
+        }
+        put_ms(l, lt_step_name((enum lt_step)i), next - x->step_us[i]);
+    }
+    lt_buf_char(l->out, '}');
+    settle(l, start);
+}
+
+static void put_times(struct line *l, const struct lt_exchange *x)
+{
+    uint64_t end_us = x->step_us[LT_STEP_LOG] > x->began_us ? x->step_us[LT_STEP_LOG] : x->began_us;
+    uint64_t duration_us = end_us - x->began_us;
+    put_num(l, "bytes_in", x->bytes_in);
+    put_num(l, "bytes_out", x->bytes_out);
+    put_ms(l, "duration_ms", duration_us);
+    if (x->upstream_us > 0 && x->upstream_end_us >= x->upstream_us) {
+        put_ms(l, "upstream_ms", x->upstream_end_us - x->upstream_us);
+    }
+    put_steps(l, x, end_us);
+    put_opt(l, "tls", lt_str_c(x->tls_version));
+    uint64_t slow_ms = x->view->log.slow_ms;
+    if (slow_ms > 0 && duration_us >= slow_ms * 1000) {
+        put_true(l, "slow");
+    }
+}
+
+/* Values of names for further members: as the exchange gives them, but for headers that are to be
+ * hidden. */
+struct field_source {
+    struct lt_exchange *x;
+    const struct lt_str *redact;
+    size_t n_redact;
+};
+
+static bool get_field(void *source, enum lt_expr_name name, struct lt_str key, struct lt_str *out)
+{
+    const struct field_source *s = source;
+    if (!lt_exchange_expr_get(s->x, name, key, out)) {
+        return false;
+    }
+    struct lt_str header = name == LT_EXPR_HEADER   ? key
+                           : name == LT_EXPR_COOKIE ? LT_STR("cookie")
+                                                    : LT_STR_NONE;
+    for (size_t i = 0; header.len > 0 && i < s->n_redact; i++) {
+        if (lt_str_eq_nocase(s->redact[i], header)) {
+            *out = LT_STR("[redacted]");
+        }
+    }
+    return true;
+}
+
+void lt_access_line(struct lt_buf *out, struct lt_exchange *x,
+                    const struct lt_snapshot_field *fields, size_t n, const struct lt_str *redact,
+                    size_t n_redact)
+{
+    struct line l = {.out = out};
+    struct field_source source = {.x = x, .redact = redact, .n_redact = n_redact};
+    size_t cap = out->cap;
+    out->cap -= sizeof(",\"truncated\":true}\n");
+    char time[LT_LOG_TIME_LEN];
+    lt_clock_log_time(x->began_wall_us, time);
+    lt_buf_char(out, '{');
+    put_str(&l, "time", lt_str(time, sizeof(time)));
+    put_request(&l, x);
+    put_outcome(&l, x);
+    put_server(&l, x);
+    put_times(&l, x);
+    for (size_t i = 0; i < n; i++) {
+        char scratch[32];
+        struct lt_str value;
+        if (lt_expr_text(fields[i].expr, get_field, &source, scratch, &value)) {
+            size_t start = out->len;
+            put_key(&l, fields[i].name);
+            lt_buf_json_str(out, lt_str_sub(value, 0, VALUE_MAX));
+            settle(&l, start);
+        }
+    }
+    out->cap = cap;
+    if (l.cut) {
+        put_true(&l, "truncated");
+    }
+    lt_buf_add(out, "}\n", 2);
+}
+
+void lt_access_log(struct lt_exchange *x)
+{
+    static _Thread_local char memory[LT_ACCESS_LINE_MAX];
+    const struct lt_snapshot *snapshot = x->view->snapshot;
+    const struct lt_conf_list *redact = &snapshot->root->conf->log.redact;
+    struct lt_buf out;
+    lt_buf_init_fixed(&out, memory, sizeof(memory));
+    lt_access_line(&out, x, snapshot->fields, snapshot->n_fields, redact->items, redact->n);
+    lt_log_writer_access(lt_buf_view(&out));
+}

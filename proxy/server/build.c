@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Builds snapshots. Everything that is wrong is said at its place in the file; building goes on
+ * after an error where it can, so that all are said at once. */
+#include "server/build.h"
+
+#include <openssl/evp.h>
+
+#include "base/mem.h"
+#include "config/source.h"
+#include "filters/host.h"
+#include "route/build.h"
+#include "shared/tickets.h"
+
+#define TARGET_MAX ((size_t)16 << 10)
+
+struct build {
+    const struct lt_build_env *env;
+    struct lt_snapshot *s;
+    struct lt_root_conf *conf;
+    struct lt_arena *arena; /* of the configuration */
+    struct lt_diags *diags;
+    const char **upstream_names;
+};
+
+static void no_memory(struct build *b)
+{
+    b->s->root->load.nomem = true;
+}
+
+/* ---- Upstreams. ---- */
+
+static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
+                         const struct lt_server_conf *conf)
+{
+    struct lt_server *server = &u->servers[i];
+    char text[LT_ADDR_TEXT_MAX];
+    size_t n = lt_addr_print(&conf->address, text);
+    server->upstream = u;
+    server->addr = conf->address;
+    server->max = (uint32_t)conf->max;
+    server->weight = (uint32_t)conf->weight;
+    server->index = i;
+    if (!lt_arena_dup(b->arena, lt_str(text, n), &server->name)) {
+        no_memory(b);
+        return;
+    }
+    switch (lt_server_registry_get(b->env->registry, u->name, server->name, server->max > 0,
+                                   &server->state)) {
+    case LT_OK:
+        break;
+    case LT_ERR_LIMIT:
+        lt_diag_error(b->diags, lt_schema_pos(conf, "address"),
+                      "the shared memory keeps count of 4096 servers with a max",
+                      "there are too many servers");
+        break;
+    default:
+        no_memory(b);
+    }
+    server->metrics_id = lt_metrics_server_id(b->env->metrics, u->name, server->name);
+}
+
+static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str name,
+                           const struct lt_upstream_conf *conf)
+{
+    const struct lt_server_conf *servers = conf->servers.items;
+    u->name = name;
+    u->balance = (enum lt_balance)conf->balance;
+    u->attempts = (unsigned)conf->retry.attempts;
+    u->connect_ms = conf->timeouts.connect_ms;
+    u->first_byte_ms = conf->timeouts.first_byte_ms;
+    u->idle_ms = conf->timeouts.idle_ms;
+    u->keepalive_max = (unsigned)conf->keepalive.max;
+    u->keepalive_ms = conf->keepalive.idle_ms;
+    u->keepalive_post_ms = conf->keepalive.unsafe_idle_ms;
+    u->head_max = conf->max_head;
+    u->headers_max = (unsigned)conf->max_headers;
+    u->servers = lt_arena_array(b->arena, struct lt_server, conf->servers.n);
+    if (u->servers == NULL) {
+        no_memory(b);
+        return;
+    }
+    for (unsigned i = 0; i < conf->servers.n; i++) {
+        u->n_servers = i + 1;
+        build_server(b, u, i, &servers[i]);
+    }
+}
+
+static void build_upstreams(struct build *b)
+{
+    const struct lt_conf_map *map = &b->conf->upstreams;
+    b->s->upstreams = lt_arena_array(b->arena, struct lt_upstream, map->n);
+    b->upstream_names = lt_arena_array(b->arena, const char *, map->n);
+    if (b->s->upstreams == NULL || b->upstream_names == NULL) {
+        no_memory(b);
+        return;
+    }
+    for (unsigned i = 0; i < map->n; i++) {
+        b->s->n_upstreams = i + 1;
+        b->upstream_names[i] = map->entries[i].key.p;
+        build_upstream(b, &b->s->upstreams[i], map->entries[i].key, map->entries[i].value);
+    }
+}
+
+static struct lt_upstream *find_upstream(void *arg, struct lt_str name)
+{
+    const struct build *b = arg;
+    for (unsigned i = 0; i < b->s->n_upstreams; i++) {
+        if (lt_str_eq(b->s->upstreams[i].name, name)) {
+            return &b->s->upstreams[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- Listeners. ---- */
+
+static void set_front(struct lt_front_options *o, const struct lt_listen_conf *conf)
+{
+    o->head_max = conf->limits.max_head;
+    o->headers_max = (unsigned)conf->limits.max_headers;
+    o->target_max = lt_min(conf->limits.max_head, TARGET_MAX);
+    o->head_ms = conf->timeouts.head_ms;
+    o->body_ms = conf->timeouts.body_ms;
+    o->write_ms = conf->timeouts.write_ms;
+    o->keepalive_ms = conf->timeouts.keepalive_ms;
+    o->requests_max = 0;
+    o->tls = conf->tls;
+    o->port = lt_addr_port(&conf->address);
+}
+
+static bool ticket_key(void *keys, const unsigned char *name, struct lt_tls_ticket_key *out)
+{
+    _Static_assert(sizeof(struct lt_ticket_key) == sizeof(*out) &&
+                       LT_TICKET_NAME_LEN == LT_TLS_TICKET_NAME_LEN,
+                   "the same record in both layers");
+    struct lt_ticket_key key;
+    if (!lt_tickets_get(keys, name, &key)) {
+        return false;
+    }
+    memcpy(out, &key, sizeof(key));
+    return true;
+}
+
+static void set_policy(struct build *b, struct lt_tls_policy *policy)
+{
+    char text[64];
+    int n = snprintf(text, sizeof(text), "lintel tls 1 min=%d", b->conf->tls.min_version);
+    policy->min_version = lt_tls_conf_version(&b->conf->tls);
+    policy->refuse_unknown = true;
+    policy->ticket = ticket_key;
+    policy->ticket_keys = b->env->shm;
+    /* What defines the policy, digested: a ticket of another policy does not resume here. */
+    if (EVP_Q_digest(NULL, "SHA256", NULL, text, (size_t)n, policy->id, NULL) != 1) {
+        no_memory(b);
+    }
+}
+
+static void build_listener(struct build *b, const struct lt_listen_conf *conf,
+                           struct lt_router_listener *routed)
+{
+    int slot = lt_slots_assign(b->env->slots, &conf->address, conf->name);
+    if (slot < 0) {
+        lt_diag_error(b->diags, lt_schema_pos(conf, "address"),
+                      "connections of removed listeners still hold numbers: restart instead",
+                      "there are too many listeners");
+        return;
+    }
+    struct lt_snapshot_listener *l = &b->s->listeners[slot];
+    l->active = true;
+    l->address = conf->address;
+    l->backlog = (int)conf->backlog;
+    l->max_connections = (uint32_t)conf->max_connections;
+    set_front(&b->s->fronts[slot], conf);
+    routed[slot] = (struct lt_router_listener){
+        .name = conf->name,
+        .redirect_https = conf->redirect == LT_LISTEN_REDIRECT_HTTPS,
+        .options = {.body_max = conf->body.max, .first_byte_ms = conf->timeouts.first_byte_ms}};
+    if (conf->tls) {
+        l->store = lt_tls_store_new();
+        set_policy(b, &l->policy);
+        if (l->store == NULL) {
+            no_memory(b);
+        }
+    }
+}
+
+/* Numbers that this configuration doesn't have keep the limits they had, for the connections that
+ * came in through them: each ends with its current request. */
+static void keep_removed(struct build *b)
+{
+    for (unsigned i = 0; i < b->s->n_listeners; i++) {
+        if (!b->s->listeners[i].active) {
+            b->s->fronts[i] = b->env->slots->v[i].options;
+            b->s->fronts[i].requests_max = 1;
+        }
+    }
+}
+
+static void build_listeners(struct build *b, struct lt_router_listener *routed)
+{
+    const struct lt_listen_conf *conf = b->conf->listen.items;
+    for (size_t i = 0; i < b->conf->listen.n; i++) {
+        build_listener(b, &conf[i], routed);
+    }
+    b->s->n_listeners = b->env->slots->n;
+    keep_removed(b);
+}
+
+/* ---- Certificates. ---- */
+
+static bool answers_on(const struct lt_site_conf *site, struct lt_str listener)
+{
+    const struct lt_str *names = site->listeners.items;
+    for (size_t i = 0; i < site->listeners.n; i++) {
+        if (lt_str_eq(names[i], listener)) {
+            return true;
+        }
+    }
+    return site->listeners.n == 0;
+}
+
+/* Adds a site's certificates to one listener's store; the default site's also for names that nobody
+ * has. */
+static void add_to_store(struct build *b, struct lt_tls_store *store,
+                         const struct lt_site_conf *site, struct lt_tls_cert **certs)
+{
+    const struct lt_str *hosts = site->hosts.items;
+    const struct lt_tls_cert *const *list = (const struct lt_tls_cert *const *)certs;
+    for (size_t i = 0; i < site->hosts.n + (site->is_default ? 1 : 0); i++) {
+        struct lt_str host = i < site->hosts.n ? hosts[i] : LT_STR("*");
+        /* A host that is there already: two sites have it, which was said, or it is the "*". */
+        if (lt_tls_store_add(store, host, list, site->tls.certificates.n) == LT_ERR_NOMEM) {
+            no_memory(b);
+        }
+    }
+}
+
+static void build_site_tls(struct build *b, const struct lt_site_conf *site,
+                           const struct lt_router_listener *routed)
+{
+    size_t n = site->tls.certificates.n;
+    struct lt_tls_cert **certs = lt_arena_array(b->arena, struct lt_tls_cert *, n);
+    if (certs == NULL) {
+        no_memory(b);
+        return;
+    }
+    if (!lt_tls_conf_load(&b->s->root->load, &site->tls, certs)) {
+        return;
+    }
+    for (unsigned i = 0; i < b->s->n_listeners; i++) {
+        if (b->s->listeners[i].store != NULL && answers_on(site, routed[i].name)) {
+            add_to_store(b, b->s->listeners[i].store, site, certs);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        lt_tls_cert_free(certs[i]); /* the stores hold them */
+    }
+}
+
+/* The default site goes first: a client that names no host gets its certificate. */
+static void build_tls(struct build *b, const struct lt_router_listener *routed)
+{
+    const struct lt_site_conf *sites = b->conf->sites.items;
+    for (int first = 1; first >= 0; first--) {
+        for (size_t i = 0; i < b->conf->sites.n; i++) {
+            if (sites[i].is_default == (first == 1) && sites[i].tls.certificates.n > 0) {
+                build_site_tls(b, &sites[i], routed);
+            }
+        }
+    }
+}
+
+/* ---- Routes and filters. ---- */
+
+static void build_routes(struct build *b, const struct lt_router_listener *routed)
+{
+    struct lt_router_spec spec = {.load = &b->s->root->load,
+                                  .sites = &b->conf->sites,
+                                  .listeners = routed,
+                                  .n_listeners = b->s->n_listeners,
+                                  .upstreams = b->upstream_names,
+                                  .n_upstreams = b->s->n_upstreams,
+                                  .find = find_upstream,
+                                  .arg = b};
+    b->s->router = lt_router_build(b->arena, &spec);
+    unsigned n = 0;
+    struct lt_route *routes = b->s->router != NULL ? lt_router_routes(b->s->router, &n) : NULL;
+    for (unsigned i = 0; i < n; i++) {
+        routes[i].metrics_id = lt_metrics_route_id(b->env->metrics, routes[i].site, routes[i].name);
+    }
+}
+
+/* ---- The rest. ---- */
+
+static void build_fields(struct build *b)
+{
+    const struct lt_conf_map *map = &b->conf->log.fields;
+    b->s->fields = lt_arena_array(b->arena, struct lt_snapshot_field, map->n);
+    if (b->s->fields == NULL) {
+        no_memory(b);
+        return;
+    }
+    b->s->n_fields = (unsigned)map->n;
+    for (size_t i = 0; i < map->n; i++) {
+        struct lt_expr *const *expr = map->entries[i].value;
+        b->s->fields[i] = (struct lt_snapshot_field){.name = map->entries[i].key, .expr = *expr};
+    }
+}
+
+static void hash_sources(struct build *b)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+    lt_list_each(it, tmp, &b->s->root->load.sources)
+    {
+        const struct lt_source *source = lt_container_of(it, struct lt_source, link);
+        ok = ok && EVP_DigestUpdate(md, source->text.p, source->text.len) == 1;
+    }
+    if (ok && EVP_DigestFinal_ex(md, digest, NULL) == 1) {
+        for (size_t i = 0; i < LT_SNAPSHOT_HASH_LEN; i++) {
+            b->s->hash[i] = digits[digest[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15];
+        }
+    } else {
+        no_memory(b);
+    }
+    EVP_MD_CTX_free(md);
+}
+
+static void build_all(struct build *b)
+{
+    struct lt_router_listener routed[LT_SLOTS_MAX] = {{.redirect_https = false}};
+    hash_sources(b);
+    build_upstreams(b);
+    build_listeners(b, routed);
+    build_tls(b, routed);
+    build_routes(b, routed);
+    build_filters(b);
+    build_fields(b);
+    b->s->connections_max = (uint32_t)b->conf->limits.connections;
+}
+
+struct lt_snapshot *lt_build(const char *path, unsigned number, const struct lt_build_env *env,
+                             struct lt_buf *errors, unsigned *n_errors)
+{
+    struct lt_snapshot *s = lt_calloc(1, sizeof(*s));
+    struct lt_root_load *root = s != NULL ? lt_root_load_file(path) : NULL;
+    *n_errors = 1;
+    if (root == NULL) {
+        lt_free(s);
+        lt_buf_printf(errors, "out of memory\n");
+        return NULL;
+    }
+    s->number = number;
+    s->registry = env->registry;
+    s->root = root;
+    if (root->conf != NULL) {
+        struct build b = {
+            .env = env, .s = s, .conf = root->conf, .arena = &root->arena, .diags = &root->diags};
+        build_all(&b);
+    }
+    bool ok = lt_load_ok(&root->load) && root->conf != NULL;
+    lt_diags_print(&root->diags, errors);
+    *n_errors = root->diags.errors;
+    if (!ok) {
+        lt_snapshot_free(s);
+        return NULL;
+    }
+    return s;
+}

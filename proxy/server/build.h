@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a configuration file to a snapshot. Runs on a loader thread, so that nothing else stalls
+ * while files are read, certificates parsed and filters compiled. */
+#ifndef LT_SERVER_BUILD_H
+#define LT_SERVER_BUILD_H
+
+#include "server/snapshot.h"
+#include "shared/metrics.h"
+
+/* What a snapshot is built with; borrowed until it is freed. */
+struct lt_build_env {
+    struct lt_shm *shm;
+    struct lt_server_registry *registry;
+    struct lt_metrics *metrics;
+    struct lt_slots *slots; /* the loader's alone while it builds */
+};
+
+/* Builds the configuration at path. NULL when it has errors: errors gets all of them as text for
+ * people, n_errors how many. Warnings are added to errors in any case. */
+struct lt_snapshot *lt_build(const char *path, unsigned number, const struct lt_build_env *env,
+                             struct lt_buf *errors, unsigned *n_errors) LT_MUST_CHECK;
+
+#endif

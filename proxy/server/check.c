@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What no row can check alone: names that one part uses and another defines, listeners that are in
+ * each other's way, and sites as a whole (by building their router once, for its messages). Loader
+ * thread. */
+#include "server/root_conf.h"
+
+#include <stdio.h>
+
+#include "route/build.h"
+
+/* ---- listeners ---- */
+
+static void check_listener_pair(struct lt_schema_load *load, const struct lt_listen_conf *a,
+                                const struct lt_listen_conf *b)
+{
+    char hint[64];
+    if (a->address.len > 0 && lt_addr_eq(&a->address, &b->address)) {
+        struct lt_pos first = lt_schema_pos(a, "address");
+        snprintf(hint, sizeof(hint), "the first one is in line %u", first.line);
+        lt_diag_error(load->diags, lt_schema_pos(b, "address"), hint,
+                      "two listeners have this address");
+    } else if (a->name.len > 0 && lt_str_eq(a->name, b->name)) {
+        struct lt_pos first = lt_schema_pos(a, "name");
+        snprintf(hint, sizeof(hint), "the first one is in line %u", first.line);
+        lt_diag_error(load->diags, lt_schema_pos(b, "name"), hint,
+                      "two listeners are called \"%.*s\"", LT_STR_ARG(b->name));
+    }
+}
+
+/* Whether site answers on the listener called name. */
+static bool answers_on(const struct lt_site_conf *site, struct lt_str name)
+{
+    const struct lt_str *names = site->listeners.items;
+    for (size_t i = 0; i < site->listeners.n; i++) {
+        if (lt_str_eq(names[i], name)) {
+            return true;
+        }
+    }
+    return site->listeners.n == 0;
+}
+
+/* A TLS listener needs a certificate from some site that answers there. */
+static void check_certificates(struct lt_schema_load *load, const struct lt_root_conf *root,
+                               const struct lt_listen_conf *listen)
+{
+    const struct lt_site_conf *sites = root->sites.items;
+    if (!listen->tls || root->conf.broken) {
+        return;
+    }
+    for (size_t i = 0; i < root->sites.n; i++) {
+        if (sites[i].conf.broken ||
+            (answers_on(&sites[i], listen->name) &&
+             lt_schema_is_set(&sites[i], offsetof(struct lt_site_conf, tls)))) {
+            return;
+        }
+    }
+    lt_diag_error(load->diags, lt_schema_pos(listen, "tls"),
+                  "give a site tls: {certificates: [{certificate: FILE, key: FILE}]}",
+                  "no site that answers on \"%.*s\" has a certificate", LT_STR_ARG(listen->name));
+}
+
+static void check_listeners(struct lt_schema_load *load, const struct lt_root_conf *root)
+{
+    const struct lt_listen_conf *listen = root->listen.items, *redirects = NULL;
+    bool tls = false;
+    for (size_t i = 0; i < root->listen.n; i++) {
+        for (size_t j = 0; j < i; j++) {
+            check_listener_pair(load, &listen[j], &listen[i]);
+        }
+        check_certificates(load, root, &listen[i]);
+        tls |= listen[i].tls || listen[i].conf.broken;
+        if (listen[i].redirect == LT_LISTEN_REDIRECT_HTTPS && redirects == NULL) {
+            redirects = &listen[i];
+        }
+        if (root->admin.listen.len > 0 && lt_addr_eq(&listen[i].address, &root->admin.listen)) {
+            lt_diag_error(load->diags, lt_schema_pos(&root->admin, "listen"), NULL,
+                          "a listener has this address");
+        }
+    }
+    if (redirects != NULL && !tls) {
+        lt_diag_warning(load->diags, lt_schema_pos(redirects, "redirect"),
+                        "give one listener tls: true, or leave the redirect out",
+                        "redirects to https, but no listener speaks TLS");
+    }
+}
+
+/* ---- filters ---- */
+
+static bool map_has(const struct lt_conf_map *map, struct lt_str name)
+{
+    for (size_t i = 0; i < map->n; i++) {
+        if (lt_str_eq(map->entries[i].key, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The names in a list of filters, which is the row `filters` of holder. */
+static void check_filters(struct lt_schema_load *load, const struct lt_root_conf *root,
+                          const struct lt_conf *holder, const struct lt_conf_list *list)
+{
+    const struct lt_str *names = list->items;
+    const struct lt_node *node = lt_node_get(holder->node, "filters");
+    const char *known[64];
+    char hint[200];
+    size_t n = 0;
+    for (size_t i = 0; i < root->filters.n && n < lt_countof(known); i++) {
+        known[n++] = root->filters.entries[i].key.p;
+    }
+    for (size_t i = 0; i < list->n; i++) {
+        if (names[i].p == NULL || map_has(&root->filters, names[i])) {
+            continue;
+        }
+        const char *close = lt_schema_closest(names[i], known, n);
+        if (close != NULL) {
+            snprintf(hint, sizeof(hint), "did you mean \"%s\"?", close);
+        } else {
+            snprintf(hint, sizeof(hint), "define it at the top: filters: {%.*s: {filter: FILE}}",
+                     LT_STR_ARG(lt_str_sub(names[i], 0, 64)));
+        }
+        lt_diag_error(load->diags,
+                      node != NULL && i < node->n_items ? node->items[i]->pos
+                                                        : lt_schema_pos(holder, "filters"),
+                      hint, "there is no filter \"%.*s\"", LT_STR_ARG(names[i]));
+    }
+}
+
+/* ---- sites ---- */
+
+/* Builds the router: whatever is wrong with sites and routes is said there. */
+static void check_router(struct lt_schema_load *load, const struct lt_root_conf *root)
+{
+    const struct lt_listen_conf *listen = root->listen.items;
+    struct lt_router_listener *listeners =
+        lt_arena_array(load->arena, struct lt_router_listener, root->listen.n);
+    const char **upstreams = lt_arena_array(load->arena, const char *, root->upstreams.n);
+    if (listeners == NULL || upstreams == NULL) {
+        load->nomem = true;
+        return;
+    }
+    for (size_t i = 0; i < root->listen.n; i++) {
+        listeners[i].name = listen[i].name;
+    }
+    for (size_t i = 0; i < root->upstreams.n; i++) {
+        upstreams[i] = root->upstreams.entries[i].key.p;
+    }
+    const struct lt_router_spec spec = {
+        .load = load,
+        .sites = &root->sites,
+        .listeners = listeners,
+        .n_listeners = (unsigned)lt_min(root->listen.n, (size_t)LT_ROUTER_LISTENERS_MAX),
+        .upstreams = upstreams,
+        .n_upstreams = root->upstreams.n,
+    };
+    if (lt_router_build(load->arena, &spec) == NULL && load->diags->errors == 0) {
+        load->nomem = true;
+    }
+}
+
+void lt_root_check(struct lt_schema_load *load, struct lt_root_conf *root)
+{
+    const struct lt_site_conf *sites = root->sites.items;
+    check_listeners(load, root);
+    for (size_t i = 0; i < root->sites.n; i++) {
+        const struct lt_route_conf *routes = sites[i].routes.items;
+        check_filters(load, root, &sites[i].conf, &sites[i].filters);
+        for (size_t j = 0; j < sites[i].routes.n; j++) {
+            check_filters(load, root, &routes[j].conf, &routes[j].filters);
+        }
+    }
+    check_router(load, root);
+}
+
+void lt_root_check_files(struct lt_root_load *root)
+{
+    if (root->conf == NULL) {
+        return;
+    }
+    const struct lt_site_conf *sites = root->conf->sites.items;
+    for (size_t i = 0; i < root->conf->sites.n; i++) {
+        size_t n = sites[i].tls.certificates.n;
+        struct lt_tls_cert **certs = lt_arena_array(&root->arena, struct lt_tls_cert *, n);
+        if (certs == NULL) {
+            root->load.nomem = true;
+        } else if (lt_tls_conf_load(&root->load, &sites[i].tls, certs)) {
+            for (size_t j = 0; j < n; j++) {
+                lt_tls_cert_free(certs[j]);
+            }
+        }
+    }
+    if (!lt_load_ok(&root->load)) {
+        root->conf = NULL;
+    }
+}

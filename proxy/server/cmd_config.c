@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lintel check, show and help. Main thread of a process of its own. */
+#include "server/cmd_config.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "config/dump.h"
+#include "config/reference.h"
+#include "server/root_conf.h"
+
+#define OUTPUT_MAX ((size_t)64 << 20)
+
+enum { EXIT_WELL = 0, EXIT_ERRORS = 1, EXIT_USAGE = 2 };
+
+const char *lt_cmd_config_path(void)
+{
+    const char *path = getenv("LINTEL_CONFIG");
+    return path != NULL && path[0] != '\0' ? path : "/etc/lintel/lintel.yaml";
+}
+
+static int usage(const char *text)
+{
+    fprintf(stderr, "usage: lintel %s\n", text);
+    return EXIT_USAGE;
+}
+
+/* Writes out to f, frees it, and gives status, or EXIT_ERRORS when it could not be written whole.
+ */
+static int put(struct lt_buf *out, FILE *f, int status)
+{
+    bool ok = !out->truncated && fwrite(out->p != NULL ? out->p : "", 1, out->len, f) == out->len;
+    ok = fflush(f) == 0 && ok;
+    if (!ok) {
+        fputs("lintel: the output could not be written\n", stderr);
+    }
+    lt_buf_fini(out);
+    return ok ? status : EXIT_ERRORS;
+}
+
+/* -c FILE and --json from argv, which has nothing else. */
+static bool options(int argc, char **argv, const char **path, bool *json)
+{
+    static const struct option known[] = {
+        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {0}};
+    int c;
+    *path = lt_cmd_config_path();
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "c:", known, NULL)) != -1) {
+        if (c == 'c') {
+            *path = optarg;
+        } else if (c == 'j' && json != NULL) {
+            *json = true;
+        } else {
+            return false;
+        }
+    }
+    return optind == argc;
+}
+
+static struct lt_root_load *load(const char *path)
+{
+    struct lt_root_load *root = lt_root_load_file(path);
+    if (root == NULL) {
+        fputs("lintel: out of memory\n", stderr);
+    }
+    return root;
+}
+
+int lt_cmd_check(int argc, char **argv)
+{
+    const char *path;
+    bool json = false;
+    struct lt_buf out;
+    if (!options(argc, argv, &path, &json)) {
+        return usage("check [-c FILE] [--json]");
+    }
+    struct lt_root_load *root = load(path);
+    if (root == NULL) {
+        return EXIT_ERRORS;
+    }
+    lt_root_check_files(root);
+    lt_buf_init(&out, OUTPUT_MAX);
+    int status = root->conf != NULL ? EXIT_WELL : EXIT_ERRORS;
+    if (json) {
+        lt_diags_json(&root->diags, &out);
+        status = put(&out, stdout, status);
+    } else {
+        lt_diags_print(&root->diags, &out);
+        status = put(&out, stderr, status);
+        if (status == EXIT_WELL) {
+            printf("%s: ok\n", path);
+        }
+    }
+    lt_root_load_free(root);
+    return status;
+}
+
+static int show_config(int argc, char **argv)
+{
+    const char *path;
+    struct lt_buf out;
+    int status = EXIT_WELL;
+    if (!options(argc, argv, &path, NULL)) {
+        return usage("show config [-c FILE]");
+    }
+    struct lt_root_load *root = load(path);
+    if (root == NULL) {
+        return EXIT_ERRORS;
+    }
+    lt_buf_init(&out, OUTPUT_MAX);
+    if (root->conf != NULL) {
+        lt_config_show(root->conf, 0, &out);
+        status = put(&out, stdout, EXIT_WELL);
+    } else {
+        lt_diags_print(&root->diags, &out);
+        status = put(&out, stderr, EXIT_ERRORS);
+    }
+    lt_root_load_free(root);
+    return status;
+}
+
+int lt_cmd_show(int argc, char **argv)
+{
+    struct lt_buf out;
+    struct lt_str what = lt_str_c(argc > 1 ? argv[1] : "");
+    lt_buf_init(&out, OUTPUT_MAX);
+    if (lt_str_eq_c(what, "config")) {
+        return show_config(argc - 1, argv + 1);
+    }
+    if (argc == 2 && lt_str_eq_c(what, "schema")) {
+        lt_config_json_schema(&lt_root_schema, &out);
+        return put(&out, stdout, EXIT_WELL);
+    }
+    if (argc == 2 && lt_str_eq_c(what, "reference")) {
+        lt_config_reference(&lt_root_schema, &out);
+        return put(&out, stdout, EXIT_WELL);
+    }
+    return usage("show config [-c FILE] | schema | reference");
+}
+
+int lt_cmd_help(int argc, char **argv)
+{
+    struct lt_buf out;
+    if (argc != 2) {
+        return usage("help OPTION, as in: lintel help upstreams.*.balance");
+    }
+    lt_buf_init(&out, OUTPUT_MAX);
+    bool found = lt_config_help(&lt_root_schema, argv[1], &out);
+    return put(&out, found ? stdout : stderr, found ? EXIT_WELL : EXIT_USAGE);
+}

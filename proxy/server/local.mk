@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# Supervisor, workers, accept, snapshot building, reload, drain, access log.
+liblintel_a_SOURCES += \
+	proxy/server/control.c proxy/server/control.h \
+	proxy/server/log_writer.c proxy/server/log_writer.h \
+	proxy/server/notify.c proxy/server/notify.h \
+	proxy/server/privileges.c proxy/server/privileges.h \
+	proxy/server/sockets.c proxy/server/sockets.h \
+	proxy/server/supervisor.c proxy/server/supervisor.h
+
+check_PROGRAMS += \
+	tests/unit/test_log_writer \
+	tests/unit/test_supervision
+tests_unit_test_log_writer_SOURCES = tests/unit/test_log_writer.c
+tests_unit_test_supervision_SOURCES = tests/unit/test_supervision.c
+
+liblintel_a_SOURCES += \
+	proxy/server/check.c \
+	proxy/server/cmd_config.c proxy/server/cmd_config.h \
+	proxy/server/root_conf.c proxy/server/root_conf.h
+check_PROGRAMS += tests/unit/test_root_conf
+tests_unit_test_root_conf_SOURCES = tests/unit/test_root_conf.c
+
+check_PROGRAMS += tests/fuzz/fuzz_config
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c tests/fuzz/main.c
+EXTRA_DIST += tests/fuzz/corpus/config

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole configuration: top-level options and, below them, those of listeners, upstreams,
+ * filters and sites. Read by the loader; immutable afterwards, as long as its lt_root_load lives.
+ */
+#ifndef LT_SERVER_ROOT_CONF_H
+#define LT_SERVER_ROOT_CONF_H
+
+#include "config/load.h"
+#include "filters/filter_conf.h"
+#include "net/listen_conf.h"
+#include "route/site_conf.h"
+#include "upstream/upstream_conf.h"
+
+struct lt_admin_conf {
+    struct lt_conf conf;
+    struct lt_addr listen;          /* a Unix socket */
+    struct lt_str mode;             /* octal text */
+    unsigned mode_bits;             /* of mode; valid when `admin` is set */
+    struct lt_conf_list uids, gids; /* int64_t: peers that may connect besides root and ourselves */
+};
+
+struct lt_log_conf {
+    struct lt_conf conf;
+    struct lt_str access;       /* "stdout", "stderr", "none" or an absolute path */
+    struct lt_str errors;       /* "stderr" or an absolute path */
+    int level;                  /* enum lt_log_level */
+    uint64_t slow_ms;           /* exchanges that take longer are logged as slow; 0: none */
+    struct lt_conf_list redact; /* struct lt_str: header names, lower case */
+    struct lt_conf_map fields;  /* struct lt_expr *: further members of the access log */
+};
+
+struct lt_buffers_conf {
+    struct lt_conf conf;
+    uint64_t total; /* bytes, over all workers */
+};
+
+struct lt_limits_conf {
+    struct lt_conf conf;
+    int64_t connections; /* of clients, over all listeners and workers */
+    struct lt_buffers_conf buffers;
+};
+
+struct lt_drain_conf {
+    struct lt_conf conf;
+    uint64_t delay_ms;   /* readyz fails, new connections are still served */
+    uint64_t timeout_ms; /* then exchanges may finish for so long */
+};
+
+struct lt_defaults_conf {
+    struct lt_conf conf;
+    struct lt_listen_limits limits;
+    struct lt_listen_body body;
+    struct lt_listen_timeouts timeouts;
+    struct lt_upstream_conf upstream;
+};
+
+struct lt_root_conf {
+    struct lt_conf conf;
+    int64_t lintel;  /* version of the language: 1 */
+    int64_t workers; /* -1: auto */
+    struct lt_conf_list include;
+    struct lt_conf_list trust;  /* struct lt_cidr */
+    struct lt_conf_list listen; /* struct lt_listen_conf */
+    struct lt_tls_conf tls;
+    struct lt_admin_conf admin; /* on only when lt_schema_is_set(root, offsetof(.., admin)) */
+    struct lt_log_conf log;
+    struct lt_limits_conf limits;
+    struct lt_drain_conf drain;
+    struct lt_defaults_conf defaults;
+    struct lt_conf_map upstreams; /* struct lt_upstream_conf */
+    struct lt_conf_map filters;   /* struct lt_filter_conf */
+    struct lt_conf_list sites;    /* struct lt_site_conf */
+};
+
+extern const struct lt_schema lt_root_schema;
+
+/* One configuration that was read, or what is wrong with it. */
+struct lt_root_load {
+    struct lt_arena arena;
+    struct lt_diags diags;
+    struct lt_schema_load load;
+    struct lt_root_conf *conf; /* NULL when there are errors in diags */
+};
+
+/* Reads path and what it includes. Returns owned; NULL only without memory. Needs no network and no
+ * privileges. */
+struct lt_root_load *lt_root_load_file(const char *path) LT_MUST_CHECK;
+
+/* As lt_root_load_file for text in memory; relative paths start from dir (may be empty). */
+struct lt_root_load *lt_root_load_text(struct lt_str name, struct lt_str dir,
+                                       struct lt_str text) LT_MUST_CHECK;
+
+void lt_root_load_free(struct lt_root_load *root);
+
+/* Checks what concerns several parts: names that are referred to, listeners, sites, routes. Runs on
+ * a configuration with errors too. Part of lt_root_load_*. */
+void lt_root_check(struct lt_schema_load *load, struct lt_root_conf *root);
+
+/* Checks the files that only building a snapshot reads: certificates and keys. For `lintel check`.
+ */
+void lt_root_check_files(struct lt_root_load *root);
+
+#endif

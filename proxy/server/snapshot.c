@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ends of snapshots, and the workers' views of them. */
+#include "server/snapshot.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "filters/host.h"
+#include "server/worker.h"
+
+/* Body bytes of one exchange that may wait for a slow side. */
+#define RESPONSE_AHEAD ((size_t)1 << 20)
+#define REQUEST_AHEAD ((size_t)256 << 10)
+
+void lt_snapshot_free(struct lt_snapshot *snapshot)
+{
+    if (snapshot == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
+        lt_tls_store_free(snapshot->listeners[i].store);
+    }
+    for (unsigned i = 0; i < snapshot->n_upstreams; i++) {
+        for (unsigned j = 0; j < snapshot->upstreams[i].n_servers; j++) {
+            lt_server_registry_put(snapshot->registry, snapshot->upstreams[i].servers[j].state);
+        }
+    }
+    lt_filter_set_free(snapshot->filters);
+    lt_root_load_free(snapshot->root);
+    lt_free(snapshot);
+}
+
+static bool init_tls(struct lt_worker_view *view)
+{
+    const struct lt_snapshot *snapshot = view->snapshot;
+    for (unsigned i = 0; i < snapshot->n_listeners; i++) {
+        const struct lt_snapshot_listener *l = &snapshot->listeners[i];
+        if (l->store == NULL) {
+            continue;
+        }
+        const char *why = "out of memory";
+        view->tls[i] = lt_tls_server_new(&l->policy, l->store, &why);
+        if (view->tls[i] == NULL) {
+            snprintf(view->why, sizeof(view->why), "TLS: %s", why);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool lt_worker_view_init(struct lt_worker_view *view)
+{
+    const struct lt_snapshot *snapshot = view->snapshot;
+    const struct lt_root_conf *conf = snapshot->root->conf;
+    view->view.snapshot = view->snapshot;
+    view->view.router = snapshot->router;
+    view->view.listeners = snapshot->fronts;
+    view->view.n_listeners = snapshot->n_listeners;
+    view->view.trust = conf->trust.items;
+    view->view.n_trust = conf->trust.n;
+    view->view.log.access = !lt_str_eq_c(conf->log.access, "none");
+    view->view.log.slow_ms = conf->log.slow_ms;
+    view->view.response_ahead = RESPONSE_AHEAD;
+    view->view.request_ahead = REQUEST_AHEAD;
+    return init_tls(view) && init_filters(view);
+}
+
+void lt_worker_view_fini(struct lt_worker_view *view)
+{
+    for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
+        lt_tls_server_free(view->tls[i]);
+        view->tls[i] = NULL;
+    }
+    lt_filters_free(view->view.filters);
+    view->view.filters = NULL;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A snapshot: one configuration, compiled and immutable. The loader builds it, each worker makes a
+ * view of it (what can't be shared: Lua states, TLS objects), then all take it up at once.
+ *
+ *   loader: build -> main: sockets -> workers: prepare -> main: all well? -> workers: commit
+ *                                                    '-> no: discard       '-> the old view goes
+ * when its last exchange ends It is freed on main when every worker has let go of its view. */
+#ifndef LT_SERVER_SNAPSHOT_H
+#define LT_SERVER_SNAPSHOT_H
+
+#include "exchange/env.h"
+#include "net/mailbox.h"
+#include "net/tls.h"
+#include "server/root_conf.h"
+#include "server/slots.h"
+#include "shared/server_state.h"
+#include "upstream/upstream.h"
+
+struct lt_filter_set; /* filters/host.h */
+struct lt_worker;
+
+/* One listener number of a snapshot. */
+struct lt_snapshot_listener {
+    bool active;            /* in this configuration; else kept for its old connections */
+    struct lt_addr address; /* as configured */
+    int backlog;
+    uint32_t max_connections;   /* 0: no limit of its own */
+    struct lt_tls_store *store; /* owned; NULL: plain */
+    struct lt_tls_policy policy;
+};
+
+/* A further member of access lines. */
+struct lt_snapshot_field {
+    struct lt_str name;
+    const struct lt_expr *expr;
+};
+
+#define LT_SNAPSHOT_HASH_LEN 32
+
+struct lt_snapshot {
+    unsigned number;                     /* 1: the first of this gateway */
+    char hash[LT_SNAPSHOT_HASH_LEN];     /* hex digits: the start of the files' SHA-256 */
+    struct lt_root_load *root;           /* owned: what all else points into */
+    struct lt_server_registry *registry; /* borrowed: the servers' states go back there */
+    struct lt_router *router;
+    struct lt_upstream *upstreams; /* in the order of root->conf->upstreams */
+    unsigned n_upstreams;
+    struct lt_snapshot_listener listeners[LT_SLOTS_MAX];
+    struct lt_front_options fronts[LT_SLOTS_MAX];
+    unsigned n_listeners;
+    struct lt_filter_set *filters; /* owned; NULL: none */
+    struct lt_snapshot_field *fields;
+    unsigned n_fields;
+    uint32_t connections_max;
+    unsigned views; /* workers that have a view; main thread */
+};
+
+/* Gives everything back; NULL is fine. Main or loader thread, without views. */
+void lt_snapshot_free(struct lt_snapshot *snapshot);
+
+/* One worker's part. Travels between main and the worker as its own message. */
+struct lt_worker_view {
+    struct lt_message message;
+    struct lt_view view;
+    struct lt_worker *worker;
+    struct lt_snapshot *snapshot;
+    struct lt_tls_server *tls[LT_SLOTS_MAX]; /* NULL: plain */
+    struct lt_deferred deferred;
+    void (*done)(struct lt_message *message, void *owner); /* main's answer to prepare and commit */
+    bool failed;                                           /* prepare did not work */
+    char why[256];                                         /* then: the reason */
+};
+
+/* Makes the view: TLS objects and filters. False: view->why says why; undo with fini. The worker's
+ * thread. */
+bool lt_worker_view_init(struct lt_worker_view *view) LT_MUST_CHECK;
+void lt_worker_view_fini(struct lt_worker_view *view);
+
+#endif

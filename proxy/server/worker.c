@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's thread and what main orders it to do. */
+#include "server/worker.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "exchange/exchange.h"
+#include "filters/budget.h"
+#include "server/accept.h"
+#include "server/access_log.h"
+#include "server/log_writer.h"
+#include "upstream/upstream.h"
+
+#define MAGIC 0x776f726bu /* "work" */
+#define EXCHANGES_FREE_MAX 1024
+/* How often a draining worker looks whether all is done. */
+#define IDLE_CHECK_MS 10
+
+/* ---- Views. ---- */
+
+static struct lt_worker_view *view_of(struct lt_message *message)
+{
+    return lt_container_of(message, struct lt_worker_view, message);
+}
+
+static void answer(struct lt_worker *worker, struct lt_message *message, lt_worker_done_fn fn)
+{
+    message->fn = fn;
+    lt_mailbox_post(worker->shared->main, message);
+}
+
+static void do_prepare(struct lt_message *message, void *owner)
+{
+    struct lt_worker *worker = owner;
+    struct lt_worker_view *view = view_of(message);
+    view->failed = !lt_worker_view_init(view);
+    answer(worker, message, view->done);
+}
+
+static void let_go(void *arg)
+{
+    struct lt_worker_view *view = arg;
+    lt_worker_view_fini(view);
+    answer(view->worker, &view->message, view->worker->shared->on_released);
+}
+
+/* The last exchange of a retired view is over; that exchange is still on the stack. */
+static void on_unpinned(struct lt_view *view)
+{
+    struct lt_worker_view *wv = lt_container_of(view, struct lt_worker_view, view);
+    lt_loop_defer(wv->worker->loop, &wv->deferred, let_go, wv);
+}
+
+static void do_discard(struct lt_message *message, void *owner)
+{
+    (void)owner;
+    let_go(view_of(message));
+}
+
+static void update_listeners(struct lt_worker *worker, const struct lt_snapshot *snapshot)
+{
+    for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
+        struct lt_worker_listener *wl = &worker->listeners[i];
+        bool wanted = i < snapshot->n_listeners && snapshot->listeners[i].active;
+        if (wanted && !wl->on) {
+            const struct lt_slot *slot = &worker->shared->slots->v[i];
+            lt_listener_start(&wl->listener, worker->loop, lt_slot_fd(slot, worker->number),
+                              lt_str_c(slot->key), lt_accept, wl);
+            wl->on = true;
+        } else if (!wanted && wl->on) {
+            lt_listener_stop(&wl->listener, true);
+            wl->on = false;
+        }
+    }
+}
+
+static void do_commit(struct lt_message *message, void *owner)
+{
+    struct lt_worker *worker = owner;
+    struct lt_worker_view *view = view_of(message);
+    struct lt_view *old = worker->env.view;
+    worker->env.view = &view->view;
+    if (!worker->env.draining) {
+        update_listeners(worker, view->snapshot);
+    }
+    if (old != NULL) {
+        old->retired = true;
+        if (old->pins == 0) {
+            on_unpinned(old);
+        }
+    }
+    answer(worker, message, view->done);
+}
+
+void lt_worker_prepare(struct lt_worker_view *view, lt_worker_done_fn done)
+{
+    view->view.on_unpinned = on_unpinned;
+    view->view.owner = view->worker;
+    view->done = done;
+    view->message.fn = do_prepare;
+    lt_mailbox_post(view->worker->box, &view->message);
+}
+
+void lt_worker_commit(struct lt_worker_view *view, lt_worker_done_fn done)
+{
+    view->done = done;
+    view->message.fn = do_commit;
+    lt_mailbox_post(view->worker->box, &view->message);
+}
+
+void lt_worker_discard(struct lt_worker_view *view)
+{
+    view->message.fn = do_discard;
+    lt_mailbox_post(view->worker->box, &view->message);
+}
+
+/* ---- Sweep, drain, cut. ---- */
+
+static void do_sweep(struct lt_message *message, void *owner)
+{
+    (void)message;
+    struct lt_worker *worker = owner;
+    atomic_store_explicit(&worker->sweeping, false, memory_order_release);
+    lt_pools_sweep(worker->pools);
+}
+
+void lt_worker_sweep(struct lt_worker *worker)
+{
+    /* Acquire: the message was delivered before it is posted again. */
+    if (!atomic_exchange_explicit(&worker->sweeping, true, memory_order_acquire)) {
+        worker->sweep.fn = do_sweep;
+        lt_mailbox_post(worker->box, &worker->sweep);
+    }
+}
+
+static void check_idle(void *arg)
+{
+    struct lt_worker *worker = arg;
+    LT_OBJ_CHECK(worker, MAGIC);
+    if (lt_fronts_count(worker->fronts) == 0 && worker->env.live == 0) {
+        answer(worker, &worker->idle, worker->shared->on_idle);
+    } else {
+        lt_timer_set(&worker->idle_check, IDLE_CHECK_MS);
+    }
+}
+
+static void do_drain(struct lt_message *message, void *owner)
+{
+    (void)message;
+    struct lt_worker *worker = owner;
+    for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
+        if (worker->listeners[i].on) {
+            lt_listener_stop(&worker->listeners[i].listener, true);
+            worker->listeners[i].on = false;
+        }
+    }
+    worker->env.draining = true;
+    lt_fronts_close(worker->fronts, false);
+    check_idle(worker);
+}
+
+static void do_cut(struct lt_message *message, void *owner)
+{
+    (void)message;
+    struct lt_worker *worker = owner;
+    lt_fronts_close(worker->fronts, true);
+}
+
+void lt_worker_drain(struct lt_worker *worker)
+{
+    worker->drain.fn = do_drain;
+    lt_mailbox_post(worker->box, &worker->drain);
+}
+
+void lt_worker_cut(struct lt_worker *worker)
+{
+    worker->cut.fn = do_cut;
+    lt_mailbox_post(worker->box, &worker->cut);
+}
+
+/* ---- The thread. ---- */
+
+static void on_turn_begins(struct ev_loop *ev, ev_check *w, int revents)
+{
+    (void)ev, (void)revents;
+    struct lt_worker *worker = lt_container_of(w, struct lt_worker, turn_begins);
+    /* Relaxed: the watchdog only compares it with the time. */
+    atomic_store_explicit(&worker->busy_since_us, worker->loop->now_us, memory_order_relaxed);
+}
+
+static void on_turn_ends(struct ev_loop *ev, ev_prepare *w, int revents)
+{
+    (void)ev, (void)revents;
+    struct lt_worker *worker = lt_container_of(w, struct lt_worker, turn_ends);
+    atomic_store_explicit(&worker->busy_since_us, 0, memory_order_relaxed);
+}
+
+static void *run(void *arg)
+{
+    struct lt_worker *worker = arg;
+    char name[16];
+    snprintf(name, sizeof(name), "lintel-%u", worker->number);
+    pthread_setname_np(pthread_self(), name);
+    if (lt_log_writer_join(worker->shared->log) != LT_OK) {
+        lt_log_warn("worker", "no_log_ring", LT_KV_INT("worker", worker->number));
+    }
+    if (!lt_budget_attach(&worker->budget, worker->shared->watch)) {
+        lt_log_warn("worker", "no_thread_clock", LT_KV_INT("worker", worker->number));
+    }
+    lt_loop_run(worker->loop);
+    lt_budget_detach(&worker->budget);
+    lt_log_writer_leave(worker->shared->log);
+    return NULL;
+}
+
+static void worker_free(struct lt_worker *worker)
+{
+    if (worker == NULL) {
+        return;
+    }
+    if (worker->box != NULL) {
+        lt_mailbox_free(worker->box);
+    }
+    lt_fronts_free(worker->fronts);
+    if (worker->pools != NULL) {
+        lt_pools_free(worker->pools);
+    }
+    if (worker->loop != NULL) {
+        lt_timer_fini(&worker->idle_check);
+        ev_check_stop(worker->loop->ev, &worker->turn_begins);
+        ev_prepare_stop(worker->loop->ev, &worker->turn_ends);
+        lt_loop_free(worker->loop);
+    }
+    lt_slab_fini(&worker->env.exchanges_slab);
+    LT_OBJ_FINI(worker);
+    lt_free(worker);
+}
+
+static void init_env(struct lt_worker *worker)
+{
+    struct lt_exchange_env *env = &worker->env;
+    env->loop = worker->loop;
+    lt_slab_init(&env->exchanges_slab, sizeof(struct lt_exchange), EXCHANGES_FREE_MAX);
+    lt_list_init(&env->exchanges);
+    env->hooks = worker->shared->hooks;
+    env->metrics = lt_metrics_for_worker(worker->shared->metrics, worker->number);
+    env->access_log = lt_access_log;
+}
+
+static void init_watchers(struct lt_worker *worker)
+{
+    lt_timer_init(&worker->idle_check, worker->loop, check_idle, worker);
+    ev_check_init(&worker->turn_begins, on_turn_begins);
+    ev_prepare_init(&worker->turn_ends, on_turn_ends);
+    /* After the loop's own: the time is taken before, deferred calls run before. */
+    ev_set_priority(&worker->turn_begins, EV_MAXPRI - 1);
+    ev_set_priority(&worker->turn_ends, EV_MINPRI);
+    ev_check_start(worker->loop->ev, &worker->turn_begins);
+    ev_prepare_start(worker->loop->ev, &worker->turn_ends);
+    for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
+        worker->listeners[i].worker = worker;
+        worker->listeners[i].slot = i;
+    }
+}
+
+struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned number)
+{
+    struct lt_worker *worker = lt_calloc(1, sizeof(*worker));
+    if (worker == NULL) {
+        return NULL;
+    }
+    LT_OBJ_INIT(worker, MAGIC);
+    worker->number = number;
+    worker->shared = shared;
+    lt_budget_init(&worker->budget);
+    worker->loop = lt_loop_new(shared->blocks_max);
+    if (worker->loop == NULL) {
+        worker_free(worker);
+        return NULL;
+    }
+    init_env(worker);
+    init_watchers(worker);
+    worker->box = lt_mailbox_new(worker->loop, worker);
+    worker->pools = lt_pools_new(worker->loop, worker->env.metrics);
+    worker->env.pools = worker->pools;
+    worker->fronts = lt_fronts_new(&worker->env);
+    if (worker->box == NULL || worker->pools == NULL || worker->fronts == NULL ||
+        pthread_create(&worker->thread, NULL, run, worker) != 0) {
+        worker_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+static void do_quit(struct lt_message *message, void *owner)
+{
+    (void)message;
+    struct lt_worker *worker = owner;
+    struct lt_view *view = worker->env.view;
+    worker->in_use = lt_fronts_count(worker->fronts) > 0 || worker->env.live > 0;
+    if (!worker->in_use && view != NULL) {
+        worker->env.view = NULL;
+        let_go(lt_container_of(view, struct lt_worker_view, view));
+    }
+    lt_loop_stop(worker->loop);
+}
+
+bool lt_worker_stop(struct lt_worker *worker)
+{
+    if (worker == NULL) {
+        return true;
+    }
+    worker->quit.fn = do_quit;
+    lt_mailbox_post(worker->box, &worker->quit);
+    pthread_join(worker->thread, NULL);
+    if (worker->in_use) {
+        return false;
+    }
+    worker_free(worker);
+    return true;
+}

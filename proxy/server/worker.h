@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker: one thread with its loop, its view of the snapshot, its connections. It shares nothing
+ * on the request path but the snapshot and counters. Main tells it what to do by messages. */
+#ifndef LT_SERVER_WORKER_H
+#define LT_SERVER_WORKER_H
+
+#include "exchange/env.h"
+#include "filters/budget.h"
+#include "front/front_h1.h"
+#include "net/listener.h"
+#include "net/mailbox.h"
+#include "server/snapshot.h"
+
+#include <pthread.h>
+
+struct lt_log_writer;
+
+/* As a message's function; owner is main's. */
+typedef void (*lt_worker_done_fn)(struct lt_message *message, void *owner);
+
+/* What workers share; set before they start. */
+struct lt_workers_shared {
+    struct lt_shm *shm;
+    struct lt_metrics *metrics;
+    struct lt_log_writer *log;
+    struct lt_budget_watch *watch;
+    struct lt_slots *slots;
+    struct lt_mailbox *main; /* where answers go */
+    const struct lt_hooks *hooks;
+    size_t blocks_max;             /* bytes of body memory of one worker */
+    _Atomic(uint32_t) connections; /* open now, all workers; relaxed */
+    _Atomic(uint32_t) connections_max;
+    lt_worker_done_fn on_released; /* main: gets a view that its worker let go of */
+    lt_worker_done_fn on_idle;     /* main: a worker has nothing left to do while draining */
+};
+
+/* One listener of one worker. */
+struct lt_worker_listener {
+    struct lt_worker *worker;
+    unsigned slot;
+    bool on;
+    struct lt_listener listener;
+};
+
+struct lt_worker {
+    uint32_t magic;
+    unsigned number;
+    struct lt_workers_shared *shared;
+    pthread_t thread;
+    struct lt_loop *loop;
+    struct lt_mailbox *box;
+    struct lt_exchange_env env;
+    struct lt_fronts *fronts;
+    struct lt_pools *pools;
+    struct lt_worker_listener listeners[LT_SLOTS_MAX];
+    uint64_t refused_logged_us; /* when a refusal was logged last */
+    struct lt_timer idle_check; /* while draining: whether all is done */
+    /* For the watchdog: when the current turn of the loop began; 0: it waits for events. */
+    _Atomic(uint64_t) busy_since_us;
+    ev_check turn_begins;
+    ev_prepare turn_ends;
+    struct lt_budget budget; /* of the filters that run here */
+    _Atomic(bool) sweeping;  /* the sweep message is on its way */
+    bool in_use;             /* at the end: connections or exchanges were left */
+    /* One of each kind is on its way at most. */
+    struct lt_message sweep, drain, cut, quit; /* main's orders */
+    struct lt_message idle;                    /* our answer to drain and cut */
+};
+
+/* Makes a worker and starts its thread. Returns owned, NULL without memory or thread. Main, as all
+ * below. */
+struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned number) LT_MUST_CHECK;
+
+/* Post view to its worker; `done` gets it back on main, view->failed says whether prepare worked.
+ */
+void lt_worker_prepare(struct lt_worker_view *view, lt_worker_done_fn done);
+/* From now on new requests take this view; listeners are started and stopped as it says. The old
+ * view comes to shared->on_released when its last exchange is over. */
+void lt_worker_commit(struct lt_worker_view *view, lt_worker_done_fn done);
+/* The view isn't wanted: comes to shared->on_released. */
+void lt_worker_discard(struct lt_worker_view *view);
+
+/* Closes idle connections to servers that no snapshot has any more. */
+void lt_worker_sweep(struct lt_worker *worker);
+
+/* Accepts what waits, then no more, and lets responses close their connections. shared->on_idle
+ * comes when all are gone. */
+void lt_worker_drain(struct lt_worker *worker);
+/* After drain: closes what is still open. */
+void lt_worker_cut(struct lt_worker *worker);
+
+/* Ends the thread and frees the worker. False: something of it is still in use; then nothing is
+ * freed and the process should end. */
+bool lt_worker_stop(struct lt_worker *worker) LT_MUST_CHECK;
+
+#endif

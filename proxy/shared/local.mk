@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# Atomics that threads and processes share: counters, log rings, rate table, server state.
+liblintel_a_SOURCES += \
+	proxy/shared/counter.def \
+	proxy/shared/log_ring.c proxy/shared/log_ring.h \
+	proxy/shared/metrics.c proxy/shared/metrics.h \
+	proxy/shared/server_state.c proxy/shared/server_state.h \
+	proxy/shared/shm.c proxy/shared/shm.h \
+	proxy/shared/tickets.c proxy/shared/tickets.h
+liblintel_a_SOURCES += proxy/shared/rate_table.c proxy/shared/rate_table.h
+
+check_PROGRAMS += tests/unit/test_rate_table
+tests_unit_test_rate_table_SOURCES = tests/unit/test_rate_table.c
+
+check_PROGRAMS += \
+	tests/unit/test_log_ring \
+	tests/unit/test_metrics \
+	tests/unit/test_shm
+tests_unit_test_log_ring_SOURCES = tests/unit/test_log_ring.c
+tests_unit_test_metrics_SOURCES = tests/unit/test_metrics.c
+tests_unit_test_shm_SOURCES = tests/unit/test_shm.c

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is known about a server beyond the life of a snapshot, shared by all workers: in-flight
+ * count and when it last failed. Keyed by "upstream\0address". The registry lives in the gateway;
+ * the in-flight words live in the shared memory, so that they survive a crash.
+ *
+ * An in-flight word has one 16-bit lane per gateway generation (generation modulo 4): the bound is
+ * kept over all lanes by one compare-and-swap, and the supervisor zeroes the lane of a dead
+ * generation. */
+#ifndef LT_SHARED_SERVER_STATE_H
+#define LT_SHARED_SERVER_STATE_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdatomic.h>
+
+struct lt_server_state {
+    /* Word in the shared memory; NULL: the server has no max. Changes only when a configuration
+     * gives a max to a server that had none. */
+    _Atomic(uint64_t) *_Atomic inflight;
+    unsigned lane; /* of this gateway's generation */
+    uint32_t id;   /* small number, stable for the life of the gateway; index for pools */
+    _Atomic(uint64_t) down_until_us; /* monotonic; connects failed: try others first until then */
+    _Atomic(uint32_t) failures;      /* connects failed in a row */
+    _Atomic(uint32_t) users;         /* snapshots that hold it */
+};
+
+struct lt_shm;
+struct lt_server_registry;
+
+/* generation: of this gateway. Borrows shm. Returns owned. */
+struct lt_server_registry *lt_server_registry_new(struct lt_shm *shm,
+                                                  uint32_t generation) LT_MUST_CHECK;
+void lt_server_registry_free(struct lt_server_registry *reg);
+
+/* The state for upstream and address, made if there was none; one more user. Thread-safe (builder
+ * threads only, never on the request path). needs_slot: the server has a max. LT_ERR_LIMIT when the
+ * shared memory has no slot left. */
+enum lt_err lt_server_registry_get(struct lt_server_registry *reg, struct lt_str upstream,
+                                   struct lt_str address, bool needs_slot,
+                                   struct lt_server_state **out) LT_MUST_CHECK;
+void lt_server_registry_put(struct lt_server_registry *reg, struct lt_server_state *state);
+
+/* Takes one in-flight slot if fewer than max are taken by all workers and generations. */
+bool lt_server_acquire(struct lt_server_state *state, uint32_t max);
+void lt_server_drop(struct lt_server_state *state);
+
+/* Exchanges in flight at the server, all workers. */
+uint32_t lt_server_inflight(const struct lt_server_state *state);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's idle connections, kept per server. The worker's thread. */
+#include "upstream/pool.h"
+
+#include "base/mem.h"
+#include "upstream/back_h1.h"
+
+#define BACKS_FREE_MAX 256
+
+struct lt_pools *lt_pools_new(struct lt_loop *loop, struct lt_metrics_worker *metrics)
+{
+    struct lt_pools *pools = lt_calloc(1, sizeof(*pools));
+    if (pools == NULL) {
+        return NULL;
+    }
+    pools->loop = loop;
+    pools->metrics = metrics;
+    lt_slab_init(&pools->backs, lt_back_h1_size(), BACKS_FREE_MAX);
+    return pools;
+}
+
+static void close_idle(struct lt_pool *pool)
+{
+    lt_list_each(it, tmp, &pool->idle)
+    {
+        lt_back_h1_close_idle(lt_back_h1_from_idle(it));
+    }
+}
+
+void lt_pools_free(struct lt_pools *pools)
+{
+    if (pools == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < pools->n; i++) {
+        if (pools->v[i] != NULL) {
+            close_idle(pools->v[i]);
+            lt_free(pools->v[i]);
+        }
+    }
+    lt_slab_fini(&pools->backs);
+    lt_free(pools->v);
+    lt_free(pools);
+}
+
+void lt_pools_sweep(struct lt_pools *pools)
+{
+    for (uint32_t i = 0; i < pools->n; i++) {
+        struct lt_pool *pool = pools->v[i];
+        if (pool != NULL && pool->state != NULL &&
+            atomic_load_explicit(&pool->state->users, memory_order_acquire) == 0) {
+            close_idle(pool);
+            pool->turn = 0;
+        }
+    }
+}
+
+unsigned lt_pools_idle(const struct lt_pools *pools)
+{
+    return pools->idle;
+}
+
+struct lt_pool *lt_pool_get(struct lt_pools *pools, struct lt_server_state *state)
+{
+    uint32_t id = state->id;
+    if (LT_UNLIKELY(id >= pools->n)) {
+        uint32_t n = lt_max(id + 1, pools->n * 2);
+        struct lt_pool **v = lt_realloc(pools->v, n, sizeof(struct lt_pool *));
+        if (v == NULL) {
+            return NULL;
+        }
+        for (uint32_t i = pools->n; i < n; i++) {
+            v[i] = NULL;
+        }
+        pools->v = v;
+        pools->n = n;
+    }
+    struct lt_pool *pool = pools->v[id];
+    if (LT_UNLIKELY(pool == NULL)) {
+        pool = lt_calloc(1, sizeof(*pool));
+        if (pool == NULL) {
+            return NULL;
+        }
+        lt_list_init(&pool->idle);
+        pool->state = state;
+        pools->v[id] = pool;
+    }
+    return pool;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's side of all servers: idle connections and balancing state, found by the small id of
+ * the server's long-lived state. Shared by balance.c, pool.c and back_h1.c. */
+#ifndef LT_UPSTREAM_POOL_H
+#define LT_UPSTREAM_POOL_H
+
+#include "base/list.h"
+#include "base/slab.h"
+#include "net/loop.h"
+#include "upstream/upstream.h"
+
+struct lt_back_h1;
+
+/* One server as this worker sees it. */
+struct lt_pool {
+    struct lt_list idle; /* struct lt_back_h1, used last first */
+    unsigned n_idle;
+    unsigned active;               /* exchanges of this worker at the server */
+    int64_t turn;                  /* smooth weighted round robin */
+    struct lt_server_state *state; /* NULL: slot not in use */
+};
+
+struct lt_pools {
+    struct lt_loop *loop;
+    struct lt_metrics_worker *metrics; /* may be NULL */
+    struct lt_slab backs;              /* struct lt_back_h1 */
+    struct lt_pool **v;                /* by lt_server_state.id; NULL: never used here */
+    uint32_t n;
+    unsigned idle; /* all idle connections */
+};
+
+/* The pool of a server, made on first use; NULL without memory. */
+struct lt_pool *lt_pool_get(struct lt_pools *pools, struct lt_server_state *state) LT_MUST_CHECK;
+
+#endif

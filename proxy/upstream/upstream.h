@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Upstreams: named pools of servers. An lt_upstream is the snapshot's part (immutable settings);
+ * what lives longer (in-flight counts, failures, idle connections) is keyed by stable names outside
+ * of it: struct lt_server_state in shared/server_state.h, idle connections in the worker's struct
+ * lt_pools. */
+#ifndef LT_UPSTREAM_UPSTREAM_H
+#define LT_UPSTREAM_UPSTREAM_H
+
+#include "base/addr.h"
+#include "http/sides.h"
+#include "net/loop.h"
+#include "shared/metrics.h"
+#include "shared/server_state.h"
+
+enum lt_balance { LT_BALANCE_P2C, LT_BALANCE_ROUND_ROBIN };
+
+struct lt_server {
+    struct lt_upstream *upstream;
+    struct lt_str name; /* address as written */
+    struct lt_addr addr;
+    uint32_t max;                  /* exchanges at once over all workers; 0 = no limit */
+    uint32_t weight;               /* >= 1 */
+    unsigned index;                /* within its upstream */
+    struct lt_server_state *state; /* outlives the snapshot */
+    uint32_t metrics_id;           /* slot of its counters */
+};
+
+struct lt_upstream {
+    struct lt_str name;
+    struct lt_server *servers;
+    unsigned n_servers;
+    enum lt_balance balance;
+    unsigned attempts; /* tries in all, >= 1 */
+    uint64_t connect_ms, first_byte_ms, idle_ms;
+    unsigned keepalive_max;     /* idle connections per server and worker; 0 = no pooling */
+    uint64_t keepalive_ms;      /* idle time after which a pooled connection is closed */
+    uint64_t keepalive_post_ms; /* how long idle a connection may be for non-idempotent requests */
+    size_t head_max;            /* of responses, bytes */
+    unsigned headers_max;
+};
+
+/* The worker's idle connections and balancing state for all upstreams, keyed by lt_server_state. */
+struct lt_pools;
+
+/* metrics: the worker's counters, borrowed; may be NULL. Returns owned. */
+struct lt_pools *lt_pools_new(struct lt_loop *loop,
+                              struct lt_metrics_worker *metrics) LT_MUST_CHECK;
+/* Closes all idle connections. */
+void lt_pools_free(struct lt_pools *pools);
+/* Closes the idle connections of servers that no snapshot uses any more: those whose state isn't in
+ * use (shared/server_state.h). */
+void lt_pools_sweep(struct lt_pools *pools);
+/* Idle connections held now. */
+unsigned lt_pools_idle(const struct lt_pools *pools);
+
+enum lt_pick_result {
+    LT_PICK_OK,   /* *server holds an in-flight slot: give it back with lt_server_release */
+    LT_PICK_BUSY, /* every usable server is at its max */
+    LT_PICK_NONE  /* none left to try */
+};
+
+/* Chooses a server by the upstream's balancer among those not in `tried` (a bit per index; servers
+ * beyond 63 share none). Servers that failed to connect a moment ago come last. */
+enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_upstream *upstream,
+                                     uint64_t tried, struct lt_server **server);
+void lt_server_release(struct lt_pools *pools, struct lt_server *server);
+
+/* Tells the balancer how a connect ended (passive health of this release: a server that refused is
+ * tried last for a short while, growing). */
+void lt_server_connect_result(struct lt_pools *pools, struct lt_server *server, bool ok);
+
+/* Opens a back to server: an idle connection or a new one. Calls on_connected or on_fail of events,
+ * perhaps before it returns. idempotent: whether an idle connection may be used whatever its age.
+ * fresh: never use an idle one. The back in *back belongs to the callee of events until on_end,
+ * on_fail or cancel. LT_ERR_NOMEM. */
+enum lt_err lt_back_open(struct lt_pools *pools, struct lt_server *server, enum lt_method method,
+                         bool idempotent, bool fresh, struct lt_arena *arena,
+                         const struct lt_back_events *events, void *owner,
+                         struct lt_back **back) LT_MUST_CHECK;
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rows of one upstream, and what each preset sets. Loader thread. */
+#include "upstream/upstream_conf.h"
+
+#include "config/load.h"
+
+static const char *const presets[] = {"generic", "gunicorn", "gunicorn-threads",
+                                      "uvicorn", "node",     NULL};
+
+/* What an application server needs that differs from the built-in defaults. idle stays below the
+ * time after which that server closes an idle connection by itself (gunicorn 2 s, uvicorn and node
+ * 5 s), so that we are the ones who close it. */
+static const struct {
+    enum lt_upstream_preset preset;
+    const char *label; /* the origin that dumps show */
+    const char *row, *value;
+} settings[] = {
+    {LT_PRESET_GUNICORN, "preset gunicorn", "keepalive.max", "0"},
+    {LT_PRESET_GUNICORN_THREADS, "preset gunicorn-threads", "keepalive.idle", "1.5s"},
+    {LT_PRESET_GUNICORN_THREADS, "preset gunicorn-threads", "keepalive.unsafe_idle", "500ms"},
+    {LT_PRESET_UVICORN, "preset uvicorn", "keepalive.idle", "4s"},
+    {LT_PRESET_UVICORN, "preset uvicorn", "keepalive.unsafe_idle", "500ms"},
+    {LT_PRESET_NODE, "preset node", "keepalive.idle", "4s"},
+    {LT_PRESET_NODE, "preset node", "keepalive.unsafe_idle", "1s"},
+};
+
+#define BOTH (LT_LEVEL_DEFAULTS_UPSTREAM | LT_LEVEL_UPSTREAM)
+#define AT(member) offsetof(struct lt_server_conf, member)
+
+static const struct lt_row server_rows[] = {
+    {.name = "address",
+     .type = LT_T_ADDRESS,
+     .offset = AT(address),
+     .flags = LT_ROW_REQUIRED,
+     .doc = "Where the server listens: `127.0.0.1:8000`, `\"[::1]:8000\"` or "
+            "`unix:/run/app/1.sock`.",
+     .since = "0.1"},
+    {.name = "max",
+     .type = LT_T_INT,
+     .offset = AT(max),
+     .min = "1",
+     .max = "1000000",
+     .flags = LT_ROW_ABSENT_OK,
+     .doc = "Most requests that this server gets at once, counted over all workers. Set it to the "
+            "number of its worker processes or threads. Without it there is no limit.",
+     .since = "0.1"},
+    {.name = "weight",
+     .type = LT_T_INT,
+     .offset = AT(weight),
+     .def = "1",
+     .min = "1",
+     .max = "1000",
+     .doc = "Its share of the requests compared with the other servers.",
+     .since = "0.1"},
+};
+
+static const struct lt_schema server_schema = {
+    .name = "server",
+    .doc = "One application server of an upstream.",
+    .rows = server_rows,
+    .n_rows = lt_countof(server_rows),
+    .size = sizeof(struct lt_server_conf),
+    .shorthand = "address",
+};
+
+#undef AT
+#define AT(member) offsetof(struct lt_keepalive_conf, member)
+
+static const struct lt_row keepalive_rows[] = {
+    {.name = "max",
+     .type = LT_T_INT,
+     .offset = AT(max),
+     .def = "64",
+     .min = "0",
+     .max = "100000",
+     .doc = "Idle connections that each worker keeps to a server. 0: a new connection for each "
+            "request.",
+     .since = "0.1"},
+    {.name = "idle",
+     .type = LT_T_DURATION,
+     .offset = AT(idle_ms),
+     .def = "4s",
+     .min = "1ms",
+     .max = "1h",
+     .doc = "An idle connection is closed after this time. Keep it below the time after which "
+            "the server itself closes one.",
+     .since = "0.1"},
+    {.name = "unsafe_idle",
+     .type = LT_T_DURATION,
+     .offset = AT(unsafe_idle_ms),
+     .def = "1s",
+     .min = "0",
+     .max = "1h",
+     .doc = "A request that can't be repeated safely (POST, PATCH) is sent over a connection "
+            "that was idle for at most this time, else over a new one.",
+     .since = "0.1"},
+};
+
+static const struct lt_schema keepalive_schema = {
+    .name = "keepalive",
+    .doc = "Idle connections to the servers.",
+    .rows = keepalive_rows,
+    .n_rows = lt_countof(keepalive_rows),
+    .size = sizeof(struct lt_keepalive_conf),
+};
+
+#undef AT
+#define AT(member) offsetof(struct lt_upstream_timeouts, member)
+
+static const struct lt_row timeout_rows[] = {
+    {.name = "connect",
+     .type = LT_T_DURATION,
+     .offset = AT(connect_ms),
+     .def = "1s",
+     .min = "1ms",
+     .max = "10m",
+     .doc = "Time to connect to a server.",
+     .since = "0.1"},
+    {.name = "first_byte",
+     .type = LT_T_DURATION,
+     .offset = AT(first_byte_ms),
+     .def = "35s",
+     .min = "1ms",
+     .max = "1d",
+     .doc = "Time from the end of the request to the first byte of the response.",
+     .since = "0.1"},
+    {.name = "idle",
+     .type = LT_T_DURATION,
+     .offset = AT(idle_ms),
+     .def = "60s",
+     .min = "1ms",
+     .max = "1d",
+     .doc = "Longest pause while the request is sent or the response arrives.",
+     .since = "0.1"},
+};
+
+static const struct lt_schema timeouts_schema = {
+    .name = "upstream timeouts",
+    .doc = "How long a server may take.",
+    .rows = timeout_rows,
+    .n_rows = lt_countof(timeout_rows),
+    .size = sizeof(struct lt_upstream_timeouts),
+};
+
+#undef AT
+#define AT(member) offsetof(struct lt_retry_conf, member)
+
+static const struct lt_row retry_rows[] = {
+    {.name = "attempts",
+     .type = LT_T_INT,
+     .offset = AT(attempts),
+     .def = "2",
+     .min = "1",
+     .max = "10",
+     .doc = "Tries in all, the first one included. Another try is made, on another server where "
+            "there is one, when a server could not be connected to.",
+     .since = "0.1"},
+};
+
+static const struct lt_schema retry_schema = {
+    .name = "retry",
+    .doc = "Further tries when a server can't be reached.",
+    .rows = retry_rows,
+    .n_rows = lt_countof(retry_rows),
+    .size = sizeof(struct lt_retry_conf),
+};
+
+static const char *const balances[] = {"p2c", "round_robin", NULL};
+
+#undef AT
+#define AT(member) offsetof(struct lt_upstream_conf, member)
+
+static const struct lt_row rows[] = {
+    {.name = "preset",
+     .type = LT_T_ENUM,
+     .offset = AT(preset),
+     .def = "generic",
+     .levels = LT_LEVEL_UPSTREAM,
+     .choices = presets,
+     .doc = "The application server behind it. Sets how connections are kept so that it suits "
+            "that server: `gunicorn` (sync workers) gets a new connection for each request.",
+     .since = "0.1"},
+    {.name = "servers",
+     .type = LT_T_LIST,
+     .offset = AT(servers),
+     .max = "1024",
+     .flags = LT_ROW_REQUIRED | LT_ROW_NONEMPTY,
+     .levels = LT_LEVEL_UPSTREAM,
+     .sub = &server_schema,
+     .item = LT_T_OBJECT,
+     .doc = "The servers that share the requests.",
+     .since = "0.1",
+     .sub_level = LT_LEVEL_SERVER},
+    {.name = "balance",
+     .type = LT_T_ENUM,
+     .offset = AT(balance),
+     .def = "p2c",
+     .levels = BOTH,
+     .choices = balances,
+     .doc = "How a server is chosen. `p2c` takes the less busy of two drawn by lot, "
+            "`round_robin` takes them in turn.",
+     .since = "0.1"},
+    {.name = "keepalive",
+     .type = LT_T_OBJECT,
+     .offset = AT(keepalive),
+     .levels = BOTH,
+     .sub = &keepalive_schema,
+     .doc = "Idle connections to the servers.",
+     .since = "0.1"},
+    {.name = "timeouts",
+     .type = LT_T_OBJECT,
+     .offset = AT(timeouts),
+     .levels = BOTH,
+     .sub = &timeouts_schema,
+     .doc = "How long a server may take.",
+     .since = "0.1"},
+    {.name = "retry",
+     .type = LT_T_OBJECT,
+     .offset = AT(retry),
+     .levels = BOTH,
+     .sub = &retry_schema,
+     .doc = "Further tries when a server can't be reached.",
+     .since = "0.1"},
+    {.name = "max_head",
+     .type = LT_T_SIZE,
+     .offset = AT(max_head),
+     .def = "64K",
+     .min = "1K",
+     .max = "1M",
+     .levels = BOTH,
+     .doc = "Largest response head that a server may send. A larger one is answered with 502.",
+     .since = "0.1"},
+    {.name = "max_headers",
+     .type = LT_T_INT,
+     .offset = AT(max_headers),
+     .def = "200",
+     .min = "1",
+     .max = "1000",
+     .levels = BOTH,
+     .doc = "Most header fields in a response.",
+     .since = "0.1"},
+};
+
+/* Two servers with one address would share their counters. */
+static void check(struct lt_schema_load *load, void *obj)
+{
+    const struct lt_upstream_conf *upstream = obj;
+    const struct lt_server_conf *servers = upstream->servers.items;
+    for (size_t i = 1; i < upstream->servers.n; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (servers[i].address.len > 0 &&
+                lt_addr_eq(&servers[i].address, &servers[j].address)) {
+                lt_diag_error(load->diags, lt_schema_pos(&servers[i], "address"),
+                              "give one of them a larger `weight` or `max` instead",
+                              "this server is listed twice");
+                break;
+            }
+        }
+    }
+}
+
+const struct lt_schema lt_upstream_schema = {
+    .name = "upstream",
+    .doc = "A named pool of application servers.",
+    .rows = rows,
+    .n_rows = lt_countof(rows),
+    .size = sizeof(struct lt_upstream_conf),
+    .shorthand_list = "servers",
+    .check = check,
+};
+
+void lt_upstream_conf_finish(struct lt_schema_load *load, struct lt_upstream_conf *upstream,
+                             const struct lt_upstream_conf *defaults)
+{
+    for (size_t i = 0; i < lt_countof(settings); i++) {
+        if ((int)settings[i].preset == upstream->preset) {
+            lt_schema_preset(load, upstream, settings[i].row, settings[i].value, settings[i].label);
+        }
+    }
+    if (defaults != NULL) {
+        lt_schema_inherit(upstream, defaults);
+    }
+    lt_schema_finish(load, upstream);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of one upstream and its servers. Read by the loader; immutable afterwards. */
+#ifndef LT_UPSTREAM_UPSTREAM_CONF_H
+#define LT_UPSTREAM_UPSTREAM_CONF_H
+
+#include "base/addr.h"
+#include "config/schema.h"
+
+/* The application server that an upstream runs; the order of presets[] in upstream_conf.c. */
+enum lt_upstream_preset {
+    LT_PRESET_GENERIC,
+    LT_PRESET_GUNICORN,
+    LT_PRESET_GUNICORN_THREADS,
+    LT_PRESET_UVICORN,
+    LT_PRESET_NODE
+};
+
+struct lt_server_conf {
+    struct lt_conf conf;
+    struct lt_addr address;
+    int64_t max;    /* exchanges at once; 0 = no limit */
+    int64_t weight; /* >= 1 */
+};
+
+struct lt_keepalive_conf {
+    struct lt_conf conf;
+    int64_t max;             /* idle connections per server and worker; 0 = no pooling */
+    uint64_t idle_ms;        /* age at which an idle connection is closed */
+    uint64_t unsafe_idle_ms; /* age up to which it may carry a non-idempotent request */
+};
+
+struct lt_upstream_timeouts {
+    struct lt_conf conf;
+    uint64_t connect_ms, first_byte_ms, idle_ms;
+};
+
+struct lt_retry_conf {
+    struct lt_conf conf;
+    int64_t attempts; /* tries in all, >= 1 */
+};
+
+struct lt_upstream_conf {
+    struct lt_conf conf;
+    int preset;                  /* enum lt_upstream_preset */
+    struct lt_conf_list servers; /* struct lt_server_conf */
+    int balance;                 /* 0 p2c, 1 round robin: the order of enum lt_balance */
+    struct lt_keepalive_conf keepalive;
+    struct lt_upstream_timeouts timeouts;
+    struct lt_retry_conf retry;
+    uint64_t max_head;   /* bytes of a response head */
+    int64_t max_headers; /* fields in it */
+};
+
+extern const struct lt_schema lt_upstream_schema;
+
+/* Fills in what is not written: from the preset, then from defaults.upstream (may be NULL), then
+ * the built-in defaults; runs the checks. */
+void lt_upstream_conf_finish(struct lt_schema_load *load, struct lt_upstream_conf *upstream,
+                             const struct lt_upstream_conf *defaults);
+
+#endif

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# The filters Lintel ships, with their tests.
+
+pkgscriptsdir = $(pkgdatadir)/scripts
+dist_pkgscripts_DATA =

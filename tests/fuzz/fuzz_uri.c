@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Targets, authorities, queries and cookies. A normalised path is normal, holds nothing that could
+ * be walked around, and means the same when it is read again. */
+#include "http/uri.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool holds)
+{
+    if (!holds) {
+        abort();
+    }
+}
+
+static void check_segments(struct lt_str path)
+{
+    struct lt_str rest = lt_str_sub(path, 1, path.len), segment;
+    require(path.len > 0 && path.p[0] == '/');
+    while (rest.len > 0) {
+        size_t end = lt_min(lt_str_chr(rest, '/', 0), rest.len);
+        segment = lt_str(rest.p, end);
+        require(segment.len > 0);
+        require(!lt_str_eq_c(segment, ".") && !lt_str_eq_c(segment, ".."));
+        rest = lt_str_sub(rest, end + 1, rest.len);
+    }
+    require(lt_str_chr(path, '\\', 0) == SIZE_MAX && lt_str_chr(path, '\0', 0) == SIZE_MAX);
+}
+
+static void check_path(struct lt_arena *arena, struct lt_str path)
+{
+    struct lt_str normal, again;
+    if (lt_path_normalise(arena, path, &normal) == LT_OK) {
+        require(normal.len <= path.len);
+        check_segments(normal);
+        require(lt_path_normalise(arena, normal, &again) == LT_OK);
+        require(again.p == normal.p && again.len == normal.len);
+    }
+}
+
+static void check_authority(struct lt_str text)
+{
+    struct lt_str host;
+    unsigned port;
+    if (lt_authority_parse(text, &host, &port)) {
+        require(host.len > 0 && host.p == text.p && host.len <= text.len && port <= 65535);
+        require(lt_str_chr(text, '@', 0) == SIZE_MAX && lt_str_chr(text, '/', 0) == SIZE_MAX);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct lt_arena arena;
+    struct lt_target target;
+    struct lt_str text = lt_str((const char *)data, size), value;
+    size_t split = lt_min(lt_str_chr(text, '\n', 0), size);
+    lt_arena_init(&arena, NULL, 0, 16 << 20);
+    check_path(&arena, text);
+    check_authority(text);
+    if (lt_target_parse(text, &target)) {
+        check_path(&arena, target.path);
+        require((target.scheme.len > 0) == (target.authority.len > 0));
+    }
+    if (lt_query_get(&arena, text, lt_str_sub(text, split + 1, size), &value)) {
+        require(value.len <= size);
+    }
+    if (lt_cookie_get(text, lt_str_sub(text, split + 1, size), &value)) {
+        require(value.len <= size);
+    }
+    lt_arena_fini(&arena);
+    return 0;
+}

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates for tests, made with the openssl program: one authority and leaves below it."""
+import subprocess
+from pathlib import Path
+
+
+def _openssl(*args):
+    subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True, timeout=60)
+
+
+class Authority:
+    """A certificate authority in a folder of its own; `ca` is what clients have to trust."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.ca = self.folder / "ca.pem"
+        self._key = self.folder / "ca.key"
+        self._count = 0
+        _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                 "-days", "30", "-subj", "/CN=Test authority", "-keyout", self._key,
+                 "-out", self.ca)
+
+    def leaf(self, *names, kind="ec"):
+        """(certificate, key) for host names and addresses; kind is ec or rsa."""
+        self._count += 1
+        base = self.folder / f"leaf-{self._count}"
+        key, request, cert = (base.with_suffix(s) for s in (".key", ".csr", ".pem"))
+        extensions = base.with_suffix(".ext")
+        sans = [f"IP:{n}" if n.replace(".", "").isdigit() else f"DNS:{n}" for n in names]
+        extensions.write_text("subjectAltName=" + ",".join(sans) + "\nbasicConstraints=CA:FALSE\n")
+        new = (["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "ec"
+               else ["-newkey", "rsa:2048"])
+        _openssl("req", *new, "-nodes", "-subj", f"/CN={names[0]}", "-keyout", key, "-out", request)
+        _openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._key,
+                 "-CAcreateserial", "-days", "20", "-extfile", extensions, "-out", cert)
+        return cert, key

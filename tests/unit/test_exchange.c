@@ -1,0 +1,640 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Front, exchange and back together in one loop: the client's and the servers' ends of the
+ * connections are driven by the test. */
+#include "net_env.h"
+#include "route_env.h"
+
+#include "base/mem.h"
+#include "exchange/exchange.h"
+#include "exchange/hooks.h"
+#include "front/front_h1.h"
+
+#define SERVERS 2
+
+struct world {
+    struct env config;
+    struct sites_conf sites;
+    struct lt_arena arena;
+    struct lt_loop *loop;
+    struct lt_metrics *metrics;
+    struct lt_exchange_env env;
+    struct lt_view view;
+    struct lt_front_options options;
+    struct lt_hooks hooks;
+    struct lt_upstream upstream;
+    struct lt_server servers[SERVERS];
+    struct lt_server_state states[SERVERS];
+    int listeners[SERVERS]; /* -1: nothing listens */
+    int client;             /* the test's end */
+    int server;             /* accepted from listeners */
+    struct lt_fronts *fronts;
+    unsigned closed; /* fronts that are gone */
+    /* What the hooks do. */
+    bool hold_request, hold_response, hold_log;
+    struct lt_exchange *held;
+    unsigned cancelled, logged;
+    enum lt_cause last_cause;
+    unsigned last_tries;
+};
+
+static struct world *world;
+
+static const char *const yaml = "sites:\n"
+                                "  - hosts: ['*']\n"
+                                "    routes:\n"
+                                "      - {match: /*, to: app}\n"
+                                "      - {match: /fixed, respond: {status: 200, body: hello}}\n";
+
+static struct lt_upstream *find_upstream(void *arg, struct lt_str name)
+{
+    (void)arg, (void)name;
+    return &world->upstream;
+}
+
+static void on_closed(void *owner)
+{
+    struct world *w = owner;
+    w->closed++;
+}
+
+static enum lt_step_result hold(struct lt_exchange *x, bool *wanted)
+{
+    if (*wanted) {
+        *wanted = false;
+        world->held = x;
+        return LT_STEP_WAIT;
+    }
+    return LT_STEP_NEXT;
+}
+
+static enum lt_step_result on_request(struct lt_exchange *x)
+{
+    return hold(x, &world->hold_request);
+}
+
+static enum lt_step_result on_response(struct lt_exchange *x)
+{
+    return hold(x, &world->hold_response);
+}
+
+static enum lt_step_result on_log(struct lt_exchange *x)
+{
+    return hold(x, &world->hold_log);
+}
+
+static void on_cancel(struct lt_exchange *x)
+{
+    assert_ptr_equal(x, world->held);
+    world->held = NULL;
+    world->cancelled++;
+}
+
+static void on_access(struct lt_exchange *x)
+{
+    world->logged++;
+    world->last_cause = x->cause;
+    world->last_tries = x->tries;
+}
+
+static int listen_at(struct lt_addr *addr)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct sockaddr_un any = {.sun_family = AF_UNIX};
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(sa_family_t)), 0);
+    addr->len = sizeof(addr->un);
+    assert_int_equal(getsockname(fd, &addr->sa, &addr->len), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    return fd;
+}
+
+static void make_upstream(struct world *w)
+{
+    w->upstream = (struct lt_upstream){.name = LT_STR("app"),
+                                       .servers = w->servers,
+                                       .n_servers = 1,
+                                       .balance = LT_BALANCE_ROUND_ROBIN,
+                                       .attempts = 2,
+                                       .connect_ms = 1000,
+                                       .first_byte_ms = 1000,
+                                       .idle_ms = 1000,
+                                       .keepalive_max = 4,
+                                       .keepalive_ms = 5000,
+                                       .keepalive_post_ms = 5000,
+                                       .head_max = 16384,
+                                       .headers_max = 50};
+    for (unsigned i = 0; i < SERVERS; i++) {
+        w->states[i].id = i;
+        w->servers[i] = (struct lt_server){
+            .upstream = &w->upstream, .weight = 1, .index = i, .state = &w->states[i]};
+        w->listeners[i] = listen_at(&w->servers[i].addr);
+    }
+}
+
+static void connect_client(struct world *w)
+{
+    int fds[2];
+    struct lt_addr peer = {.in = {.sin_family = AF_INET}, .len = sizeof(peer.in)};
+    make_tcp_pair(fds);
+    w->client = fds[1];
+    if (lt_front_h1_accept(w->fronts, 0, fds[0], &peer, NULL, on_closed, w) != LT_OK) {
+        close(fds[0]);
+        w->closed++;
+    }
+}
+
+static int setup(void **state)
+{
+    struct world *w = world = calloc(1, sizeof(*w));
+    env_init(&w->config);
+    lt_arena_init(&w->arena, NULL, 0, 1 << 20);
+    w->loop = lt_loop_new(BLOCKS_MAX);
+    w->metrics = lt_metrics_new(1, 8, 8);
+    make_upstream(w);
+    lt_schema_read(&w->config.load, &sites_schema, env_read(&w->config, yaml), 0, &w->sites);
+    lt_schema_finish(&w->config.load, &w->sites);
+    static const struct lt_router_listener listeners[] = {
+        {.name = LT_STR_INIT("public"), .options = {.body_max = 1 << 20}}};
+    static const char *const names[] = {"app"};
+    const struct lt_router_spec spec = {.load = &w->config.load,
+                                        .sites = &w->sites.sites,
+                                        .listeners = listeners,
+                                        .n_listeners = 1,
+                                        .upstreams = names,
+                                        .n_upstreams = 1,
+                                        .find = find_upstream};
+    struct lt_router *router = lt_router_build(&w->arena, &spec);
+    if (router == NULL) {
+        fail_msg("%s", env_messages(&w->config));
+    }
+    unsigned n = 0;
+    struct lt_route *routes = lt_router_routes(router, &n);
+    for (unsigned i = 0; i < n; i++) {
+        routes[i].chain = (struct lt_filter_chain *)w; /* only asked whether there is one */
+    }
+    w->options = (struct lt_front_options){.head_max = 8192,
+                                           .headers_max = 50,
+                                           .target_max = 4096,
+                                           .head_ms = 1000,
+                                           .body_ms = 1000,
+                                           .write_ms = 1000,
+                                           .keepalive_ms = 1000,
+                                           .requests_max = 100,
+                                           .port = 80};
+    w->view = (struct lt_view){.router = router,
+                               .listeners = &w->options,
+                               .n_listeners = 1,
+                               .log = {.access = true},
+                               .response_ahead = 100000,
+                               .request_ahead = 65536};
+    w->hooks = (struct lt_hooks){on_request, on_response, on_log, on_cancel};
+    w->env = (struct lt_exchange_env){.loop = w->loop,
+                                      .view = &w->view,
+                                      .hooks = &w->hooks,
+                                      .metrics = lt_metrics_for_worker(w->metrics, 0),
+                                      .access_log = on_access};
+    lt_slab_init(&w->env.exchanges_slab, sizeof(struct lt_exchange), 4);
+    lt_list_init(&w->env.exchanges);
+    w->env.pools = lt_pools_new(w->loop, w->env.metrics);
+    w->fronts = lt_fronts_new(&w->env);
+    w->client = w->server = -1;
+    connect_client(w);
+    *state = w;
+    return 0;
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    close_fd(&w->client);
+    close_fd(&w->server);
+    lt_fronts_close(w->fronts, true);
+    lt_exchange_end_all(&w->env, LT_CAUSE_DRAINING);
+    one_turn(w->loop);
+    one_turn(w->loop); /* what the first one deferred */
+    assert_int_equal(w->env.live, 0);
+    assert_int_equal(lt_fronts_count(w->fronts), 0);
+    assert_int_equal(w->view.pins, 0);
+    for (unsigned i = 0; i < SERVERS; i++) {
+        close_fd(&w->listeners[i]);
+    }
+    lt_pools_free(w->env.pools);
+    lt_loop_free(w->loop);
+    lt_fronts_free(w->fronts);
+    lt_slab_fini(&w->env.exchanges_slab);
+    lt_metrics_free(w->metrics);
+    lt_arena_fini(&w->arena);
+    env_fini(&w->config);
+    free(w);
+    return 0;
+}
+
+static void say(int fd, const char *text)
+{
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+static char got[65536];
+static size_t got_len;
+
+/* Reads until the text read since the last call ends with `end`, or the connection ends ("" as
+ * end). */
+static bool ends_with(int fd, const char *end)
+{
+    ssize_t n = read(fd, got + got_len, sizeof(got) - 1 - got_len);
+    if (n > 0) {
+        got_len += (size_t)n;
+        got[got_len] = '\0';
+    }
+    if (*end == '\0') {
+        return n == 0 || (n < 0 && errno != EAGAIN);
+    }
+    return lt_str_ends(lt_str(got, got_len), lt_str_c(end));
+}
+
+static void hear(struct world *w, int fd, const char *end)
+{
+    got_len = 0;
+    got[0] = '\0';
+    RUN_UNTIL(w->loop, ends_with(fd, end));
+}
+
+static bool accepted(struct world *w)
+{
+    for (unsigned i = 0; i < SERVERS && w->server < 0; i++) {
+        w->server = accept4(w->listeners[i], NULL, NULL, SOCK_NONBLOCK);
+    }
+    return w->server >= 0;
+}
+
+/* A new connection comes to one of the servers, which hears a whole head. */
+static void serve(struct world *w)
+{
+    close_fd(&w->server);
+    RUN_UNTIL(w->loop, accepted(w));
+    hear(w, w->server, "\r\n\r\n");
+}
+
+#define GET "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+#define OK_BODY "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+static void assert_heard(const char *what)
+{
+    if (strstr(got, what) == NULL) {
+        fail_msg("expected \"%s\" in:\n%s", what, got);
+    }
+}
+
+static void a_request_passes_and_connections_are_used_again(void **state)
+{
+    struct world *w = *state;
+    say(w->client, GET);
+    serve(w);
+    assert_heard("GET /x HTTP/1.1\r\n");
+    assert_heard("a\r\n");
+    say(w->server, OK_BODY);
+    hear(w, w->client, "hi");
+    assert_heard("HTTP/1.1 200 OK\r\n");
+    assert_int_equal(lt_pools_idle(w->env.pools), 1);
+    say(w->client, GET GET);
+    for (int i = 0; i < 2; i++) {
+        hear(w, w->server, "\r\n\r\n");
+        say(w->server, OK_BODY);
+        hear(w, w->client, "hi");
+    }
+    RUN_UNTIL(w->loop, w->logged == 3);
+    assert_int_equal(w->last_cause, LT_CAUSE_NONE);
+    assert_int_equal(lt_metrics_sum(w->metrics, LT_COUNTER_UPSTREAM_CONNECTS), 1);
+}
+
+static void bytes_may_come_one_by_one(void **state)
+{
+    struct world *w = *state;
+    const char *request = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                          "2\r\nab\r\n1\r\nc\r\n0\r\nX-Sum: 1\r\nHost: b\r\n\r\n";
+    for (const char *p = request; *p != '\0'; p++) {
+        assert_int_equal(write(w->client, p, 1), 1);
+        one_turn(w->loop);
+    }
+    close_fd(&w->server);
+    RUN_UNTIL(w->loop, accepted(w));
+    hear(w, w->server, "X-Sum: 1\r\n\r\n");
+    assert_heard("transfer-encoding: chunked");
+    assert_heard("3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n");
+    const char *response = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                           "2\r\nhi\r\n0\r\nX-End: 2\r\n\r\n";
+    got_len = 0;
+    for (const char *p = response; *p != '\0'; p++) {
+        assert_int_equal(write(w->server, p, 1), 1);
+        one_turn(w->loop);
+    }
+    RUN_UNTIL(w->loop, ends_with(w->client, "X-End: 2\r\n\r\n"));
+    assert_int_equal(lt_pools_idle(w->env.pools), 1);
+}
+
+static void a_connect_that_fails_is_tried_on_another_server(void **state)
+{
+    struct world *w = *state;
+    w->upstream.n_servers = 2;
+    close_fd(&w->listeners[0]);
+    for (int i = 0; i < 4; i++) {
+        say(w->client, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        serve(w);
+        say(w->server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+        hear(w, w->client, "hi");
+    }
+    RUN_UNTIL(w->loop, w->logged == 4);
+    assert_int_equal(w->last_cause, LT_CAUSE_NONE);
+    assert_true(lt_metrics_sum(w->metrics, LT_COUNTER_UPSTREAM_RETRIES) >= 1);
+}
+
+static void without_any_server_the_client_hears_why(void **state)
+{
+    struct world *w = *state;
+    w->upstream.n_servers = 2;
+    close_fd(&w->listeners[0]);
+    close_fd(&w->listeners[1]);
+    say(w->client, GET);
+    hear(w, w->client, "}\n");
+    assert_heard("HTTP/1.1 502 ");
+    assert_heard("connect_refused_by_server");
+    assert_heard("error=connection_refused");
+    say(w->client, "GET /fixed HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    hear(w, w->client, "hello");
+    hear(w, w->client, "");
+}
+
+/* A connection in the pool, its server's end in w->server. */
+static void make_idle(struct world *w)
+{
+    say(w->client, GET);
+    serve(w);
+    say(w->server, OK_BODY);
+    hear(w, w->client, "hi");
+    assert_int_equal(lt_pools_idle(w->env.pools), 1);
+}
+
+static void a_used_connection_that_closes_is_no_loss_for_get(void **state)
+{
+    struct world *w = *state;
+    make_idle(w);
+    /* The request is on its way when the server closes. */
+    say(w->client, GET);
+    hear(w, w->server, "\r\n\r\n");
+    serve(w);
+    say(w->server, OK_BODY);
+    hear(w, w->client, "hi");
+    RUN_UNTIL(w->loop, w->logged == 2);
+    assert_int_equal(w->last_cause, LT_CAUSE_NONE);
+    assert_int_equal(w->last_tries, 2);
+}
+
+static void a_post_is_never_sent_twice(void **state)
+{
+    struct world *w = *state;
+    make_idle(w);
+    say(w->client, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nz");
+    hear(w, w->server, "z");
+    close_fd(&w->server);
+    hear(w, w->client, "}\n");
+    assert_heard("HTTP/1.1 502 ");
+    assert_heard("closed_before_response");
+    RUN_UNTIL(w->loop, w->logged == 2);
+    assert_int_equal(w->last_tries, 1);
+}
+
+static void an_idle_connection_that_says_something_is_dropped(void **state)
+{
+    struct world *w = *state;
+    make_idle(w);
+    say(w->server, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    RUN_UNTIL(w->loop, lt_pools_idle(w->env.pools) == 0);
+    say(w->client, GET);
+    serve(w);
+    say(w->server, OK_BODY);
+    hear(w, w->client, "hi");
+}
+
+static void bytes_after_a_response_are_never_delivered(void **state)
+{
+    struct world *w = *state;
+    say(w->client, GET);
+    serve(w);
+    say(w->server, OK_BODY "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    hear(w, w->client, "hi");
+    assert_int_equal(lt_pools_idle(w->env.pools), 0);
+}
+
+static void a_cut_response_is_visible(void **state)
+{
+    struct world *w = *state;
+    say(w->client, GET);
+    serve(w);
+    say(w->server, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel");
+    hear(w, w->client, "hel\r\n");
+    close_fd(&w->server);
+    hear(w, w->client, "");
+    assert_null(strstr(got, "0\r\n"));
+    RUN_UNTIL(w->loop, w->logged == 1);
+    assert_int_equal(w->last_cause, LT_CAUSE_RESPONSE_CUT);
+}
+
+static void a_malformed_response_is_a_502(void **state)
+{
+    struct world *w = *state;
+    say(w->client, GET);
+    serve(w);
+    say(w->server, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello");
+    hear(w, w->client, "}\n");
+    assert_heard("HTTP/1.1 502 ");
+    assert_heard("response_framing_invalid");
+}
+
+static void a_malformed_request_reaches_nobody(void **state)
+{
+    struct world *w = *state;
+    say(w->client, "GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" GET);
+    hear(w, w->client, "");
+    assert_heard("HTTP/1.1 400 ");
+    assert_heard("host_invalid");
+    assert_heard("connection: close");
+    assert_false(accepted(w));
+    assert_null(strstr(got + 10, "HTTP/1.1"));
+}
+
+static void hooks_may_wait_in_every_place(void **state)
+{
+    struct world *w = *state;
+    w->hold_request = w->hold_response = w->hold_log = true;
+    say(w->client, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+    RUN_UNTIL(w->loop, w->held != NULL);
+    struct lt_exchange *x = w->held;
+    w->held = NULL;
+    say(w->client, "ab");
+    run_for(w->loop, 20);
+    assert_false(accepted(w));
+    say(w->client, "c");
+    lt_exchange_wake(x);
+    close_fd(&w->server);
+    RUN_UNTIL(w->loop, accepted(w));
+    hear(w, w->server, "abc");
+    say(w->server, OK_BODY);
+    RUN_UNTIL(w->loop, w->held == x);
+    run_for(w->loop, 20);
+    assert_false(ends_with(w->client, "hi"));
+    lt_exchange_wake(x);
+    hear(w, w->client, "hi");
+    assert_ptr_equal(w->held, x); /* the log hook waits while the client goes on */
+    assert_int_equal(w->logged, 0);
+    say(w->client, "GET /fixed HTTP/1.1\r\nHost: a\r\n\r\n");
+    hear(w, w->client, "hello");
+    lt_exchange_wake(x);
+    assert_int_equal(w->logged, 2);
+}
+
+static void a_client_that_leaves_ends_a_waiting_hook(void **state)
+{
+    struct world *w = *state;
+    w->hold_request = true;
+    say(w->client, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+    RUN_UNTIL(w->loop, w->held != NULL);
+    close_fd(&w->client);
+    RUN_UNTIL(w->loop, w->cancelled == 1 && w->logged == 1 && w->closed == 1);
+    assert_int_equal(w->last_cause, LT_CAUSE_CLIENT_GONE);
+}
+
+static void slow_servers_run_into_their_time_limit(void **state)
+{
+    struct world *w = *state;
+    w->upstream.first_byte_ms = 30;
+    say(w->client, GET);
+    serve(w);
+    hear(w, w->client, "}\n");
+    assert_heard("HTTP/1.1 504 ");
+    assert_heard("first_byte_timeout");
+}
+
+static void a_client_that_does_not_read_stops_the_server(void **state)
+{
+    struct world *w = *state;
+    static char megabyte[1 << 20];
+    memset(megabyte, 'x', sizeof(megabyte));
+    w->view.response_ahead = 50000;
+    w->options.write_ms = 100;
+    say(w->client, GET);
+    serve(w);
+    say(w->server, "HTTP/1.1 200 OK\r\nContent-Length: 8388608\r\n\r\n");
+    size_t sent = 0;
+    for (int i = 0; i < 100; i++) {
+        ssize_t n = write(w->server, megabyte, sizeof(megabyte));
+        sent += n > 0 ? (size_t)n : 0;
+        one_turn(w->loop);
+    }
+    assert_true(sent < 4 << 20);
+    assert_true(w->loop->blocks.in_use < 200000);
+    RUN_UNTIL(w->loop, w->logged == 1);
+    assert_int_equal(w->last_cause, LT_CAUSE_CLIENT_WRITE_TIMEOUT);
+}
+
+static void a_body_over_the_limit_is_refused(void **state)
+{
+    struct world *w = *state;
+    say(w->client, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n");
+    hear(w, w->client, "");
+    assert_heard("HTTP/1.1 413 ");
+    assert_heard("body_too_large");
+}
+
+static void continue_is_said_before_the_body(void **state)
+{
+    struct world *w = *state;
+    say(w->client, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n"
+                   "Expect: 100-continue\r\n\r\n");
+    hear(w, w->client, "HTTP/1.1 100 Continue\r\n\r\n");
+    say(w->client, "ab");
+    close_fd(&w->server);
+    RUN_UNTIL(w->loop, accepted(w));
+    hear(w, w->server, "ab");
+    assert_null(strstr(got, "xpect"));
+    say(w->server, OK_BODY);
+    hear(w, w->client, "hi");
+}
+
+/* Turns the loop until the client has a whole answer or its end; the server answers what reaches
+ * it. */
+static bool answered(struct world *w)
+{
+    uint64_t end = lt_clock_us() + 5000000;
+    bool replied = false;
+    got_len = 0;
+    while (lt_clock_us() < end) {
+        one_turn(w->loop);
+        if (!replied && accepted(w)) {
+            char sink[4096];
+            ssize_t n = read(w->server, sink, sizeof(sink));
+            if (n > 1 && memcmp(sink + n - 2, "ab", 2) == 0) {
+                say(w->server, OK_BODY);
+                replied = true;
+            }
+        }
+        if (ends_with(w->client, "hi") || ends_with(w->client, "}\n") || ends_with(w->client, "")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The n-th allocation of an exchange fails, for every n: the client gets an answer or the end of
+ * the connection, and nothing leaks. */
+static void memory_may_run_out_at_any_place(void **state)
+{
+    struct world *w = *state;
+    unsigned n = 1;
+    for (bool served = false; !served; n++) {
+        assert_true(n < 100);
+        close_fd(&w->client);
+        close_fd(&w->server);
+        RUN_UNTIL(w->loop, lt_fronts_count(w->fronts) == 0 && lt_pools_idle(w->env.pools) == 0);
+        lt_mem_fail_at(n);
+        connect_client(w);
+        say(w->client, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab");
+        assert_true(answered(w));
+        lt_mem_fail_at(0);
+        served = lt_str_ends(lt_str(got, got_len), LT_STR("hi"));
+    }
+    assert_true(n > 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        T(a_request_passes_and_connections_are_used_again),
+        T(bytes_may_come_one_by_one),
+        T(a_connect_that_fails_is_tried_on_another_server),
+        T(without_any_server_the_client_hears_why),
+        T(a_used_connection_that_closes_is_no_loss_for_get),
+        T(a_post_is_never_sent_twice),
+        T(an_idle_connection_that_says_something_is_dropped),
+        T(bytes_after_a_response_are_never_delivered),
+        T(a_cut_response_is_visible),
+        T(a_malformed_response_is_a_502),
+        T(a_malformed_request_reaches_nobody),
+        T(hooks_may_wait_in_every_place),
+        T(a_client_that_leaves_ends_a_waiting_hook),
+        T(slow_servers_run_into_their_time_limit),
+        T(a_client_that_does_not_read_stops_the_server),
+        T(a_body_over_the_limit_is_refused),
+        T(continue_is_said_before_the_body),
+        T(memory_may_run_out_at_any_place),
+#undef T
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "shared/server_state.h"
+#include "shared/shm.h"
+#include "shared/tickets.h"
+
+static void a_second_process_sees_the_same(void **state)
+{
+    (void)state;
+    struct lt_shm *made = lt_shm_create(100000);
+    assert_non_null(made);
+    const char *why = NULL;
+    struct lt_shm *other = lt_shm_attach(lt_shm_fd(made), &why);
+    assert_non_null(other);
+    assert_memory_equal(lt_shm_seed(made), lt_shm_seed(other), sizeof(struct lt_hash_seed));
+    size_t a, b;
+    char *p = lt_shm_rate_area(made, &a);
+    char *q = lt_shm_rate_area(other, &b);
+    assert_int_equal(a, b);
+    assert_true(a >= 100000 && a % 4096 == 0);
+    assert_ptr_not_equal(p, q);
+    p[a - 1] = 'x';
+    assert_int_equal(q[a - 1], 'x');
+    assert_int_equal(lt_shm_next_generation(made), 1);
+    assert_int_equal(lt_shm_next_generation(other), 2);
+    lt_shm_close(other);
+    lt_shm_close(made);
+}
+
+static void what_is_no_shared_memory_is_refused(void **state)
+{
+    (void)state;
+    const char *why = NULL;
+    int fd = memfd_create("test", MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_null(lt_shm_attach(fd, &why));
+    assert_non_null(why);
+    assert_int_equal(ftruncate(fd, 65536), 0);
+    why = NULL;
+    assert_null(lt_shm_attach(fd, &why));
+    assert_string_equal(why, "the shared memory has another layout");
+    close(fd);
+    assert_null(lt_shm_attach(-1, &why));
+}
+
+static struct lt_server_state *get(struct lt_server_registry *reg, const char *address, bool slot)
+{
+    struct lt_server_state *s = NULL;
+    enum lt_err err = lt_server_registry_get(reg, LT_STR("app"), lt_str_c(address), slot, &s);
+    assert_int_equal(err, LT_OK);
+    return s;
+}
+
+static void a_max_holds_over_generations(void **state)
+{
+    (void)state;
+    struct lt_shm *shm = lt_shm_create(0);
+    struct lt_server_registry *old = lt_server_registry_new(shm, 1);
+    struct lt_server_registry *new = lt_server_registry_new(shm, 2);
+    struct lt_server_state *a = get(old, "10.0.0.1:80", true);
+    struct lt_server_state *b = get(new, "10.0.0.1:80", true);
+    assert_true(lt_server_acquire(a, 3));
+    assert_true(lt_server_acquire(a, 3));
+    assert_true(lt_server_acquire(b, 3));
+    assert_false(lt_server_acquire(a, 3));
+    assert_false(lt_server_acquire(b, 3));
+    assert_int_equal(lt_server_inflight(b), 3);
+    /* The first generation dies with two in flight. */
+    lt_shm_clear_generation(shm, 1);
+    assert_int_equal(lt_server_inflight(b), 1);
+    lt_server_drop(a); /* takes nothing from the other's count */
+    assert_int_equal(lt_server_inflight(b), 1);
+    lt_server_drop(b);
+    assert_int_equal(lt_server_inflight(b), 0);
+    lt_server_registry_free(old);
+    lt_server_registry_free(new);
+    lt_shm_close(shm);
+}
+
+static void states_are_stable_by_name(void **state)
+{
+    (void)state;
+    struct lt_shm *shm = lt_shm_create(0);
+    struct lt_server_registry *reg = lt_server_registry_new(shm, 1);
+    struct lt_server_state *a = get(reg, "10.0.0.1:80", false);
+    struct lt_server_state *b = get(reg, "10.0.0.2:80", false);
+    assert_int_not_equal(a->id, b->id);
+    assert_null(a->inflight);
+    assert_int_equal(lt_server_inflight(a), 0);
+    assert_ptr_equal(get(reg, "10.0.0.1:80", true), a);
+    assert_non_null(a->inflight);
+    assert_int_equal(a->users, 2);
+    lt_server_registry_put(reg, a);
+    lt_server_registry_put(reg, a);
+    assert_int_equal(a->users, 0);
+    assert_ptr_equal(get(reg, "10.0.0.1:80", true), a);
+    lt_server_registry_free(reg);
+    lt_shm_close(shm);
+}
+
+static void slots_run_out_and_come_back(void **state)
+{
+    (void)state;
+    struct lt_shm *shm = lt_shm_create(0);
+    struct lt_server_registry *reg = lt_server_registry_new(shm, 1);
+    static struct lt_server_state *states[LT_SHM_INFLIGHT_SLOTS];
+    char name[32];
+    for (unsigned i = 0; i < LT_SHM_INFLIGHT_SLOTS; i++) {
+        snprintf(name, sizeof(name), "unix:/%u", i);
+        states[i] = get(reg, name, true);
+    }
+    struct lt_server_state *more = NULL;
+    assert_int_equal(lt_server_registry_get(reg, LT_STR("app"), LT_STR("unix:/more"), true, &more),
+                     LT_ERR_LIMIT);
+    assert_null(more);
+    assert_true(lt_server_acquire(states[7], 1));
+    lt_server_registry_put(reg, states[7]); /* still in flight: its slot stays */
+    assert_int_equal(lt_server_registry_get(reg, LT_STR("app"), LT_STR("unix:/more"), true, &more),
+                     LT_ERR_LIMIT);
+    lt_server_registry_put(reg, states[9]);
+    more = get(reg, "unix:/more", true);
+    assert_non_null(more->inflight);
+    assert_null(states[9]->inflight);
+    lt_server_registry_free(reg);
+    lt_shm_close(shm);
+}
+
+static void without_memory_nothing_is_half_made(void **state)
+{
+    (void)state;
+    struct lt_shm *shm = lt_shm_create(0);
+    struct lt_server_registry *reg = lt_server_registry_new(shm, 1);
+    struct lt_server_state *s = NULL;
+    unsigned n = 1;
+    for (;; n++) {
+        lt_mem_fail_at(n);
+        enum lt_err err = lt_server_registry_get(reg, LT_STR("a"), LT_STR("b"), true, &s);
+        lt_mem_fail_at(0);
+        if (err == LT_OK) {
+            break;
+        }
+        assert_int_equal(err, LT_ERR_NOMEM);
+        assert_null(s);
+    }
+    assert_true(n > 2);
+    assert_int_equal(s->users, 1);
+    lt_server_registry_free(reg);
+    lt_shm_close(shm);
+}
+
+static void tickets_rotate_and_old_ones_still_open(void **state)
+{
+    (void)state;
+    struct lt_shm *shm = lt_shm_create(0);
+    struct lt_ticket_key first, second, found;
+    uint64_t now = 1000000, step = LT_TICKETS_ROTATE_S * UINT64_C(1000000);
+    assert_false(lt_tickets_get(shm, NULL, &found));
+    assert_true(lt_tickets_rotate(shm, now));
+    assert_false(lt_tickets_rotate(shm, now + step - 1)); /* a new gateway keeps the key */
+    assert_true(lt_tickets_get(shm, NULL, &first));
+    assert_true(lt_tickets_rotate(shm, now + step));
+    assert_true(lt_tickets_get(shm, NULL, &second));
+    assert_memory_not_equal(&first, &second, sizeof(first));
+    assert_true(lt_tickets_get(shm, first.name, &found));
+    assert_memory_equal(&first, &found, sizeof(first));
+    for (unsigned i = 2; i <= LT_TICKETS_KEPT; i++) {
+        assert_true(lt_tickets_rotate(shm, now + i * step));
+    }
+    assert_false(lt_tickets_get(shm, first.name, &found));
+    assert_true(lt_tickets_get(shm, second.name, &found));
+    lt_shm_close(shm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_second_process_sees_the_same),
+        cmocka_unit_test(what_is_no_shared_memory_is_refused),
+        cmocka_unit_test(a_max_holds_over_generations),
+        cmocka_unit_test(states_are_stable_by_name),
+        cmocka_unit_test(slots_run_out_and_come_back),
+        cmocka_unit_test(without_memory_nothing_is_half_made),
+        cmocka_unit_test(tickets_rotate_and_old_ones_still_open),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
