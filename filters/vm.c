@@ -78,10 +78,12 @@ static void note_stop(struct lt_vm *vm, lua_State *L)
     }
 }
 
+/* Lua's own message for this makes it a memory error, the one kind that calls no message handler of
+ * an xpcall: a handler would run while hooks are off, for ever if it likes. Nor is memory needed,
+ * the text exists already. */
 static int raise_stop(lua_State *L)
 {
-    /* No allocation: the cap may be what is to be enforced. */
-    lua_pushlightuserdata(L, lt_vm_of(L));
+    lua_pushliteral(L, "not enough memory");
     return lua_error(L);
 }
 
@@ -186,10 +188,22 @@ static void note_trace(struct lt_vm *vm, lua_State *co)
     }
 }
 
+/* Lua collects by itself when an allocation of its own is refused, but not for the buffers of its
+ * library: garbage must not fill the space up to the cap. */
+static void tidy(struct lt_vm *vm)
+{
+    if (vm->collect || (vm->used > vm->max / 2 && vm->used > vm->kept + vm->max / 4)) {
+        lua_gc(vm->L, LUA_GCCOLLECT);
+        vm->kept = vm->used;
+        vm->collect = false;
+    }
+}
+
 enum lt_vm_end lt_vm_resume(struct lt_vm *vm, lua_State *co, int n, uint64_t cpu_ms, int *n_results)
 {
     LT_OBJ_CHECK(vm, MAGIC);
     struct lt_budget *budget = vm->budget;
+    tidy(vm);
     vm->refusals = 0;
     vm->over_memory = vm->stopped = false;
     vm->running = co;
@@ -202,6 +216,7 @@ enum lt_vm_end lt_vm_resume(struct lt_vm *vm, lua_State *co, int n, uint64_t cpu
     lt_budget_end(budget);
     vm->running = NULL;
     if (LT_UNLIKELY(vm->stopped)) {
+        vm->collect = true;
         return vm->over_memory ? LT_VM_MEMORY : LT_VM_CPU;
     }
     if (budget->watch == NULL || LT_UNLIKELY(budget->expired || vm->over_memory)) {
@@ -215,6 +230,7 @@ enum lt_vm_end lt_vm_resume(struct lt_vm *vm, lua_State *co, int n, uint64_t cpu
     }
     note_error(vm, co);
     note_trace(vm, co);
+    vm->collect |= status == LUA_ERRMEM;
     return status == LUA_ERRMEM ? LT_VM_MEMORY : LT_VM_RAISED;
 }
 

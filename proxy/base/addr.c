@@ -36,8 +36,8 @@ enum lt_err lt_addr_parse_ip(struct lt_str text, struct lt_addr *out)
 {
     char ip[INET6_ADDRSTRLEN];
     memset(out, 0, sizeof(*out));
-    if (text.len == 0 || text.len >= sizeof(ip)) {
-        return LT_ERR_INVALID;
+    if (text.len == 0 || text.len >= sizeof(ip) || memchr(text.p, '\0', text.len) != NULL) {
+        return LT_ERR_INVALID; /* inet_pton would stop at a NUL and take what is before it */
     }
     memcpy(ip, text.p, text.len);
     ip[text.len] = '\0';

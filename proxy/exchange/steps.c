@@ -12,6 +12,7 @@
 static enum lt_step_result fail(struct lt_exchange *x, enum lt_cause cause)
 {
     x->cause = cause;
+    x->reply.ready = false;
     return LT_STEP_FAIL;
 }
 
@@ -85,9 +86,13 @@ static enum lt_step_result answer_by_route(struct lt_exchange *x)
         return LT_STEP_FAIL;
     }
     struct lt_str location;
-    if (lt_route_location(x->route, &x->arena, &x->req, &x->params, &location) != LT_OK ||
-        lt_headers_add_id(&reply->headers, LT_HEADER_LOCATION, location) != LT_OK) {
-        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    enum lt_err err = lt_route_location(x->route, &x->arena, &x->req, &x->params, &location);
+    if (err == LT_OK) {
+        err = lt_headers_add_id(&reply->headers, LT_HEADER_LOCATION, location);
+    }
+    if (err != LT_OK) {
+        /* The template asks for a host and the request names none. */
+        return fail(x, err == LT_ERR_INVALID ? LT_CAUSE_HOST_INVALID : LT_CAUSE_OUT_OF_MEMORY);
     }
     reply->body = LT_STR("");
     return LT_STEP_FAIL;

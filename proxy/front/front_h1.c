@@ -11,77 +11,15 @@
 #include "front/front_h1.h"
 
 #include "base/mem.h"
-#include "base/obj.h"
-#include "exchange/exchange.h"
-#include "http/h1.h"
+#include "front/front_h1_conn.h"
 
-#define MAGIC 0xf4047001u
 #define FRONTS_FREE_MAX 1024
 #define LINGER_MS 2000u             /* how long we wait for the client to close first */
 #define LINGER_BYTES_MAX (1u << 20) /* and how much of what it still sends is thrown away */
-#define DISCARD_MAX 65536u /* rest of a refused body that is read rather than closed upon */
-
-enum state {
-    STATE_HANDSHAKE,
-    STATE_IDLE,
-    STATE_HEAD,
-    STATE_EXCHANGE,
-    STATE_DISCARD,
-    STATE_LINGER,
-    STATE_CLOSED
-};
-
-struct lt_fronts {
-    struct lt_exchange_env *env;
-    struct lt_slab slab;
-    struct lt_list list; /* struct lt_front_h1 */
-    unsigned count;
-};
-
-struct lt_front_h1 {
-    struct lt_front base;
-    uint32_t magic;
-    enum state state;
-    struct lt_fronts *fronts;
-    struct lt_list link;
-    unsigned listener;
-    bool tls;
-    bool keep_alive;  /* after the current response */
-    bool body_done;   /* the current request was received whole */
-    bool chunked;     /* the current response is sent in chunks */
-    bool until_close; /* ... or ends with the connection */
-    bool client_eof;  /* the client ended its direction */
-    bool was_unsent;  /* the exchange waits to hear that all has left */
-    unsigned requests;
-    uint64_t lingered; /* bytes thrown away */
-    uint64_t last_out; /* bytes_out of the stream when the write timer was set */
-    struct lt_stream stream;
-    struct lt_addr peer;
-    struct lt_timer timer;          /* of the connection's state */
-    struct lt_timer exchange_timer; /* lent to the exchange */
-    struct lt_deferred deferred;    /* going on with `in`, or the free */
-    struct lt_exchange *x;          /* the current exchange, or NULL */
-    struct lt_buf in;               /* received and not yet consumed */
-    void (*on_closed)(void *owner);
-    void *owner;
-    unsigned line;
-    char lines[LT_STREAM_IOV_MAX][LT_H1_CHUNK_LINE_MAX + 2];
-    struct lt_h1_scan scan;
-    struct lt_h1 parser;
-};
 
 static const struct lt_stream_ops stream_ops;
-static const struct lt_front_ops front_ops;
-static void process_kept(void *arg);
 
-static struct lt_front_h1 *from_base(struct lt_front *base)
-{
-    struct lt_front_h1 *f = lt_container_of(base, struct lt_front_h1, base);
-    LT_OBJ_CHECK(f, MAGIC);
-    return f;
-}
-
-static const struct lt_front_options *options(const struct lt_front_h1 *f)
+const struct lt_front_options *lt_front_h1_options(const struct lt_front_h1 *f)
 {
     const struct lt_view *view = f->fronts->env->view;
     /* A reload may have removed the listener that a connection came in on: it ends after its
@@ -118,7 +56,7 @@ unsigned lt_fronts_count(const struct lt_fronts *fronts)
 static void free_now(void *arg)
 {
     struct lt_front_h1 *f = arg;
-    LT_OBJ_CHECK(f, MAGIC);
+    LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     struct lt_fronts *fronts = f->fronts;
     f->on_closed(f->owner);
     lt_timer_fini(&f->timer);
@@ -130,7 +68,7 @@ static void free_now(void *arg)
 
 static void forget(struct lt_front_h1 *f)
 {
-    f->state = STATE_CLOSED;
+    f->state = LT_FRONT_H1_CLOSED;
     lt_list_remove(&f->link);
     f->fronts->count--;
     lt_timer_clear(&f->timer);
@@ -139,17 +77,17 @@ static void forget(struct lt_front_h1 *f)
     lt_loop_defer(f->fronts->env->loop, &f->deferred, free_now, f);
 }
 
-static void close_now(struct lt_front_h1 *f)
+void lt_front_h1_close(struct lt_front_h1 *f)
 {
-    if (f->state != STATE_CLOSED) {
+    if (f->state != LT_FRONT_H1_CLOSED) {
         lt_stream_close(&f->stream);
         forget(f);
     }
 }
 
-static void reset_now(struct lt_front_h1 *f)
+void lt_front_h1_reset(struct lt_front_h1 *f)
 {
-    if (f->state != STATE_CLOSED) {
+    if (f->state != LT_FRONT_H1_CLOSED) {
         lt_stream_reset(&f->stream);
         forget(f);
     }
@@ -160,21 +98,19 @@ static void release_in(struct lt_front_h1 *f)
 {
     if (f->in.len == 0) {
         lt_buf_fini(&f->in);
-        lt_buf_init(&f->in, options(f)->head_max + LT_SCRATCH_SIZE);
+        lt_buf_init(&f->in, lt_front_h1_options(f)->head_max + LT_SCRATCH_SIZE);
     }
 }
 
-/* Our direction is ended; what the client still sends is thrown away for a while, so that it reads
- * the response instead of a reset (RFC 9112 §9.6). */
-static void linger(struct lt_front_h1 *f)
+void lt_front_h1_linger(struct lt_front_h1 *f)
 {
     if (f->client_eof) {
         if (lt_stream_unsent(&f->stream) == 0) {
-            close_now(f);
+            lt_front_h1_close(f);
             return;
         }
     }
-    f->state = STATE_LINGER;
+    f->state = LT_FRONT_H1_LINGER;
     f->in.len = 0;
     release_in(f);
     lt_stream_shutdown(&f->stream);
@@ -182,16 +118,17 @@ static void linger(struct lt_front_h1 *f)
         lt_stream_resume(&f->stream, f->stream.pause_reasons);
     }
     f->last_out = f->stream.bytes_out;
-    lt_timer_set(&f->timer, lt_stream_unsent(&f->stream) > 0 ? options(f)->write_ms : LINGER_MS);
+    lt_timer_set(&f->timer,
+                 lt_stream_unsent(&f->stream) > 0 ? lt_front_h1_options(f)->write_ms : LINGER_MS);
 }
 
-static void go_idle(struct lt_front_h1 *f)
+void lt_front_h1_go_idle(struct lt_front_h1 *f)
 {
-    f->state = STATE_IDLE;
+    f->state = LT_FRONT_H1_IDLE;
     f->scan = (struct lt_h1_scan){0};
     f->body_done = false;
     release_in(f);
-    lt_timer_set(&f->timer, options(f)->keepalive_ms);
+    lt_timer_set(&f->timer, lt_front_h1_options(f)->keepalive_ms);
 }
 
 /* ---- time ---- */
@@ -199,42 +136,42 @@ static void go_idle(struct lt_front_h1 *f)
 static void on_timer(void *arg)
 {
     struct lt_front_h1 *f = arg;
-    LT_OBJ_CHECK(f, MAGIC);
+    LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     bool waiting = lt_stream_unsent(&f->stream) > 0;
     if (waiting && f->stream.bytes_out != f->last_out) {
         f->last_out = f->stream.bytes_out; /* the client does read, slowly */
-        lt_timer_set(&f->timer, options(f)->write_ms);
+        lt_timer_set(&f->timer, lt_front_h1_options(f)->write_ms);
         return;
     }
     switch (f->state) {
-    case STATE_HANDSHAKE:
-    case STATE_IDLE:
-    case STATE_DISCARD:
-    case STATE_LINGER:
-        close_now(f);
+    case LT_FRONT_H1_HANDSHAKE:
+    case LT_FRONT_H1_IDLE:
+    case LT_FRONT_H1_DISCARD:
+    case LT_FRONT_H1_LINGER:
+        lt_front_h1_close(f);
         break;
-    case STATE_HEAD:
+    case LT_FRONT_H1_HEAD:
         f->x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
         if (f->x == NULL) {
-            close_now(f);
+            lt_front_h1_close(f);
             break;
         }
-        f->state = STATE_EXCHANGE;
+        f->state = LT_FRONT_H1_EXCHANGE;
         f->keep_alive = false;
         lt_exchange_refuse(f->x, LT_CAUSE_HEAD_TIMEOUT, &f->peer, f->tls);
         break;
-    case STATE_EXCHANGE:
+    case LT_FRONT_H1_EXCHANGE:
         if (waiting) {
             struct lt_exchange *x = f->x;
             f->x = NULL;
-            reset_now(f);
+            lt_front_h1_reset(f);
             lt_exchange_front_gone(x, LT_CAUSE_CLIENT_WRITE_TIMEOUT);
         } else if (!f->body_done && f->stream.pause_reasons == 0) {
             f->keep_alive = false;
             lt_exchange_request_fail(f->x, LT_CAUSE_BODY_TIMEOUT);
         }
         break;
-    case STATE_CLOSED:
+    case LT_FRONT_H1_CLOSED:
         break;
     }
 }
@@ -242,7 +179,7 @@ static void on_timer(void *arg)
 static void on_exchange_timer(void *arg)
 {
     struct lt_front_h1 *f = arg;
-    LT_OBJ_CHECK(f, MAGIC);
+    LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     if (f->x != NULL) {
         lt_exchange_timeout(f->x);
     }
@@ -263,10 +200,10 @@ static void refuse(struct lt_front_h1 *f, enum lt_cause cause)
         f->x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
     }
     if (f->x == NULL) {
-        close_now(f);
+        lt_front_h1_close(f);
         return;
     }
-    f->state = STATE_EXCHANGE;
+    f->state = LT_FRONT_H1_EXCHANGE;
     f->keep_alive = false;
     lt_timer_clear(&f->timer);
     lt_exchange_refuse(f->x, cause, &f->peer, f->tls);
@@ -275,7 +212,7 @@ static void refuse(struct lt_front_h1 *f, enum lt_cause cause)
 /* The head is head[0, len): copies it into a new exchange's arena, parses it and lets it run. */
 static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
 {
-    const struct lt_front_options *o = options(f);
+    const struct lt_front_options *o = lt_front_h1_options(f);
     const struct lt_h1_limits limits = {
         .head = o->head_max, .headers = o->headers_max, .target = o->target_max};
     enum lt_cause cause = LT_CAUSE_NONE;
@@ -291,7 +228,7 @@ static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
         refuse(f, cause);
         return;
     }
-    f->state = STATE_EXCHANGE;
+    f->state = LT_FRONT_H1_EXCHANGE;
     f->requests++;
     f->body_done = x->req.body == LT_BODY_NONE ||
                    (x->req.body == LT_BODY_LENGTH && x->req.content_length == 0);
@@ -313,7 +250,7 @@ static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
 /* Takes a head from p[0, n) if it is whole; gives how many bytes of it were used. */
 static size_t take_head(struct lt_front_h1 *f, const char *p, size_t n)
 {
-    const struct lt_front_options *o = options(f);
+    const struct lt_front_options *o = lt_front_h1_options(f);
     const struct lt_h1_limits limits = {
         .head = o->head_max, .headers = o->headers_max, .target = o->target_max};
     size_t head_len = 0;
@@ -324,8 +261,8 @@ static size_t take_head(struct lt_front_h1 *f, const char *p, size_t n)
         start_exchange(f, p, head_len);
         return head_len;
     case LT_AGAIN:
-        if (f->state == STATE_IDLE) {
-            f->state = STATE_HEAD;
+        if (f->state == LT_FRONT_H1_IDLE) {
+            f->state = LT_FRONT_H1_HEAD;
             lt_timer_set(&f->timer, o->head_ms);
         }
         return 0;
@@ -339,7 +276,7 @@ static size_t take_head(struct lt_front_h1 *f, const char *p, size_t n)
 static size_t take_body(struct lt_front_h1 *f, const char *p, size_t n)
 {
     size_t at = 0;
-    while (f->state == STATE_EXCHANGE || f->state == STATE_DISCARD) {
+    while (f->state == LT_FRONT_H1_EXCHANGE || f->state == LT_FRONT_H1_DISCARD) {
         size_t used = 0;
         struct lt_str piece = LT_STR_NONE;
         enum lt_cause cause = LT_CAUSE_NONE;
@@ -359,8 +296,8 @@ static size_t take_body(struct lt_front_h1 *f, const char *p, size_t n)
             if (f->x != NULL) {
                 lt_timer_clear(&f->timer);
                 lt_exchange_request_end(f->x);
-            } else if (f->state == STATE_DISCARD) {
-                go_idle(f);
+            } else if (f->state == LT_FRONT_H1_DISCARD) {
+                lt_front_h1_go_idle(f);
             }
             return at;
         case LT_H1_FAULT:
@@ -368,7 +305,7 @@ static size_t take_body(struct lt_front_h1 *f, const char *p, size_t n)
             if (f->x != NULL) {
                 lt_exchange_request_fail(f->x, cause);
             } else {
-                close_now(f);
+                lt_front_h1_close(f);
             }
             return n;
         }
@@ -382,8 +319,8 @@ static size_t process(struct lt_front_h1 *f, const char *p, size_t n)
     size_t at = 0;
     while (at < n) {
         switch (f->state) {
-        case STATE_IDLE:
-        case STATE_HEAD: {
+        case LT_FRONT_H1_IDLE:
+        case LT_FRONT_H1_HEAD: {
             size_t used = take_head(f, p + at, n - at);
             if (used == 0) {
                 return at;
@@ -391,17 +328,17 @@ static size_t process(struct lt_front_h1 *f, const char *p, size_t n)
             at += used;
             break;
         }
-        case STATE_EXCHANGE:
-        case STATE_DISCARD:
+        case LT_FRONT_H1_EXCHANGE:
+        case LT_FRONT_H1_DISCARD:
             if (f->body_done) {
                 return at; /* a pipelined request waits for its turn */
             }
             at += take_body(f, p + at, n - at);
             break;
-        case STATE_LINGER:
-        case STATE_CLOSED:
+        case LT_FRONT_H1_LINGER:
+        case LT_FRONT_H1_CLOSED:
             return n;
-        case STATE_HANDSHAKE:
+        case LT_FRONT_H1_HANDSHAKE:
             return at;
         }
     }
@@ -411,22 +348,21 @@ static size_t process(struct lt_front_h1 *f, const char *p, size_t n)
 /* What the exchange put for the server in this turn lies in memory that ends with it. */
 static void end_turn(struct lt_front_h1 *f)
 {
-    if (f->x != NULL && f->state == STATE_EXCHANGE && !f->body_done) {
-        lt_timer_set(&f->timer, options(f)->body_ms);
+    if (f->x != NULL && f->state == LT_FRONT_H1_EXCHANGE && !f->body_done) {
+        lt_timer_set(&f->timer, lt_front_h1_options(f)->body_ms);
     }
     if (f->x != NULL) {
         lt_exchange_request_turn(f->x);
     }
 }
 
-/* Goes on with what was kept, once an exchange is over. */
-static void process_kept(void *arg)
+void lt_front_h1_go_on(void *arg)
 {
     struct lt_front_h1 *f = arg;
-    LT_OBJ_CHECK(f, MAGIC);
+    LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     size_t used = process(f, f->in.p, f->in.len);
     end_turn(f);
-    if (f->state == STATE_LINGER || f->state == STATE_CLOSED) {
+    if (f->state == LT_FRONT_H1_LINGER || f->state == LT_FRONT_H1_CLOSED) {
         return;
     }
     f->in.len -= used;
@@ -438,16 +374,16 @@ static void process_kept(void *arg)
         lt_stream_resume(&f->stream, LT_PAUSE_PIPE);
     }
     if (f->client_eof && f->x == NULL) {
-        close_now(f);
+        lt_front_h1_close(f);
     }
 }
 
 static void on_data(struct lt_front_h1 *f, const char *p, size_t n)
 {
-    if (f->state == STATE_LINGER) {
+    if (f->state == LT_FRONT_H1_LINGER) {
         f->lingered += n;
         if (f->lingered > LINGER_BYTES_MAX) {
-            close_now(f);
+            lt_front_h1_close(f);
         }
         return;
     }
@@ -456,15 +392,15 @@ static void on_data(struct lt_front_h1 *f, const char *p, size_t n)
             refuse(f, LT_CAUSE_HEAD_TOO_LARGE);
             return;
         }
-        process_kept(f);
+        lt_front_h1_go_on(f);
         return;
     }
     size_t used = process(f, p, n);
     end_turn(f);
-    if (used < n && f->state != STATE_LINGER && f->state != STATE_CLOSED) {
+    if (used < n && f->state != LT_FRONT_H1_LINGER && f->state != LT_FRONT_H1_CLOSED) {
         if (!keep(f, p + used, n - used)) {
-            close_now(f);
-        } else if (f->state == STATE_EXCHANGE) {
+            lt_front_h1_close(f);
+        } else if (f->state == LT_FRONT_H1_EXCHANGE) {
             /* The exchange may be over already and its turn have been asked for; else no more is
              * read until it is. */
             lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
@@ -476,18 +412,18 @@ static void on_eof(struct lt_front_h1 *f, enum lt_err err)
 {
     struct lt_exchange *x = f->x;
     f->client_eof = true;
-    if (f->state == STATE_EXCHANGE && x != NULL && err == LT_EOF && f->body_done) {
+    if (f->state == LT_FRONT_H1_EXCHANGE && x != NULL && err == LT_EOF && f->body_done) {
         /* Half-closed: the client still wants its response. */
         f->keep_alive = false;
         lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
         return;
     }
-    if (f->state == STATE_LINGER && lt_stream_unsent(&f->stream) > 0 && err == LT_EOF) {
+    if (f->state == LT_FRONT_H1_LINGER && lt_stream_unsent(&f->stream) > 0 && err == LT_EOF) {
         lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
         return;
     }
     f->x = NULL;
-    close_now(f);
+    lt_front_h1_close(f);
     if (x != NULL) {
         lt_exchange_front_gone(x, LT_CAUSE_CLIENT_GONE);
     }
@@ -496,9 +432,9 @@ static void on_eof(struct lt_front_h1 *f, enum lt_err err)
 static void on_readable(void *owner)
 {
     struct lt_front_h1 *f = owner;
-    LT_OBJ_CHECK(f, MAGIC);
+    LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     char *scratch = f->fronts->env->loop->scratch;
-    while (f->state != STATE_CLOSED && f->stream.pause_reasons == 0) {
+    while (f->state != LT_FRONT_H1_CLOSED && f->stream.pause_reasons == 0) {
         size_t n = 0;
         enum lt_err err = lt_stream_recv(&f->stream, scratch, LT_SCRATCH_SIZE, &n);
         if (err == LT_AGAIN) {
@@ -515,9 +451,9 @@ static void on_readable(void *owner)
 static void on_drained(void *owner)
 {
     struct lt_front_h1 *f = owner;
-    LT_OBJ_CHECK(f, MAGIC);
+    LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     switch (f->state) {
-    case STATE_EXCHANGE:
+    case LT_FRONT_H1_EXCHANGE:
         if (f->body_done) {
             lt_timer_clear(&f->timer);
         }
@@ -526,20 +462,20 @@ static void on_drained(void *owner)
             lt_exchange_front_drained(f->x);
         }
         break;
-    case STATE_LINGER:
+    case LT_FRONT_H1_LINGER:
         if (f->client_eof) {
-            close_now(f);
+            lt_front_h1_close(f);
         } else {
             lt_timer_set(&f->timer, LINGER_MS);
         }
         break;
-    case STATE_IDLE:
-        lt_timer_set(&f->timer, options(f)->keepalive_ms);
+    case LT_FRONT_H1_IDLE:
+        lt_timer_set(&f->timer, lt_front_h1_options(f)->keepalive_ms);
         break;
-    case STATE_HANDSHAKE:
-    case STATE_HEAD:
-    case STATE_DISCARD:
-    case STATE_CLOSED:
+    case LT_FRONT_H1_HANDSHAKE:
+    case LT_FRONT_H1_HEAD:
+    case LT_FRONT_H1_DISCARD:
+    case LT_FRONT_H1_CLOSED:
         break;
     }
 }
@@ -547,19 +483,19 @@ static void on_drained(void *owner)
 static void on_handshake(void *owner, enum lt_err err)
 {
     struct lt_front_h1 *f = owner;
-    LT_OBJ_CHECK(f, MAGIC);
+    LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     struct lt_metrics_worker *metrics = f->fronts->env->metrics;
     if (err != LT_OK) {
         lt_metrics_add(metrics, LT_COUNTER_TLS_FAILED, 1);
-        close_now(f);
+        lt_front_h1_close(f);
         return;
     }
     lt_metrics_add(metrics, LT_COUNTER_TLS_HANDSHAKES, 1);
     if (lt_tls_resumed(f->stream.tls)) {
         lt_metrics_add(metrics, LT_COUNTER_TLS_RESUMED, 1);
     }
-    go_idle(f);
-    lt_timer_set(&f->timer, options(f)->head_ms);
+    lt_front_h1_go_idle(f);
+    lt_timer_set(&f->timer, lt_front_h1_options(f)->head_ms);
 }
 
 static const struct lt_stream_ops stream_ops = {
@@ -577,8 +513,8 @@ enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int 
         return LT_ERR_NOMEM;
     }
     memset(f, 0, offsetof(struct lt_front_h1, lines));
-    LT_OBJ_INIT(f, MAGIC);
-    f->base.ops = &front_ops;
+    LT_OBJ_INIT(f, LT_FRONT_H1_MAGIC);
+    f->base.ops = &lt_front_h1_ops;
     f->fronts = fronts;
     f->listener = listener;
     f->tls = tls != NULL;
@@ -590,10 +526,10 @@ enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int 
     lt_timer_init(&f->timer, fronts->env->loop, on_timer, f);
     lt_timer_init(&f->exchange_timer, fronts->env->loop, on_exchange_timer, f);
     lt_stream_open(&f->stream, fronts->env->loop, fd, &stream_ops, f);
-    go_idle(f);
-    lt_timer_set(&f->timer, options(f)->head_ms);
+    lt_front_h1_go_idle(f);
+    lt_timer_set(&f->timer, lt_front_h1_options(f)->head_ms);
     if (tls != NULL) {
-        f->state = STATE_HANDSHAKE;
+        f->state = LT_FRONT_H1_HANDSHAKE;
         lt_stream_start_tls(&f->stream, tls);
     }
     return LT_OK;
@@ -604,222 +540,15 @@ void lt_fronts_close(struct lt_fronts *fronts, bool all)
     lt_list_each(it, tmp, &fronts->list)
     {
         struct lt_front_h1 *f = lt_container_of(it, struct lt_front_h1, link);
-        LT_OBJ_CHECK(f, MAGIC);
+        LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
         f->keep_alive = false;
-        if (f->state == STATE_IDLE || (all && f->x == NULL)) {
-            close_now(f);
+        if (f->state == LT_FRONT_H1_IDLE || (all && f->x == NULL)) {
+            lt_front_h1_close(f);
         } else if (all) {
             struct lt_exchange *x = f->x;
             f->x = NULL;
-            reset_now(f);
+            lt_front_h1_reset(f);
             lt_exchange_front_gone(x, LT_CAUSE_DRAINING);
         }
     }
 }
-
-/* ---- response: an exchange to bytes ---- */
-
-static enum lt_err put(struct lt_front_h1 *f, const void *p, size_t n)
-{
-    return lt_stream_put(&f->stream, p, n);
-}
-
-static void send_informational(struct lt_front *base, unsigned status,
-                               const struct lt_headers *headers)
-{
-    struct lt_front_h1 *f = from_base(base);
-    struct lt_headers none;
-    struct lt_str head;
-    if (headers == NULL) {
-        lt_headers_init(&none, &f->x->arena, 0);
-        headers = &none;
-    }
-    if (f->x->req.version < 11 ||
-        lt_h1_write_response(&f->x->arena, 11, status, headers, &head) != LT_OK ||
-        put(f, head.p, head.len) != LT_OK) {
-        return;
-    }
-    /* A failure shows again with the final response. */
-    enum lt_err err = lt_stream_flush(&f->stream);
-    (void)err;
-}
-
-/* Whether what is left of the request body is little enough to be read and thrown away. */
-static bool may_discard(const struct lt_front_h1 *f)
-{
-    const struct lt_request *req = &f->x->req;
-    return req->body == LT_BODY_LENGTH && req->content_length <= DISCARD_MAX &&
-           !req->expect_continue;
-}
-
-/* How the response is delimited and whether the connection lives on (RFC 9112 §6, §9.3). */
-static enum lt_err add_framing(struct lt_front_h1 *f, struct lt_response *res, bool bodiless)
-{
-    struct lt_headers *h = &res->headers;
-    bool http10 = f->x->req.version < 11;
-    enum lt_err err = LT_OK;
-    f->chunked = f->until_close = false;
-    if (!bodiless) {
-        if (res->body == LT_BODY_LENGTH) {
-            struct lt_str length;
-            if (!lt_arena_printf(&f->x->arena, &length, "%llu",
-                                 (unsigned long long)res->content_length)) {
-                return LT_ERR_NOMEM;
-            }
-            err = lt_headers_set_id(h, LT_HEADER_CONTENT_LENGTH, length);
-        } else if (res->body == LT_BODY_NONE) {
-            err = lt_headers_set_id(h, LT_HEADER_CONTENT_LENGTH, LT_STR("0"));
-        } else {
-            lt_headers_remove(h, LT_HEADER_CONTENT_LENGTH);
-            f->chunked = !http10;
-            f->until_close = http10;
-            if (f->chunked) {
-                err = lt_headers_set_id(h, LT_HEADER_TRANSFER_ENCODING, LT_STR("chunked"));
-            }
-        }
-    } else if (res->status == 204 || res->status < 200) {
-        lt_headers_remove(h, LT_HEADER_CONTENT_LENGTH);
-    }
-    if (f->until_close || f->fronts->env->draining || (!f->body_done && !may_discard(f))) {
-        f->keep_alive = false;
-    }
-    if (err == LT_OK && !f->keep_alive) {
-        err = lt_headers_set_id(h, LT_HEADER_CONNECTION, LT_STR("close"));
-    } else if (err == LT_OK && http10) {
-        err = lt_headers_set_id(h, LT_HEADER_CONNECTION, LT_STR("keep-alive"));
-    }
-    return err;
-}
-
-static enum lt_err send_head(struct lt_front *base, struct lt_response *res, bool bodiless)
-{
-    struct lt_front_h1 *f = from_base(base);
-    struct lt_str head;
-    enum lt_err err = add_framing(f, res, bodiless);
-    if (err == LT_OK) {
-        err = lt_h1_write_response(&f->x->arena, 11, res->status, &res->headers, &head);
-    }
-    return err == LT_OK ? put(f, head.p, head.len) : err;
-}
-
-static enum lt_err send_body(struct lt_front *base, const char *p, size_t n)
-{
-    struct lt_front_h1 *f = from_base(base);
-    if (n == 0) {
-        return LT_OK;
-    }
-    if (!f->chunked) {
-        return put(f, p, n);
-    }
-    char *line = f->lines[f->line++ % LT_STREAM_IOV_MAX];
-    size_t len = lt_h1_chunk_line(line, n);
-    enum lt_err err = put(f, line, len);
-    err = err == LT_OK ? put(f, p, n) : err;
-    return err == LT_OK ? put(f, "\r\n", 2) : err;
-}
-
-static enum lt_err send_end(struct lt_front *base, const struct lt_headers *trailers)
-{
-    struct lt_front_h1 *f = from_base(base);
-    struct lt_str end;
-    if (!f->chunked) {
-        return LT_OK;
-    }
-    enum lt_err err = lt_h1_write_end(&f->x->arena, trailers, &end);
-    return err == LT_OK ? put(f, end.p, end.len) : err;
-}
-
-static enum lt_err flush(struct lt_front *base)
-{
-    struct lt_front_h1 *f = from_base(base);
-    enum lt_err err = lt_stream_flush(&f->stream);
-    if (err == LT_OK && lt_stream_unsent(&f->stream) > 0) {
-        f->was_unsent = true;
-        if (f->timer.deadline_us == 0) {
-            f->last_out = f->stream.bytes_out;
-            lt_timer_set(&f->timer, options(f)->write_ms);
-        }
-    }
-    return err;
-}
-
-static size_t unsent(struct lt_front *base)
-{
-    return lt_stream_unsent(&from_base(base)->stream);
-}
-
-static void abort_front(struct lt_front *base, enum lt_cause cause LT_UNUSED)
-{
-    struct lt_front_h1 *f = from_base(base);
-    f->x = NULL;
-    reset_now(f);
-}
-
-static void finish(struct lt_front *base, bool response_ok)
-{
-    struct lt_front_h1 *f = from_base(base);
-    f->x = NULL;
-    f->was_unsent = false;
-    lt_timer_clear(&f->exchange_timer);
-    if (!response_ok) {
-        reset_now(f);
-        return;
-    }
-    if (!f->keep_alive || f->fronts->env->draining) {
-        linger(f);
-        return;
-    }
-    if (f->stream.pause_reasons != 0) {
-        lt_stream_resume(&f->stream, f->stream.pause_reasons & ~(unsigned)LT_PAUSE_PIPE);
-    }
-    if (!f->body_done) {
-        f->state = STATE_DISCARD;
-        lt_timer_set(&f->timer, options(f)->body_ms);
-    } else {
-        go_idle(f);
-    }
-    if (f->in.len > 0 || f->client_eof) {
-        lt_loop_defer(f->fronts->env->loop, &f->deferred, process_kept, f);
-    } else {
-        lt_stream_resume(&f->stream, LT_PAUSE_PIPE);
-    }
-}
-
-static void pause_front(struct lt_front *base, enum lt_pause reason)
-{
-    lt_stream_pause(&from_base(base)->stream, reason);
-}
-
-static void resume_front(struct lt_front *base, enum lt_pause reason)
-{
-    struct lt_front_h1 *f = from_base(base);
-    lt_stream_resume(&f->stream, reason);
-    if (!f->body_done) {
-        lt_timer_set(&f->timer, options(f)->body_ms);
-    }
-}
-
-static void set_timer(struct lt_front *base, uint64_t ms)
-{
-    struct lt_front_h1 *f = from_base(base);
-    if (ms > 0) {
-        lt_timer_set(&f->exchange_timer, ms);
-    } else {
-        lt_timer_clear(&f->exchange_timer);
-    }
-}
-
-static const struct lt_front_ops front_ops = {
-    .name = "HTTP/1.1",
-    .send_informational = send_informational,
-    .send_head = send_head,
-    .send_body = send_body,
-    .send_end = send_end,
-    .flush = flush,
-    .unsent = unsent,
-    .abort = abort_front,
-    .finish = finish,
-    .pause = pause_front,
-    .resume = resume_front,
-    .set_timer = set_timer,
-};

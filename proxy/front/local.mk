@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The client's side of connections.
 liblintel_a_SOURCES += \
-	proxy/front/front_h1.c proxy/front/front_h1.h
+	proxy/front/front_h1.c proxy/front/front_h1.h \
+	proxy/front/front_h1_conn.h \
+	proxy/front/front_h1_response.c

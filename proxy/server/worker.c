@@ -159,6 +159,7 @@ static void do_drain(struct lt_message *message, void *owner)
     }
     worker->env.draining = true;
     lt_fronts_close(worker->fronts, false);
+    answer(worker, &worker->stopped, worker->shared->on_stopped);
     check_idle(worker);
 }
 

@@ -64,7 +64,7 @@ struct lt_worker {
     bool in_use;             /* at the end: connections or exchanges were left */
     /* One of each kind is on its way at most. */
     struct lt_message sweep, drain, cut, quit; /* main's orders */
-    struct lt_message idle;                    /* our answer to drain and cut */
+    struct lt_message stopped, idle;           /* our answers to drain */
 };
 
 /* Makes a worker and starts its thread. Returns owned, NULL without memory or thread. Main, as all

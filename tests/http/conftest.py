@@ -23,6 +23,11 @@ class Workshop:
         self._made.append(thing)
         return thing
 
+    def finally_(self, *calls):
+        """What to call at the end, after the gateways were stopped."""
+        for call in calls:
+            self._stack.callback(call)
+
     def lintel(self, config, env=None, wait=True):
         """Starts the program with a configuration (text or dict), by default until it serves."""
         gateway = Gateway(config, self.folder / f"lintel-{len(self.gateways)}", env)

@@ -263,7 +263,7 @@ def test_an_early_response_is_delivered_while_the_body_is_still_being_sent(shop)
         response = client.response()
         assert response.status == 403 and response.body == b"no"
         assert client.ends()
-    assert gw.access(status=403)[0]["cause"] == "ok"
+    assert "cause" not in gw.access(status=403)[0]
 
 
 def test_a_client_that_goes_away_frees_the_server(shop):
@@ -280,7 +280,7 @@ def test_a_client_that_goes_away_frees_the_server(shop):
     wait_until(lambda: server.requests, "the request at the origin")
     client.reset()
     assert released.wait(10)
-    assert gw.access(cause="client_gone")[0]["status"] == 499
+    assert gw.access(cause="client_gone")
     assert gw.get().body == b"ok"
 
 

@@ -155,7 +155,7 @@ def test_every_request_has_an_id_that_client_server_and_log_agree_on(gw):
     request_id = got.get("x-request-id")
     assert re.fullmatch("[0-9a-f]{32}", request_id)
     assert response.headers.get("x-request-id") == request_id
-    assert gw.access(request_id=request_id)[0]["path"] == "/id"
+    assert gw.access(id=request_id)[0]["path"] == "/id"
     assert other.headers.get("x-request-id") != request_id
 
 

@@ -173,7 +173,7 @@ def test_the_client_learns_about_https_in_forwarding_fields(shop, certs, trust):
     assert server.requests[0].headers.get("x-forwarded-proto") == "https"
     assert server.requests[0].headers.get("x-forwarded-port") == str(gw.secure[1])
     line = gw.access()[0]
-    assert line["scheme"] == "https"
+    assert line["tls"] == client.sock.version()
 
 
 def test_plain_http_on_a_tls_listener_ends_without_harm(gw, trust):

@@ -29,7 +29,7 @@ def failed(gateway, cause, status, target="/", method="GET", body=None):
     told = json.loads(response.body)
     assert (response.status, told["cause"]) == (status, cause), told
     assert f'details="{cause}"' in response.headers.get("proxy-status")
-    line = gateway.access(request_id=told["request_id"])[0]
+    line = gateway.access(id=told["request_id"])[0]
     assert (line["cause"], line["status"], line["path"]) == (cause, status, target)
     return response
 

@@ -100,11 +100,9 @@ static const char *const loops[] = {
     "while true do pcall(table.sort, {3, 1, 2}, function() while true do end end) end",
     "('x'):gsub('x', function() while true do end end)",
     "while true do pcall(string.gsub, 'x', 'x', function() while true do end end) end",
-    "setmetatable({}, {__index = function() while true do end end}).x = nil",
     "return setmetatable({}, {__index = function() while true do end end}).x",
     "return setmetatable({}, {__lt = function() while true do end end}) < 1",
     "for _ in function() return 1 end do end",
-    "for _ in pairs(setmetatable({}, {__pairs = function() return next end})) do end",
     "table.move({}, 1, 1e15, 2)",
     "pcall(table.move, {}, 1, 1e15, 2) while true do end",
     "table.insert(setmetatable({}, {__len = function() return 1e15 end}), 1, 0)",
@@ -115,7 +113,7 @@ static const char *const loops[] = {
     "table.sort(setmetatable({}, {__len = function() return 1e9 end}), rawequal)",
     "local t = {} for i = 1, 200000 do t[i] = -i end while true do table.sort(t) end",
     "local m = {} local t = setmetatable({}, m) m.__close = function() while true do end end "
-    "local x <close> = t error('x')",
+    "pcall(function() local x <close> = t error('x') end)",
     "local m = {} local t = setmetatable({}, m) m.__close = function() while true do end end "
     "do local x <close> = t end",
     "goto a ::a:: goto a",
@@ -124,11 +122,7 @@ static const char *const loops[] = {
 static void run_loops(void)
 {
     for (size_t i = 0; i < lt_countof(loops); i++) {
-        if (strstr(loops[i], "__pairs") != NULL || strstr(loops[i], ".x = nil") != NULL) {
-            continue; /* these end by themselves, below */
-        }
         stopped(loops[i], LT_VM_CPU);
-        assert_non_null(strstr(box.vm->error, ""));
     }
 }
 
@@ -204,10 +198,10 @@ static void test_deep_recursion_raises(void **state)
     assert_int_equal(box_run(&box, "local t = setmetatable({}, {}) getmetatable(t).__index = "
                                    "function(t, k) return t[k + 1] end return t[1]"),
                      LT_VM_RAISED);
-    assert_int_equal(
-        box_run(&box, "local s = ('x'):rep(300) return (s:gsub('x', function() "
-                      "local function f() return (('x'):gsub('x', f)) end return f() end))"),
-        LT_VM_RAISED);
+    assert_int_equal(box_run(&box,
+                             "local s = ('x'):rep(300) return (s:gsub('x', function() "
+                             "local function f() return (('x'):gsub('x', f)) end return f() end))"),
+                     LT_VM_RAISED);
     assert_int_equal(box_run(&box, "return 1"), LT_VM_DONE);
 }
 

@@ -155,7 +155,7 @@ static void test_bombs_are_refused(void **state)
     raises("('a'):rep(24):match(('a?'):rep(24) .. ('a'):rep(25))", "pattern too complex");
     raises("('a'):rep(3000):gsub('a*a*a*b', '')", "pattern too complex");
     raises("('('):rep(8000):find('%b()')", "pattern too complex");
-    gives("#('a'):rep(500000):match('a*')", "500000");
+    gives("#('a'):rep(100000):match('a*')", "100000");
     gives("('a'):rep(100000):find('b')", "nil");
 }
 

@@ -42,10 +42,10 @@ static void raises(const char *text, const char *message)
 static void test_dangerous_globals_are_not_there(void **state)
 {
     (void)state;
-    static const char *const names[] = {"io",      "os",         "debug",    "package", "coroutine",
-                                        "load",    "loadstring", "loadfile", "dofile",  "require",
-                                        "print",   "warn",       "rawset",   "rawget",  "_G",
-                                        "_ENV.io", "string.dump", "collectgarbage"};
+    static const char *const names[] = {
+        "io",         "os",       "debug",  "package", "coroutine",   "load",
+        "loadstring", "loadfile", "dofile", "require", "print",       "warn",
+        "rawset",     "rawget",   "_G",     "_ENV.io", "string.dump", "collectgarbage"};
     char text[64];
     for (size_t i = 0; i < lt_countof(names); i++) {
         snprintf(text, sizeof(text), "return %s == nil", names[i]);

@@ -76,6 +76,7 @@ static void test_authorities(void **state)
         }
     }
     assert_false(lt_authority_parse(lt_str("a\0b", 3), &host, &port));
+    assert_false(lt_authority_parse(lt_str("[::1\0/]", 7), &host, &port));
 }
 
 static const struct {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program under test: a supervisor with its gateway on free ports, and what it says."""
+import functools
 import json
 import os
 import re
@@ -30,6 +31,19 @@ def environment(extra=None):
     env["LINTEL_SCRIPTS"] = str(TREE / "scripts")
     env.update(extra or {})
     return env
+
+
+@functools.lru_cache(maxsize=None)
+def sanitized():
+    """Whether the program was built with a sanitizer, which makes it slow and large."""
+    with open(PROGRAM, "rb") as f:
+        data = f.read()
+    return b"__asan_init" in data or b"__tsan_init" in data
+
+
+def slowness():
+    """By how much to stretch a time that is promised for ordinary builds."""
+    return 3 if sanitized() else 1
 
 
 def text_of(config):
@@ -203,6 +217,21 @@ class Gateway:
             return self.wait_event("reload_failed", failed + 1)
         return self.wait_event("reloaded", done + 1)
 
+    def ended(self, code):
+        """The test has ended it itself: it has to be gone, with this exit status."""
+        self._stopped = True
+        self._judge(self.process.wait(PATIENCE), 0, self._rest_stays(), code)
+
+    def _rest_stays(self):
+        """Whether processes of it remain; they are ended then."""
+        try:
+            wait_until(lambda: not marked(self.mark), "its processes to go", 3)
+            return False
+        except AssertionError:
+            return True
+        finally:
+            self._kill_rest()
+
     def stop(self, within=PATIENCE):
         """SIGTERM: drains and exits 0."""
         if self._stopped:
@@ -213,15 +242,10 @@ class Gateway:
             self.signal(signal.SIGTERM)
         try:
             code = self.process.wait(within)
-            took = time.monotonic() - began
-            leftover = wait_until(lambda: not marked(self.mark), "its processes to go", 2) is None
         except subprocess.TimeoutExpired:
-            code, took, leftover = None, within, True
-        except AssertionError:
-            leftover = True
-        finally:
-            self._kill_rest()
-        self._judge(code, took, leftover)
+            code = None
+        took = time.monotonic() - began
+        self._judge(code, took, self._rest_stays(), 0)
 
     def _kill_rest(self):
         for pid in marked(self.mark):
@@ -233,10 +257,10 @@ class Gateway:
         self.stdout.join()
         self.stderr.join()
 
-    def _judge(self, code, took, leftover):
+    def _judge(self, code, took, leftover, expected):
         told = "\n".join(self.stderr.lines[-200:])
         assert not any(_SANITIZER.search(line) for line in self.stderr.lines), told
-        assert code == 0, f"lintel ended with {code} after {took:.1f} s:\n{told}"
+        assert code == expected, f"lintel ended with {code} after {took:.1f} s:\n{told}"
         assert not leftover, f"processes were left over:\n{told}"
         wrong = [e for e in self.events(level="error") if e.get("event") not in self.allowed]
         assert not wrong, f"errors were logged: {wrong}"

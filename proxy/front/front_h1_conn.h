@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The object behind one HTTP/1 connection, shared by front_h1.c (its life, the request's bytes) and
+ * front_h1_response.c (the response's bytes). */
+#ifndef LT_FRONT_FRONT_H1_CONN_H
+#define LT_FRONT_FRONT_H1_CONN_H
+
+#include "base/obj.h"
+#include "exchange/exchange.h"
+#include "front/front_h1.h"
+#include "http/h1.h"
+
+#define LT_FRONT_H1_MAGIC 0xf4047001u
+
+enum lt_front_h1_state {
+    LT_FRONT_H1_HANDSHAKE,
+    LT_FRONT_H1_IDLE,
+    LT_FRONT_H1_HEAD,
+    LT_FRONT_H1_EXCHANGE,
+    LT_FRONT_H1_DISCARD,
+    LT_FRONT_H1_LINGER,
+    LT_FRONT_H1_CLOSED
+};
+
+struct lt_fronts {
+    struct lt_exchange_env *env;
+    struct lt_slab slab;
+    struct lt_list list; /* struct lt_front_h1 */
+    unsigned count;
+};
+
+struct lt_front_h1 {
+    struct lt_front base;
+    uint32_t magic;
+    enum lt_front_h1_state state;
+    struct lt_fronts *fronts;
+    struct lt_list link;
+    unsigned listener;
+    bool tls;
+    bool keep_alive;  /* after the current response */
+    bool body_done;   /* the current request was received whole */
+    bool chunked;     /* the current response is sent in chunks */
+    bool until_close; /* ... or ends with the connection */
+    bool client_eof;  /* the client ended its direction */
+    bool was_unsent;  /* the exchange waits to hear that all has left */
+    unsigned requests;
+    uint64_t lingered; /* bytes thrown away */
+    uint64_t last_out; /* bytes_out of the stream when the write timer was set */
+    struct lt_stream stream;
+    struct lt_addr peer;
+    struct lt_timer timer;          /* of the connection's state */
+    struct lt_timer exchange_timer; /* lent to the exchange */
+    struct lt_deferred deferred;    /* going on with `in`, or the free */
+    struct lt_exchange *x;          /* the current exchange, or NULL */
+    struct lt_buf in;               /* received and not yet consumed */
+    void (*on_closed)(void *owner);
+    void *owner;
+    unsigned line;
+    char lines[LT_STREAM_IOV_MAX][LT_H1_CHUNK_LINE_MAX + 2];
+    struct lt_h1_scan scan;
+    struct lt_h1 parser;
+};
+
+extern const struct lt_front_ops lt_front_h1_ops;
+
+/* The limits of the listener that the connection came in on. */
+const struct lt_front_options *lt_front_h1_options(const struct lt_front_h1 *f);
+
+/* Closes the connection, so or by a reset; the object goes at the end of the turn. */
+void lt_front_h1_close(struct lt_front_h1 *f);
+void lt_front_h1_reset(struct lt_front_h1 *f);
+
+/* Our direction is ended; what the client still sends is thrown away for a while, so that it reads
+ * the response instead of a reset (RFC 9112 §9.6). */
+void lt_front_h1_linger(struct lt_front_h1 *f);
+
+/* Ready for the next request. */
+void lt_front_h1_go_idle(struct lt_front_h1 *f);
+
+/* Goes on with what was kept, once an exchange is over. arg: the front. */
+void lt_front_h1_go_on(void *arg);
+
+#endif

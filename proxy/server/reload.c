@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Taking up configurations. The loader's thread makes the snapshot; the rest runs on main as answers
+ * of the workers come in. */
+#include "server/reload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/gateway.h"
+#include "server/log_writer.h"
+
+#define ERRORS_MAX ((size_t)1 << 20)
+/* Who may connect to a Unix listener; its folder can be narrower. */
+#define UNIX_LISTENER_MODE 0666u
+
+static void on_prepared(struct lt_message *message, void *owner);
+static void on_committed(struct lt_message *message, void *owner);
+
+/* ---- Outcomes. ---- */
+
+static void go_idle(struct lt_gateway *g)
+{
+    struct lt_reload *r = &g->reload;
+    r->state = LT_RELOAD_IDLE;
+    lt_buf_fini(&r->errors);
+    if (r->again && g->drain.state == LT_DRAIN_NONE) {
+        lt_reload_start(g);
+    }
+}
+
+/* Straight to standard error, so that people can read it whatever the log is. */
+static void print_errors(const struct lt_buf *errors)
+{
+    const char *p = errors->p;
+    for (size_t left = errors->len; left > 0;) {
+        ssize_t n = write(STDERR_FILENO, p, left);
+        if (n <= 0) {
+            return;
+        }
+        p += n;
+        left -= (size_t)n;
+    }
+}
+
+static void fail(struct lt_gateway *g)
+{
+    struct lt_reload *r = &g->reload;
+    print_errors(&r->errors);
+    if (g->current == NULL) {
+        lt_log_error("reload", "start_failed", LT_KV_CSTR("file", g->options->config),
+                     LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", r->why));
+        lt_gateway_end(g, 1);
+    } else {
+        lt_log_error("reload", "reload_failed", LT_KV_CSTR("file", g->options->config),
+                     LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", r->why),
+                     LT_KV_INT("config", g->current->number));
+        lt_gateway_tell(g, LT_CONTROL_RELOADED, EINVAL);
+    }
+    go_idle(g);
+}
+
+/* Sockets that only the failed snapshot wanted, or only the one before. */
+static void close_unused_sockets(struct lt_gateway *g)
+{
+    for (unsigned i = 0; i < g->slots.n; i++) {
+        struct lt_slot *slot = &g->slots.v[i];
+        if (!slot->active && slot->n_fds > 0) {
+            lt_gateway_unlisten(g, slot->key);
+            lt_slot_close(slot);
+        }
+    }
+}
+
+/* ---- Sockets. ---- */
+
+static bool open_socket(struct lt_gateway *g, unsigned number, const struct lt_snapshot_listener *l)
+{
+    struct lt_reload *r = &g->reload;
+    struct lt_slot *slot = &g->slots.v[number];
+    struct lt_control_message request = {.type = LT_CONTROL_LISTEN,
+                                         .count = g->n_workers,
+                                         .backlog = l->backlog,
+                                         .mode = UNIX_LISTENER_MODE,
+                                         .addr = l->address};
+    int sys_errno = 0;
+    memcpy(request.key, slot->key, sizeof(request.key));
+    if (lt_gateway_listen(g, &request, &slot->fds, &slot->n_fds, &sys_errno) != LT_OK) {
+        snprintf(r->why, sizeof(r->why), "can't listen on %s: %s", slot->key,
+                 sys_errno != 0 ? strerrordesc_np(sys_errno) : "the supervisor gave no answer");
+        return false;
+    }
+    if (lt_listener_address(slot->fds[0], &slot->bound) != LT_OK) {
+        slot->bound = l->address;
+    }
+    return true;
+}
+
+static bool open_sockets(struct lt_gateway *g)
+{
+    struct lt_snapshot *s = g->reload.next;
+    for (unsigned i = 0; i < s->n_listeners; i++) {
+        if (!s->listeners[i].active) {
+            continue;
+        }
+        if (g->slots.v[i].n_fds == 0 && !open_socket(g, i, &s->listeners[i])) {
+            return false;
+        }
+        s->fronts[i].port = lt_addr_port(&g->slots.v[i].bound);
+    }
+    return true;
+}
+
+/* ---- Prepare. ---- */
+
+/* The snapshot goes when its views are given back; without views at once. */
+static void discard(struct lt_gateway *g)
+{
+    struct lt_reload *r = &g->reload;
+    struct lt_snapshot *s = r->next;
+    r->next = NULL;
+    if (s->views == 0) {
+        g->snapshots--;
+        lt_snapshot_free(s);
+    } else {
+        for (unsigned i = 0; i < g->n_workers; i++) {
+            if (r->views[i] != NULL) {
+                lt_worker_discard(r->views[i]);
+            }
+        }
+    }
+    lt_free(r->views);
+    r->views = NULL;
+    close_unused_sockets(g);
+    fail(g);
+}
+
+static bool make_views(struct lt_gateway *g)
+{
+    struct lt_reload *r = &g->reload;
+    r->views = lt_calloc(g->n_workers, sizeof(struct lt_worker_view *));
+    for (unsigned i = 0; r->views != NULL && i < g->n_workers; i++) {
+        struct lt_worker_view *view = lt_calloc(1, sizeof(*view));
+        if (view == NULL) {
+            break;
+        }
+        view->worker = g->workers[i];
+        view->snapshot = r->next;
+        r->views[i] = view;
+        if (i + 1 == g->n_workers) {
+            return true;
+        }
+    }
+    for (unsigned i = 0; r->views != NULL && i < g->n_workers; i++) {
+        lt_free(r->views[i]);
+        r->views[i] = NULL;
+    }
+    snprintf(r->why, sizeof(r->why), "out of memory");
+    return false;
+}
+
+static void prepare(struct lt_gateway *g)
+{
+    struct lt_reload *r = &g->reload;
+    if (!open_sockets(g) || !make_views(g)) {
+        discard(g);
+        return;
+    }
+    r->state = LT_RELOAD_PREPARING;
+    r->next->views = r->waiting = g->n_workers;
+    for (unsigned i = 0; i < g->n_workers; i++) {
+        lt_worker_prepare(r->views[i], on_prepared);
+    }
+}
+
+/* ---- Commit. ---- */
+
+static bool set_log(struct lt_gateway *g)
+{
+    const struct lt_log_conf *conf = &g->reload.next->root->conf->log;
+    int sys_errno = 0;
+    struct lt_str target = conf->access;
+    enum lt_err err = lt_log_writer_target(g->log, LT_LOG_ACCESS, target, &sys_errno);
+    if (err == LT_OK) {
+        target = conf->errors;
+        err = lt_log_writer_target(g->log, LT_LOG_EVENTS, target, &sys_errno);
+    }
+    if (err != LT_OK) {
+        snprintf(g->reload.why, sizeof(g->reload.why), "can't open the log %.*s: %s",
+                 LT_STR_ARG(target), strerrordesc_np(sys_errno));
+        return false;
+    }
+    lt_log_set_level((enum lt_log_level)conf->level);
+    return true;
+}
+
+static void commit(struct lt_gateway *g)
+{
+    struct lt_reload *r = &g->reload;
+    if (!set_log(g)) {
+        discard(g);
+        return;
+    }
+    atomic_store_explicit(&g->shared.connections_max, r->next->connections_max,
+                          memory_order_relaxed);
+    r->state = LT_RELOAD_COMMITTING;
+    r->waiting = g->n_workers;
+    for (unsigned i = 0; i < g->n_workers; i++) {
+        lt_worker_commit(r->views[i], on_committed);
+    }
+}
+
+static void on_prepared(struct lt_message *message, void *owner)
+{
+    struct lt_gateway *g = owner;
+    struct lt_reload *r = &g->reload;
+    const struct lt_worker_view *view = lt_container_of(message, struct lt_worker_view, message);
+    if (view->failed && r->why[0] == '\0') {
+        snprintf(r->why, sizeof(r->why), "%s", view->why);
+    }
+    if (--r->waiting > 0) {
+        return;
+    }
+    if (r->why[0] != '\0' || g->drain.state != LT_DRAIN_NONE) {
+        discard(g);
+    } else {
+        commit(g);
+    }
+}
+
+static void add_addresses(struct lt_gateway *g, struct lt_buf *out)
+{
+    for (unsigned i = 0; i < g->slots.n; i++) {
+        char text[LT_ADDR_TEXT_MAX];
+        if (!g->slots.v[i].active) {
+            continue;
+        }
+        size_t n = lt_addr_print(&g->slots.v[i].bound, text);
+        if (out->len > 0) {
+            lt_buf_char(out, ' ');
+        }
+        lt_buf_add(out, text, n);
+    }
+}
+
+static void take_up(struct lt_gateway *g)
+{
+    struct lt_reload *r = &g->reload;
+    g->current = r->next;
+    g->loaded_wall_us = g->loop->wall_us;
+    r->next = NULL;
+    lt_free(r->views);
+    r->views = NULL;
+    for (unsigned i = 0; i < g->slots.n; i++) {
+        g->slots.v[i].active =
+            i < g->current->n_listeners && g->current->listeners[i].active;
+        g->slots.v[i].options = g->current->fronts[i];
+    }
+    close_unused_sockets(g);
+}
+
+static void on_committed(struct lt_message *message, void *owner)
+{
+    (void)message;
+    struct lt_gateway *g = owner;
+    struct lt_reload *r = &g->reload;
+    char mem[2048];
+    struct lt_buf addresses;
+    if (--r->waiting > 0) {
+        return;
+    }
+    bool first = g->current == NULL;
+    take_up(g);
+    print_errors(&r->errors); /* warnings, if any */
+    lt_buf_init_fixed(&addresses, mem, sizeof(mem));
+    add_addresses(g, &addresses);
+    if (first) {
+        lt_gateway_serving(g);
+    }
+    lt_log_info("reload", first ? "ready" : "reloaded",
+                LT_KV_STR("addresses", lt_buf_view(&addresses)),
+                LT_KV_INT("workers", g->n_workers), LT_KV_INT("config", g->current->number),
+                LT_KV_STR("hash", lt_str(g->current->hash, LT_SNAPSHOT_HASH_LEN)),
+                LT_KV_INT("pid", getpid()));
+    lt_gateway_tell(g, first ? LT_CONTROL_READY : LT_CONTROL_RELOADED, 0);
+    go_idle(g);
+}
+
+/* ---- Load. ---- */
+
+static void on_loaded(struct lt_message *message, void *owner)
+{
+    (void)message;
+    struct lt_gateway *g = owner;
+    struct lt_reload *r = &g->reload;
+    pthread_join(r->thread, NULL);
+    if (r->next == NULL) {
+        fail(g);
+        return;
+    }
+    g->snapshots++;
+    if (g->drain.state != LT_DRAIN_NONE) {
+        snprintf(r->why, sizeof(r->why), "shutting down");
+        discard(g);
+    } else if (g->n_workers == 0 && lt_gateway_start_workers(g, r->next) != LT_OK) {
+        snprintf(r->why, sizeof(r->why), "the workers can't be started: out of memory or threads");
+        discard(g);
+    } else {
+        prepare(g);
+    }
+}
+
+static void *load(void *arg)
+{
+    struct lt_gateway *g = arg;
+    struct lt_reload *r = &g->reload;
+    pthread_setname_np(pthread_self(), "lintel-load");
+    bool joined = lt_log_writer_join(g->log) == LT_OK;
+    const struct lt_build_env env = {.shm = g->shm,
+                                     .registry = g->registry,
+                                     .metrics = g->metrics,
+                                     .slots = &g->slots,
+                                     .log_errors = g->current != NULL};
+    r->next = lt_build(g->options->config, r->count, &env, &r->errors, &r->n_errors);
+    if (joined) {
+        lt_log_writer_leave(g->log);
+    }
+    r->loaded.fn = on_loaded;
+    lt_mailbox_post(g->box, &r->loaded);
+    return NULL;
+}
+
+void lt_reload_start(struct lt_gateway *g)
+{
+    struct lt_reload *r = &g->reload;
+    if (r->state != LT_RELOAD_IDLE) {
+        r->again = true;
+        return;
+    }
+    r->again = false;
+    r->why[0] = '\0';
+    r->n_errors = 0;
+    r->next = NULL;
+    r->count++;
+    lt_buf_init(&r->errors, ERRORS_MAX);
+    r->state = LT_RELOAD_LOADING;
+    if (pthread_create(&r->thread, NULL, load, g) != 0) {
+        snprintf(r->why, sizeof(r->why), "no thread for the loader");
+        fail(g);
+    }
+}
+
+void lt_reload_abandon(struct lt_gateway *g)
+{
+    struct lt_reload *r = &g->reload;
+    if (r->state == LT_RELOAD_LOADING) {
+        pthread_join(r->thread, NULL);
+        lt_snapshot_free(r->next);
+        r->next = NULL;
+    }
+    lt_buf_fini(&r->errors);
+}

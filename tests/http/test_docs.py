@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the documents show works as shown."""
+import re
+
+import pytest
+
+from lib.gateway import TREE, command
+
+PAGES = [TREE / "README.md", *sorted((TREE / "docs").rglob("*.md"))]
+SNIPPET = re.compile(r"^```yaml\n(.*?)^```$", re.M | re.S)
+
+
+def snippets():
+    for page in PAGES:
+        text = page.read_text()
+        for match in SNIPPET.finditer(text):
+            if re.match(r"(?:#.*\n|\s*\n)*lintel: 1\b", match[1]):
+                line = text[:match.start()].count("\n") + 2
+                yield pytest.param(match[1], id=f"{page.name}:{line}")
+
+
+@pytest.mark.parametrize("text", snippets())
+def test_a_whole_configuration_in_a_document_passes_the_check(tmp_path, authority, text):
+    """Files that it names are put in its place; variables get a value."""
+    cert, key = authority.leaf("localhost")
+    text = re.sub(r"/[\w./-]+\.pem\b", str(cert), text)
+    text = re.sub(r"/[\w./-]+\.key\b", str(key), text)
+    path = tmp_path / "lintel.yaml"
+    path.write_text(text)
+    names = re.findall(r"\$\{([A-Z_0-9]+)\}", text)
+    done = command("check", "-c", path, env={n: "0123456789abcdef" * 4 for n in names})
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_has_a_configuration():
+    assert any("README.md" in p.id for p in snippets())
+
+
+def test_the_reference_manual_is_what_the_program_prints():
+    done = command("show", "reference")
+    assert done.returncode == 0, done.stderr
+    page = (TREE / "docs" / "config-reference.md").read_text()
+    assert page == done.stdout, "run: lintel show reference >docs/config-reference.md"
+
+
+def test_every_command_of_the_man_page_exists():
+    page = (TREE / "docs" / "man" / "lintel.8").read_text()
+    known = command("--help").stdout
+    for name in re.findall(r"^\.It Cm (\w+)", page, re.M):
+        assert re.search(rf"\b{name}\b", known), name
