@@ -2,4 +2,4 @@
 # Manual pages and documents.
 
 dist_man_MANS += docs/man/lintel.8
-EXTRA_DIST += docs/config-reference.md docs/configuration.md docs/internals/config.md
+EXTRA_DIST += docs/config-reference.md docs/configuration.md docs/internals/config.md docs/internals/net.md

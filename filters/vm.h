@@ -32,6 +32,8 @@ struct lt_vm {
     lua_State *L;                /* main state; runs no filter code itself */
     struct lt_budget *budget;    /* of the thread, borrowed */
     size_t used, max;            /* bytes */
+    size_t kept;                 /* bytes that were left by the last full collection */
+    bool collect;                /* collect before the next call */
     unsigned refusals;           /* allocations refused in this call */
     bool over_memory;            /* too many: the call is being stopped */
     bool stopped;                /* the hook stopped the call */

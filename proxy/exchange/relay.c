@@ -99,7 +99,9 @@ enum lt_err lt_relay_send_request(struct lt_exchange *x)
     struct lt_str target;
     enum lt_err err;
     if (!x->hop_done) {
-        err = lt_hop_request(&x->req, x->req.authority, &x->client, &x->ids);
+        /* HTTP/1.0 may come without a Host; HTTP/1.1 may not go without one. */
+        struct lt_str host = x->req.authority.len > 0 ? x->req.authority : x->upstream->name;
+        err = lt_hop_request(&x->req, host, &x->client, &x->ids);
         if (err != LT_OK) {
             return err;
         }

@@ -21,9 +21,13 @@ check_PROGRAMS += \
 	tests/unit/test_listener \
 	tests/unit/test_loop \
 	tests/unit/test_mailbox \
-	tests/unit/test_stream
+	tests/unit/test_stream \
+	tests/unit/test_tls \
+	tests/unit/test_tls_conf
 tests_unit_test_connect_SOURCES = tests/unit/test_connect.c tests/unit/net_env.h
 tests_unit_test_listener_SOURCES = tests/unit/test_listener.c
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
 tests_unit_test_mailbox_SOURCES = tests/unit/test_mailbox.c
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
+tests_unit_test_tls_SOURCES = tests/unit/test_tls.c tests/unit/tls_env.h
+tests_unit_test_tls_conf_SOURCES = tests/unit/test_tls_conf.c

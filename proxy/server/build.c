@@ -3,8 +3,11 @@
  * after an error where it can, so that all are said at once. */
 #include "server/build.h"
 
+#include <stdio.h>
+
 #include <openssl/evp.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "config/source.h"
 #include "filters/host.h"
@@ -341,6 +344,20 @@ static void build_all(struct build *b)
     b->s->connections_max = (uint32_t)b->conf->limits.connections;
 }
 
+static void log_diags(const struct lt_diags *diags)
+{
+    lt_list_each(it, tmp, &diags->list)
+    {
+        const struct lt_diag *d = lt_container_of(it, struct lt_diag, link);
+        struct lt_str file = d->pos.source != NULL ? d->pos.source->name : LT_STR_NONE;
+        lt_log_at(d->severity == LT_SEV_ERROR ? LT_LOG_ERROR : LT_LOG_WARN, "config",
+                  d->severity == LT_SEV_ERROR ? "config_error" : "config_warning",
+                  LT_KV_STR("file", file), LT_KV_INT("line", d->pos.line),
+                  LT_KV_INT("column", d->pos.col), LT_KV_STR("message", d->message),
+                  LT_KV_STR("hint", d->hint));
+    }
+}
+
 struct lt_snapshot *lt_build(const char *path, unsigned number, const struct lt_build_env *env,
                              struct lt_buf *errors, unsigned *n_errors)
 {
@@ -363,6 +380,9 @@ struct lt_snapshot *lt_build(const char *path, unsigned number, const struct lt_
     bool ok = lt_load_ok(&root->load) && root->conf != NULL;
     lt_diags_print(&root->diags, errors);
     *n_errors = root->diags.errors;
+    if (env->log_errors) {
+        log_diags(&root->diags);
+    }
     if (!ok) {
         lt_snapshot_free(s);
         return NULL;

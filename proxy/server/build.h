@@ -13,6 +13,7 @@ struct lt_build_env {
     struct lt_server_registry *registry;
     struct lt_metrics *metrics;
     struct lt_slots *slots; /* the loader's alone while it builds */
+    bool log_errors;        /* each error is a line of the error log too */
 };
 
 /* Builds the configuration at path. NULL when it has errors: errors gets all of them as text for

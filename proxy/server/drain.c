@@ -14,7 +14,10 @@ static void end(struct lt_gateway *g)
 {
     g->drain.state = LT_DRAIN_OVER;
     lt_timer_clear(&g->drain.timer);
-    lt_gateway_end(g, 0);
+    /* Workers hold views of a reload that is under way: it ends first. */
+    if (g->reload.state != LT_RELOAD_PREPARING && g->reload.state != LT_RELOAD_COMMITTING) {
+        lt_gateway_end(g, 0);
+    }
 }
 
 static void stop_accepting(struct lt_gateway *g)
@@ -64,6 +67,7 @@ void lt_drain_start(struct lt_gateway *g, const char *why)
         return;
     }
     g->ready = false;
+    lt_timer_init(&g->drain.timer, g->loop, on_timer, g);
     if (g->current == NULL) {
         end(g); /* nothing was served yet */
         return;
@@ -71,9 +75,8 @@ void lt_drain_start(struct lt_gateway *g, const char *why)
     const struct lt_drain_conf *conf = &g->current->root->conf->drain;
     lt_log_info("drain", "draining", LT_KV_CSTR("why", why), LT_KV_INT("delay_ms", conf->delay_ms),
                 LT_KV_INT("timeout_ms", conf->timeout_ms),
-                LT_KV_INT("connections", atomic_load_explicit(&g->shared.connections,
-                                                              memory_order_relaxed)));
-    lt_timer_init(&g->drain.timer, g->loop, on_timer, g);
+                LT_KV_INT("connections",
+                          atomic_load_explicit(&g->shared.connections, memory_order_relaxed)));
     g->drain.state = LT_DRAIN_DELAY;
     if (conf->delay_ms > 0) {
         lt_timer_set(&g->drain.timer, conf->delay_ms);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way out: readiness fails at once, drain.delay passes in service, then workers accept what waits
- * and no more, exchanges get drain.timeout to finish, the rest is cut. Main thread. */
+/* The way out: readiness fails at once, drain.delay passes in service, then workers accept what
+ * waits and no more, exchanges get drain.timeout to finish, the rest is cut. Main thread. */
 #ifndef LT_SERVER_DRAIN_H
 #define LT_SERVER_DRAIN_H
 
@@ -10,9 +10,9 @@ struct lt_gateway;
 
 enum lt_drain_state {
     LT_DRAIN_NONE,
-    LT_DRAIN_DELAY,   /* not ready, still accepting */
-    LT_DRAIN_FINISH,  /* not accepting, exchanges finish */
-    LT_DRAIN_CUT,     /* what is left was closed */
+    LT_DRAIN_DELAY,  /* not ready, still accepting */
+    LT_DRAIN_FINISH, /* not accepting, exchanges finish */
+    LT_DRAIN_CUT,    /* what is left was closed */
     LT_DRAIN_OVER
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gateway's main thread: a loop without public listeners or Lua. It talks to the supervisor, has
- * snapshots built and taken up by the workers, rotates ticket keys, serves the admin socket, drains.
+/* The gateway's main thread: a loop without public listeners or Lua. It talks to the supervisor,
+ * has snapshots built and taken up by the workers, rotates ticket keys, serves the admin socket,
+ * drains.
  *
  *   supervisor --control--> main --messages--> workers      loader: builds one snapshot, then ends
  *                           main <--messages--- workers     log writer, watchdog
@@ -56,6 +57,7 @@ struct lt_gateway {
     struct lt_reload reload;
     struct lt_drain drain;
     struct lt_admin *admin;
+    int admin_fd;            /* -1: none, or given to admin */
     struct lt_timer tickets; /* the next look at the ticket keys */
     ev_io control;
     ev_signal term;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Taking up configurations. The loader's thread makes the snapshot; the rest runs on main as answers
- * of the workers come in. */
+/* Taking up configurations. The loader's thread makes the snapshot; the rest runs on main as
+ * answers of the workers come in. */
 #include "server/reload.h"
 
 #include <errno.h>
@@ -15,6 +15,7 @@
 #define ERRORS_MAX ((size_t)1 << 20)
 /* Who may connect to a Unix listener; its folder can be narrower. */
 #define UNIX_LISTENER_MODE 0666u
+#define ADMIN_BACKLOG 64
 
 static void on_prepared(struct lt_message *message, void *owner);
 static void on_committed(struct lt_message *message, void *owner);
@@ -26,7 +27,9 @@ static void go_idle(struct lt_gateway *g)
     struct lt_reload *r = &g->reload;
     r->state = LT_RELOAD_IDLE;
     lt_buf_fini(&r->errors);
-    if (r->again && g->drain.state == LT_DRAIN_NONE) {
+    if (g->drain.state == LT_DRAIN_OVER) {
+        lt_gateway_end(g, 0); /* the end waited for us */
+    } else if (r->again && g->drain.state == LT_DRAIN_NONE) {
         lt_reload_start(g);
     }
 }
@@ -98,9 +101,38 @@ static bool open_socket(struct lt_gateway *g, unsigned number, const struct lt_s
     return true;
 }
 
+/* Once: another address takes a restart. */
+static bool open_admin(struct lt_gateway *g)
+{
+    const struct lt_root_conf *conf = g->reload.next->root->conf;
+    struct lt_control_message request = {.type = LT_CONTROL_LISTEN,
+                                         .count = 1,
+                                         .backlog = ADMIN_BACKLOG,
+                                         .mode = conf->admin.mode_bits,
+                                         .addr = conf->admin.listen,
+                                         .key = "admin"};
+    int sys_errno = 0, *fds = NULL;
+    unsigned n = 0;
+    if (g->admin_fd >= 0 || g->admin != NULL ||
+        !lt_schema_is_set(conf, offsetof(struct lt_root_conf, admin))) {
+        return true;
+    }
+    if (lt_gateway_listen(g, &request, &fds, &n, &sys_errno) != LT_OK) {
+        snprintf(g->reload.why, sizeof(g->reload.why), "can't open the admin socket: %s",
+                 sys_errno != 0 ? strerrordesc_np(sys_errno) : "the supervisor gave no answer");
+        return false;
+    }
+    g->admin_fd = fds[0];
+    lt_free(fds);
+    return true;
+}
+
 static bool open_sockets(struct lt_gateway *g)
 {
     struct lt_snapshot *s = g->reload.next;
+    if (!open_admin(g)) {
+        return false;
+    }
     for (unsigned i = 0; i < s->n_listeners; i++) {
         if (!s->listeners[i].active) {
             continue;
@@ -190,6 +222,10 @@ static bool set_log(struct lt_gateway *g)
     if (err != LT_OK) {
         snprintf(g->reload.why, sizeof(g->reload.why), "can't open the log %.*s: %s",
                  LT_STR_ARG(target), strerrordesc_np(sys_errno));
+        if (g->current != NULL) {
+            err = lt_log_writer_target(g->log, LT_LOG_ACCESS, g->current->root->conf->log.access,
+                                       &sys_errno);
+        }
         return false;
     }
     lt_log_set_level((enum lt_log_level)conf->level);
@@ -254,8 +290,7 @@ static void take_up(struct lt_gateway *g)
     lt_free(r->views);
     r->views = NULL;
     for (unsigned i = 0; i < g->slots.n; i++) {
-        g->slots.v[i].active =
-            i < g->current->n_listeners && g->current->listeners[i].active;
+        g->slots.v[i].active = i < g->current->n_listeners && g->current->listeners[i].active;
         g->slots.v[i].options = g->current->fronts[i];
     }
     close_unused_sockets(g);
@@ -272,6 +307,9 @@ static void on_committed(struct lt_message *message, void *owner)
         return;
     }
     bool first = g->current == NULL;
+    if (!first && g->current->root->conf->workers != r->next->root->conf->workers) {
+        lt_log_warn("reload", "restart_needed", LT_KV_CSTR("for", "workers"));
+    }
     take_up(g);
     print_errors(&r->errors); /* warnings, if any */
     lt_buf_init_fixed(&addresses, mem, sizeof(mem));
@@ -280,8 +318,8 @@ static void on_committed(struct lt_message *message, void *owner)
         lt_gateway_serving(g);
     }
     lt_log_info("reload", first ? "ready" : "reloaded",
-                LT_KV_STR("addresses", lt_buf_view(&addresses)),
-                LT_KV_INT("workers", g->n_workers), LT_KV_INT("config", g->current->number),
+                LT_KV_STR("addresses", lt_buf_view(&addresses)), LT_KV_INT("workers", g->n_workers),
+                LT_KV_INT("config", g->current->number),
                 LT_KV_STR("hash", lt_str(g->current->hash, LT_SNAPSHOT_HASH_LEN)),
                 LT_KV_INT("pid", getpid()));
     lt_gateway_tell(g, first ? LT_CONTROL_READY : LT_CONTROL_RELOADED, 0);
@@ -295,6 +333,9 @@ static void on_loaded(struct lt_message *message, void *owner)
     (void)message;
     struct lt_gateway *g = owner;
     struct lt_reload *r = &g->reload;
+    if (r->state != LT_RELOAD_LOADING) {
+        return; /* abandoned */
+    }
     pthread_join(r->thread, NULL);
     if (r->next == NULL) {
         fail(g);
@@ -359,6 +400,7 @@ void lt_reload_abandon(struct lt_gateway *g)
         pthread_join(r->thread, NULL);
         lt_snapshot_free(r->next);
         r->next = NULL;
+        r->state = LT_RELOAD_IDLE;
     }
     lt_buf_fini(&r->errors);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Taking up a configuration, the first one as any later one: load (loader thread), sockets, prepare on
- * every worker, commit on all. Whatever fails, the old one stays. Main thread. */
+/* Taking up a configuration, the first one as any later one: load (loader thread), sockets, prepare
+ * on every worker, commit on all. Whatever fails, the old one stays. Main thread. */
 #ifndef LT_SERVER_RELOAD_H
 #define LT_SERVER_RELOAD_H
 

@@ -56,7 +56,8 @@ struct lt_metrics {
         lock; /* of the names; the loader's and the scraping thread's, never a worker's */
     struct names routes, servers;
     unsigned n_workers;
-    struct lt_metrics_worker *workers[];
+    /* Made when first asked for. Release: whoever sees the pointer sees zeroed rows. */
+    struct lt_metrics_worker *_Atomic workers[];
 };
 
 /* ---- Making. ---- */
@@ -129,13 +130,6 @@ struct lt_metrics *lt_metrics_new(unsigned workers, unsigned routes_max, unsigne
     lt_map_init(&m->routes.ids, seed, routes_max);
     lt_map_init(&m->servers.ids, seed, servers_max);
     m->n_workers = workers;
-    for (unsigned i = 0; i < workers; i++) {
-        m->workers[i] = worker_new(m);
-        if (m->workers[i] == NULL) {
-            lt_metrics_free(m);
-            return NULL;
-        }
-    }
     return m;
 }
 
@@ -154,7 +148,7 @@ void lt_metrics_free(struct lt_metrics *m)
         return;
     }
     for (unsigned i = 0; i < m->n_workers; i++) {
-        worker_free(m->workers[i]);
+        worker_free(atomic_load_explicit(&m->workers[i], memory_order_acquire));
     }
     names_fini(&m->routes);
     names_fini(&m->servers);
@@ -162,9 +156,24 @@ void lt_metrics_free(struct lt_metrics *m)
     lt_free(m);
 }
 
+static struct lt_metrics_worker *worker_at(const struct lt_metrics *m, unsigned worker)
+{
+    return atomic_load_explicit(&m->workers[worker], memory_order_acquire);
+}
+
 struct lt_metrics_worker *lt_metrics_for_worker(struct lt_metrics *m, unsigned worker)
 {
-    return worker < m->n_workers ? m->workers[worker] : NULL;
+    if (worker >= m->n_workers) {
+        return NULL;
+    }
+    pthread_mutex_lock(&m->lock);
+    struct lt_metrics_worker *w = worker_at(m, worker);
+    if (w == NULL) {
+        w = worker_new(m);
+        atomic_store_explicit(&m->workers[worker], w, memory_order_release);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return w;
 }
 
 static uint32_t name_id(struct lt_metrics *m, struct names *names, struct lt_str a, struct lt_str b)
@@ -269,7 +278,8 @@ uint64_t lt_metrics_sum(const struct lt_metrics *m, enum lt_counter c)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < m->n_workers; i++) {
-        sum += get(&m->workers[i]->counters[c]);
+        const struct lt_metrics_worker *w = worker_at(m, i);
+        sum += w != NULL ? get(&w->counters[c]) : 0;
     }
     return sum;
 }
@@ -299,9 +309,13 @@ struct rows {
     const char *label_a, *label_b;
 };
 
+/* NULL: the worker has no rows yet. */
 static const char *row_base(const struct rows *rows, unsigned worker, uint32_t id)
 {
-    const struct lt_metrics_worker *w = rows->m->workers[worker];
+    const struct lt_metrics_worker *w = worker_at(rows->m, worker);
+    if (w == NULL) {
+        return NULL;
+    }
     return rows->servers ? (const char *)&w->servers[id] : (const char *)&w->routes[id];
 }
 
@@ -310,7 +324,8 @@ static uint64_t sum_at(const struct rows *rows, uint32_t id, size_t offset)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < rows->m->n_workers; i++) {
-        sum += get((const counter *)(const void *)(row_base(rows, i, id) + offset));
+        const char *row = row_base(rows, i, id);
+        sum += row != NULL ? get((const counter *)(const void *)(row + offset)) : 0;
     }
     return sum;
 }

@@ -33,6 +33,8 @@ struct lt_metrics_exchange {
 struct lt_metrics *lt_metrics_new(unsigned workers, unsigned routes_max,
                                   unsigned servers_max) LT_MUST_CHECK;
 void lt_metrics_free(struct lt_metrics *m);
+/* The rows of one worker, made when first asked for; NULL without memory, or when there are not so
+ * many workers. */
 struct lt_metrics_worker *lt_metrics_for_worker(struct lt_metrics *m, unsigned worker);
 
 /* The id for a route or a server's row, stable over reloads; 0 ("other") when the table is full.

@@ -550,7 +550,7 @@ static bool feed(struct lt_back_h1 *b, const char *p, size_t n)
             complete(b, n);
             return false;
         case LT_H1_FAULT:
-            fail(b, b->bytes_received > 0 ? cause : LT_CAUSE_RESPONSE_INVALID, 0, false);
+            fail(b, cause, 0, false);
             return false;
         }
     }

@@ -189,7 +189,7 @@ def test_show_config_tells_values_and_where_they_come_from_but_no_secrets(tmp_pa
         found = [r for r in rows if re.search(pattern, r)]
         assert found, (pattern, done.stdout)
         return found[0]
-    assert "preset uvicorn" in origin_of(r"\bidle: 4s")
+    assert "preset uvicorn" in origin_of(r"\bunsafe_idle: 500ms")
     assert "default" in origin_of(r"\bconnect: 7s")
     assert "lintel.yaml" in origin_of(r"\bpreset: uvicorn")
     assert "default" in origin_of(r"\bbalance: p2c")

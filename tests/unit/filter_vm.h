@@ -42,7 +42,8 @@ static void box_close(struct box *b)
 struct box_call {
     const char *text;
     size_t len;
-    lua_State *co; /* NULL: the text could not be compiled, which vm->error says */
+    lua_State *co;
+    int ref;
 };
 
 static int box_prepare(lua_State *L)
@@ -53,7 +54,7 @@ static int box_prepare(lua_State *L)
         lua_xmove(co, L, 1);
         return lua_error(L);
     }
-    lua_setfield(L, LUA_REGISTRYINDEX, "test.co"); /* keeps it alive */
+    call->ref = luaL_ref(L, LUA_REGISTRYINDEX); /* keeps it alive */
     call->co = co;
     return 0;
 }
@@ -73,6 +74,7 @@ static enum lt_vm_end box_run_n(struct box *b, const char *text, size_t len)
                  lua_isstring(call.co, -n) ? lua_tostring(call.co, -n)
                                            : luaL_typename(call.co, -n));
     }
+    luaL_unref(b->vm->L, LUA_REGISTRYINDEX, call.ref);
     return end;
 }
 

@@ -51,9 +51,16 @@ def text_of(config):
     return config if isinstance(config, str) else json.dumps(config, indent=1)
 
 
+def listener_names(config):
+    """In the order of the configuration."""
+    if isinstance(config, str):
+        return re.findall(r"^ *- \{name: (\w+), address", config, re.M)
+    return [listener["name"] for listener in config["listen"]]
+
+
 def command(*args, env=None, cwd=None, timeout=60):
     """Runs `lintel ARGS` to its end. A sanitizer's finding fails the test."""
-    done = subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True,
+    done = subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, errors="replace",
                           env=environment(env), cwd=cwd, timeout=timeout, check=False)
     assert not _SANITIZER.search(done.stderr), done.stderr
     return done
@@ -111,6 +118,7 @@ class Gateway:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config = self.folder / "lintel.yaml"
         self.write(config)
+        self.listeners = listener_names(config)
         self.allowed = set()  # events of level error that the test provokes
         self.mark = uuid.uuid4().hex
         self.env = environment({**(env or {}), _MARK: self.mark})
@@ -162,8 +170,9 @@ class Gateway:
         return self
 
     def address(self, name):
-        """Where the listener of that name accepts: (host, port), or the path of a socket."""
-        said = self.ready["addresses"][name]
+        """Where the listener of that name accepts: (host, port), or the path of a socket. The
+        program says the addresses in the order in which the configuration has the listeners."""
+        said = self.ready["addresses"].split(" ")[self.listeners.index(name)]
         if said.startswith("unix:"):
             return said[len("unix:"):]
         host, _, port = said.rpartition(":")

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The admin server. Whoever connects is checked by the credentials that the kernel gives: root, our
+ * own user, and the users and groups that the configuration names. Main thread. */
+#include "admin/admin.h"
+
+#include <grp.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "http/h1.h"
+#include "net/listener.h"
+#include "net/stream.h"
+
+#define MAGIC 0x61646d69u /* "admi" */
+#define CONNECTIONS_MAX 32u
+#define HEAD_MAX 8192u
+#define ARENA_MAX ((size_t)64 << 10)
+#define BODY_MAX ((size_t)64 << 20)
+#define TIME_LIMIT_MS 10000u
+#define GROUPS_MAX 256
+
+struct connection {
+    uint32_t magic;
+    struct lt_admin *admin;
+    struct lt_list link;
+    struct lt_stream stream;
+    struct lt_timer timer;
+    struct lt_deferred deferred;
+    struct lt_h1_scan scan;
+    bool answered;
+    struct lt_buf body;
+    struct lt_arena arena; /* head and answer */
+    size_t len;
+    char head[HEAD_MAX];
+};
+
+struct lt_admin {
+    struct lt_gateway *gateway;
+    int fd;
+    struct lt_listener listener;
+    struct lt_list connections;
+    unsigned n;
+};
+
+/* ---- One connection. ---- */
+
+static void free_connection(void *arg)
+{
+    struct connection *c = arg;
+    LT_OBJ_CHECK(c, MAGIC);
+    lt_timer_fini(&c->timer);
+    lt_buf_fini(&c->body);
+    lt_arena_fini(&c->arena);
+    LT_OBJ_FINI(c);
+    lt_free(c);
+}
+
+static void close_connection(struct connection *c)
+{
+    struct lt_admin *admin = c->admin;
+    lt_stream_close(&c->stream);
+    lt_timer_clear(&c->timer);
+    lt_list_remove(&c->link);
+    admin->n--;
+    lt_loop_defer(admin->gateway->loop, &c->deferred, free_connection, c);
+    lt_listener_poke(&admin->listener);
+}
+
+static void on_timeout(void *arg)
+{
+    close_connection(arg);
+}
+
+/* Ends our direction; the connection goes when all has left and the peer has closed. */
+static void send_answer(struct connection *c, unsigned status, const char *type)
+{
+    struct lt_headers headers;
+    struct lt_str head, length;
+    lt_headers_init(&headers, &c->arena, 8);
+    c->answered = true;
+    if (!lt_arena_printf(&c->arena, &length, "%zu", c->body.len) ||
+        lt_headers_add(&headers, LT_STR("Content-Type"), lt_str_c(type)) != LT_OK ||
+        lt_headers_add(&headers, LT_STR("Content-Length"), length) != LT_OK ||
+        lt_headers_add(&headers, LT_STR("Cache-Control"), LT_STR("no-store")) != LT_OK ||
+        lt_headers_add(&headers, LT_STR("Connection"), LT_STR("close")) != LT_OK ||
+        lt_h1_write_response(&c->arena, 11, status, &headers, &head) != LT_OK ||
+        lt_stream_put(&c->stream, head.p, head.len) != LT_OK ||
+        lt_stream_put(&c->stream, c->body.p, c->body.len) != LT_OK ||
+        lt_stream_flush(&c->stream) != LT_OK) {
+        close_connection(c);
+        return;
+    }
+    lt_stream_shutdown(&c->stream);
+}
+
+static void answer_text(struct connection *c, unsigned status, const char *text)
+{
+    lt_buf_add(&c->body, text, strlen(text));
+    send_answer(c, status, "text/plain; charset=utf-8");
+}
+
+static void get_livez(struct connection *c)
+{
+    answer_text(c, 200, "ok\n");
+}
+
+static void get_readyz(struct connection *c)
+{
+    bool ready = lt_gateway_is_ready(c->admin->gateway);
+    answer_text(c, ready ? 200 : 503, ready ? "ready\n" : "not ready\n");
+}
+
+static void get_metrics(struct connection *c)
+{
+    struct lt_gateway *g = c->admin->gateway;
+    lt_gateway_refresh_metrics(g);
+    lt_metrics_write(g->metrics, &c->body);
+    send_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8");
+}
+
+static void get_status(struct connection *c)
+{
+    lt_gateway_status(c->admin->gateway, &c->body);
+    send_answer(c, 200, "application/json");
+}
+
+static const struct {
+    const char *path;
+    void (*get)(struct connection *c);
+} pages[] = {
+    {"/livez", get_livez},
+    {"/readyz", get_readyz},
+    {"/metrics", get_metrics},
+    {"/status", get_status},
+};
+
+static void answer(struct connection *c, const struct lt_request *req)
+{
+    for (size_t i = 0; i < lt_countof(pages); i++) {
+        if (lt_str_eq_c(req->path, pages[i].path)) {
+            if (req->method != LT_METHOD_GET) {
+                answer_text(c, 405, "only GET is answered here\n");
+            } else {
+                pages[i].get(c);
+            }
+            return;
+        }
+    }
+    answer_text(c, 404, "there are /livez, /readyz, /metrics and /status\n");
+}
+
+static const struct lt_h1_limits limits = {.head = HEAD_MAX, .headers = 64, .target = 1024};
+
+static void on_head(struct connection *c)
+{
+    struct lt_request req = {.method = LT_METHOD_UNKNOWN};
+    struct lt_h1 parser;
+    enum lt_cause cause = LT_CAUSE_NONE;
+    size_t head_len = 0;
+    enum lt_err err = lt_h1_scan(&c->scan, c->head, c->len, &limits, &head_len, &cause);
+    if (err == LT_AGAIN) {
+        return;
+    }
+    if (err == LT_OK) {
+        err = lt_h1_request(&parser, &c->arena, c->head, head_len, &limits, &req, &cause);
+    }
+    if (err != LT_OK) {
+        answer_text(c, lt_cause_info(cause)->status, lt_cause_info(cause)->name);
+        return;
+    }
+    answer(c, &req);
+}
+
+static void on_readable(void *owner)
+{
+    struct connection *c = owner;
+    LT_OBJ_CHECK(c, MAGIC);
+    char rest[512];
+    for (;;) {
+        size_t n = 0;
+        bool whole = c->answered;
+        enum lt_err err = whole
+                              ? lt_stream_recv(&c->stream, rest, sizeof(rest), &n)
+                              : lt_stream_recv(&c->stream, c->head + c->len, HEAD_MAX - c->len, &n);
+        if (err == LT_AGAIN) {
+            return;
+        }
+        if (err != LT_OK) {
+            close_connection(c);
+            return;
+        }
+        if (!whole) {
+            c->len += n;
+            on_head(c);
+            if (c->stream.fd < 0) {
+                return;
+            }
+        }
+    }
+}
+
+static void on_drained(void *owner)
+{
+    (void)owner; /* the peer closes, or the timer does */
+}
+
+static const struct lt_stream_ops stream_ops = {.on_readable = on_readable,
+                                                .on_drained = on_drained};
+
+/* ---- Who may connect. ---- */
+
+static bool listed(const struct lt_conf_list *list, int64_t id)
+{
+    const int64_t *ids = list->items;
+    for (size_t i = 0; i < list->n; i++) {
+        if (ids[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The peer's further groups, which the kernel tells since Linux 4.13. */
+static bool in_listed_group(int fd, const struct lt_conf_list *list)
+{
+    gid_t groups[GROUPS_MAX];
+    socklen_t len = sizeof(groups);
+    if (list->n == 0 || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < len / sizeof(groups[0]); i++) {
+        if (listed(list, groups[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool may_connect(const struct lt_admin *admin, int fd)
+{
+    const struct lt_admin_conf *conf = &admin->gateway->current->root->conf->admin;
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0) {
+        return false;
+    }
+    if (peer.uid == 0 || peer.uid == geteuid() || listed(&conf->uids, peer.uid) ||
+        listed(&conf->gids, peer.gid) || in_listed_group(fd, &conf->gids)) {
+        return true;
+    }
+    lt_log_warn("admin", "refused", LT_KV_INT("uid", peer.uid), LT_KV_INT("gid", peer.gid),
+                LT_KV_INT("pid", peer.pid));
+    return false;
+}
+
+static void on_accept(void *owner, int fd, const struct lt_addr *peer)
+{
+    (void)peer;
+    struct lt_admin *admin = owner;
+    struct connection *c = NULL;
+    if (admin->n >= CONNECTIONS_MAX || !may_connect(admin, fd) ||
+        (c = lt_calloc(1, sizeof(*c))) == NULL) {
+        close(fd);
+        return;
+    }
+    LT_OBJ_INIT(c, MAGIC);
+    c->admin = admin;
+    lt_list_push_back(&admin->connections, &c->link);
+    admin->n++;
+    lt_arena_init(&c->arena, NULL, 0, ARENA_MAX);
+    lt_buf_init(&c->body, BODY_MAX);
+    lt_timer_init(&c->timer, admin->gateway->loop, on_timeout, c);
+    lt_timer_set(&c->timer, TIME_LIMIT_MS);
+    lt_stream_open(&c->stream, admin->gateway->loop, fd, &stream_ops, c);
+}
+
+/* ---- Life. ---- */
+
+static struct lt_admin *start(struct lt_gateway *gateway, int fd)
+{
+    struct lt_admin *admin = lt_calloc(1, sizeof(*admin));
+    if (admin == NULL) {
+        return NULL;
+    }
+    admin->gateway = gateway;
+    admin->fd = fd;
+    lt_list_init(&admin->connections);
+    lt_listener_start(&admin->listener, gateway->loop, fd, LT_STR("admin"), on_accept, admin);
+    return admin;
+}
+
+static void stop(struct lt_admin *admin)
+{
+    lt_listener_stop(&admin->listener, false);
+    lt_list_each(it, tmp, &admin->connections)
+    {
+        close_connection(lt_container_of(it, struct connection, link));
+    }
+    close(admin->fd);
+    lt_free(admin);
+}
+
+const struct lt_admin_ops lt_admin_ops = {.start = start, .stop = stop};
