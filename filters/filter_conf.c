@@ -43,15 +43,17 @@ static const struct lt_schema budget_schema = {
 
 static const char *const policies[] = {"closed", "open", NULL};
 
-/* A name, not a path: filters are looked up in the folder of filters only. */
+/* A name of a filter that is installed, or the path of a file. */
 static void check_name(struct lt_schema_load *load, const struct lt_node *node, const void *value)
 {
     const struct lt_str *name = value;
+    bool path = lt_str_chr(*name, '/', 0) != SIZE_MAX || lt_str_ends(*name, LT_STR(".lua"));
     for (size_t i = 0; i < name->len; i++) {
         char c = lt_char_lower(name->p[i]);
-        if (!(c >= 'a' && c <= 'z') && !lt_char_is_digit(c) && c != '_') {
+        if (c == '\0' || (!path && !(c >= 'a' && c <= 'z') && !lt_char_is_digit(c) && c != '_')) {
             lt_diag_error(load->diags, node->pos,
-                          "write its file name without .lua, as in key_auth",
+                          "write the name of an installed filter, as in key_auth, or the path of a "
+                          "file, as in filters/mine.lua",
                           "\"%.*s\" is not the name of a filter", LT_STR_ARG(node->raw));
             return;
         }
@@ -65,10 +67,12 @@ static const struct lt_row rows[] = {
     {.name = "filter",
      .type = LT_T_STRING,
      .offset = AT(filter),
-     .max = "64",
+     .max = "1024",
      .flags = LT_ROW_REQUIRED | LT_ROW_NONEMPTY,
      .check = check_name,
-     .doc = "Which filter this is: the name of its Lua file without `.lua`.",
+     .doc =
+         "Which filter this is: the name of an installed one (its Lua file without `.lua`), or a "
+         "path to a Lua file, which starts at the folder of the configuration file.",
      .since = "0.1"},
     {.name = "when",
      .type = LT_T_EXPR,

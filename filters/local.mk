@@ -1,4 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 # The filter host: chain, Lua VMs, budgets, sandbox, the Lua API.
 liblintel_a_SOURCES += \
-	filters/filter_conf.c filters/filter_conf.h
+	filters/budget.c filters/budget.h \
+	filters/call.c \
+	filters/chain.c filters/chain.h \
+	filters/ctx.c filters/ctx.h \
+	filters/ctx_answer.c \
+	filters/ctx_http.c \
+	filters/filter_conf.c filters/filter_conf.h \
+	filters/host.c filters/host.h \
+	filters/host_impl.h \
+	filters/lib.c filters/lib.h \
+	filters/lib_crypto.c filters/lib_crypto.h \
+	filters/lib_json.c \
+	filters/lib_limit.c \
+	filters/lua_match.c filters/lua_match.h \
+	filters/lua_table.c filters/lua_table.h \
+	filters/program.c filters/program.h \
+	filters/sandbox.c filters/sandbox.h \
+	filters/schema.c filters/schema.h \
+	filters/unit.c filters/unit.h \
+	filters/vm.c filters/vm.h
+
+check_PROGRAMS += \
+	tests/unit/test_filters_budget \
+	tests/unit/test_filters_lua_match \
+	tests/unit/test_filters_sandbox
+tests_unit_test_filters_budget_SOURCES = tests/unit/test_filters_budget.c tests/unit/filter_vm.h
+tests_unit_test_filters_lua_match_SOURCES = \
+	tests/unit/test_filters_lua_match.c tests/unit/filter_vm.h
+tests_unit_test_filters_sandbox_SOURCES = tests/unit/test_filters_sandbox.c tests/unit/filter_vm.h

@@ -1,9 +1,118 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lintel program: prints its version. */
+/* The lintel program: its commands. */
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
-int main(void)
+#include "admin/admin.h"
+#include "admin/cmd_status.h"
+#include "base/str.h"
+#include "server/cmd_config.h"
+#include "server/gateway.h"
+#include "server/supervisor.h"
+
+static int usage(FILE *out)
 {
+    fputs("usage: lintel COMMAND\n"
+          "\n"
+          "  run [-c FILE] [--user NAME]     serve; the file is $LINTEL_CONFIG or\n"
+          "                                  /etc/lintel/lintel.yaml unless named\n"
+          "  check [-c FILE] [--json]        say everything that is wrong with a configuration\n"
+          "  show config [-c FILE]           print it with all defaults and where they come from\n"
+          "  show schema | reference         print all options\n"
+          "  help OPTION                     explain one option\n"
+          "  status [-c FILE | --admin ADDRESS] [--json]\n"
+          "                                  ask the running gateway how it is\n"
+          "  version\n"
+          "\n"
+          "Signals to the process of `run`: HUP reads the configuration again, USR1 opens log\n"
+          "files again, TERM and INT stop after what is in progress is done.\n",
+          out);
+    return out == stdout ? 0 : 2;
+}
+
+static int cmd_version(int argc, char **argv)
+{
+    (void)argv;
     puts(PACKAGE_STRING);
-    return 0;
+    return argc == 1 ? 0 : 2;
+}
+
+static int cmd_run(int argc, char **argv)
+{
+    struct lt_run_options options = {.config = lt_cmd_config_path()};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
+            options.config = argv[++i];
+        } else if (strcmp(argv[i], "--user") == 0 && i + 1 < argc) {
+            options.user = argv[++i];
+        } else {
+            fputs("usage: lintel run [-c FILE] [--user NAME]\n", stderr);
+            return 2;
+        }
+    }
+    return lt_supervisor_run(&options);
+}
+
+static bool number(const char *text, uint64_t max, uint64_t *out)
+{
+    return lt_str_to_u64(lt_str_c(text), out) && *out <= max;
+}
+
+/* What the supervisor starts; not for people. */
+static int cmd_gateway(int argc, char **argv)
+{
+    struct lt_gateway_options options = {.admin = &lt_admin_ops};
+    uint64_t control = 0, shm = 0, generation = 0;
+    bool ok = argc % 2 == 1;
+    for (int i = 1; ok && i < argc; i += 2) {
+        if (strcmp(argv[i], "--control") == 0) {
+            ok = number(argv[i + 1], INT32_MAX, &control);
+        } else if (strcmp(argv[i], "--shm") == 0) {
+            ok = number(argv[i + 1], INT32_MAX, &shm);
+        } else if (strcmp(argv[i], "--generation") == 0) {
+            ok = number(argv[i + 1], UINT32_MAX, &generation);
+        } else if (strcmp(argv[i], "-c") == 0) {
+            options.config = argv[i + 1];
+        } else if (strcmp(argv[i], "--user") == 0) {
+            options.user = argv[i + 1];
+        } else {
+            ok = false;
+        }
+    }
+    if (!ok || control == 0 || shm == 0 || generation == 0 || options.config == NULL) {
+        fputs("lintel: `gateway` is started by `lintel run`\n", stderr);
+        return 2;
+    }
+    options.control = (int)control;
+    options.shm = (int)shm;
+    options.generation = (uint32_t)generation;
+    return lt_gateway_run(&options);
+}
+
+static int cmd_help(int argc, char **argv)
+{
+    return argc > 1 ? lt_cmd_help(argc, argv) : usage(stdout);
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"run", cmd_run},         {"gateway", cmd_gateway},   {"check", lt_cmd_check},
+    {"show", lt_cmd_show},    {"help", cmd_help},         {"status", lt_cmd_status},
+    {"version", cmd_version}, {"--version", cmd_version}, {"--help", cmd_help},
+    {"-h", cmd_help},
+};
+
+int main(int argc, char **argv)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, NULL);
+    for (size_t i = 0; argc > 1 && i < lt_countof(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    }
+    return usage(stderr);
 }

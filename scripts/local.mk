@@ -2,4 +2,12 @@
 # The filters Lintel ships, with their tests.
 
 pkgscriptsdir = $(pkgdatadir)/scripts
-dist_pkgscripts_DATA =
+dist_pkgscripts_DATA = \
+	scripts/headers.lua \
+	scripts/key_auth.lua \
+	scripts/rate_limit.lua
+
+EXTRA_DIST += \
+	scripts/headers_test.lua \
+	scripts/key_auth_test.lua \
+	scripts/rate_limit_test.lua

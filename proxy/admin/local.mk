@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 # Metrics, status, control API.
+liblintel_a_SOURCES += \
+	proxy/admin/admin.c proxy/admin/admin.h \
+	proxy/admin/cmd_status.c proxy/admin/cmd_status.h

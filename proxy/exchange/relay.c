@@ -397,11 +397,18 @@ static bool may_retry(struct lt_exchange *x, const struct lt_back_failure *f)
     if (x->head_sent || x->response_begun || x->body_started || x->front == NULL) {
         return false;
     }
+    /* A try on an idle connection that was gone does not count. */
+    bool more = x->tries < x->upstream->attempts + (x->fresh ? 1u : 0u);
     if (!f->connected) {
-        return x->tries < x->upstream->attempts;
+        return more;
     }
-    /* An idle connection that the server closed as we used it again: once more on a fresh one. */
-    return f->reused && !x->fresh && f->bytes_received == 0 && lt_method_idempotent(x->req.method);
+    if (f->bytes_received > 0 || !lt_method_idempotent(x->req.method)) {
+        return false;
+    }
+    /* An idle connection that the server closed as we used it again: once more on a fresh one. A
+     * fresh one that was reset: the request was not read whole, because the server stopped while it
+     * waited in the listen queue, say. */
+    return (f->reused && !x->fresh) || (f->reset && more);
 }
 
 static void on_fail(void *owner, const struct lt_back_failure *f)
@@ -418,7 +425,7 @@ static void on_fail(void *owner, const struct lt_back_failure *f)
         return;
     }
     x->cause = f->cause;
-    if (f->connected) {
+    if (f->connected && f->reused) {
         x->fresh = true;
     } else if (x->server->index < 64) {
         x->tried |= UINT64_C(1) << x->server->index;

@@ -369,8 +369,11 @@ void lt_front_h1_go_on(void *arg)
     if (f->in.len > 0 && used > 0) {
         memmove(f->in.p, f->in.p + used, f->in.len);
     }
-    if (f->in.len == 0) {
-        release_in(f);
+    release_in(f);
+    if (f->in.len > 0 && f->state == LT_FRONT_H1_EXCHANGE) {
+        lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+    } else {
+        /* What is left is the beginning of a head: its end is to be read. */
         lt_stream_resume(&f->stream, LT_PAUSE_PIPE);
     }
     if (f->client_eof && f->x == NULL) {
@@ -530,6 +533,7 @@ enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int 
     lt_timer_set(&f->timer, lt_front_h1_options(f)->head_ms);
     if (tls != NULL) {
         f->state = LT_FRONT_H1_HANDSHAKE;
+        lt_timer_set(&f->timer, lt_front_h1_options(f)->tls_ms);
         lt_stream_start_tls(&f->stream, tls);
     }
     return LT_OK;

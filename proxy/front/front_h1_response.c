@@ -52,23 +52,22 @@ static enum lt_err add_framing(struct lt_front_h1 *f, struct lt_response *res, b
     bool http10 = f->x->req.version < 11;
     enum lt_err err = LT_OK;
     f->chunked = f->until_close = false;
-    if (!bodiless) {
-        if (res->body == LT_BODY_LENGTH) {
-            struct lt_str length;
-            if (!lt_arena_printf(&f->x->arena, &length, "%llu",
-                                 (unsigned long long)res->content_length)) {
-                return LT_ERR_NOMEM;
-            }
-            err = lt_headers_set_id(h, LT_HEADER_CONTENT_LENGTH, length);
-        } else if (res->body == LT_BODY_NONE) {
-            err = lt_headers_set_id(h, LT_HEADER_CONTENT_LENGTH, LT_STR("0"));
-        } else {
-            lt_headers_remove(h, LT_HEADER_CONTENT_LENGTH);
-            f->chunked = !http10;
-            f->until_close = http10;
-            if (f->chunked) {
-                err = lt_headers_set_id(h, LT_HEADER_TRANSFER_ENCODING, LT_STR("chunked"));
-            }
+    if (res->body == LT_BODY_LENGTH && !lt_status_bodiless(res->status)) {
+        /* To HEAD too, when the answer is our own: the length that GET would have got. */
+        struct lt_str length;
+        if (!lt_arena_printf(&f->x->arena, &length, "%llu",
+                             (unsigned long long)res->content_length)) {
+            return LT_ERR_NOMEM;
+        }
+        err = lt_headers_set_id(h, LT_HEADER_CONTENT_LENGTH, length);
+    } else if (!bodiless && res->body == LT_BODY_NONE) {
+        err = lt_headers_set_id(h, LT_HEADER_CONTENT_LENGTH, LT_STR("0"));
+    } else if (!bodiless) {
+        lt_headers_remove(h, LT_HEADER_CONTENT_LENGTH);
+        f->chunked = !http10;
+        f->until_close = http10;
+        if (f->chunked) {
+            err = lt_headers_set_id(h, LT_HEADER_TRANSFER_ENCODING, LT_STR("chunked"));
         }
     } else if (res->status == 204 || res->status < 200) {
         lt_headers_remove(h, LT_HEADER_CONTENT_LENGTH);

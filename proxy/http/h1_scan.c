@@ -71,6 +71,9 @@ static enum lt_cause judge_line(struct lt_h1_scan *scan, const char *buf, size_t
         *last = !first;
         return allowed ? LT_CAUSE_NONE : LT_CAUSE_REQUEST_LINE_INVALID;
     }
+    if (line[0] == '\r') {
+        return LT_CAUSE_LINE_END_INVALID; /* CR CR LF ends nothing, and is waited behind in vain */
+    }
     if (first) {
         return first_line_ok(line, len - 2, scan->response) ? LT_CAUSE_NONE
                                                             : LT_CAUSE_REQUEST_LINE_INVALID;

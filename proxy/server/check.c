@@ -14,7 +14,9 @@ static void check_listener_pair(struct lt_schema_load *load, const struct lt_lis
                                 const struct lt_listen_conf *b)
 {
     char hint[64];
-    if (a->address.len > 0 && lt_addr_eq(&a->address, &b->address)) {
+    /* With port 0 the kernel gives each one of its own. */
+    bool chosen = !lt_addr_is_unix(&a->address) && lt_addr_port(&a->address) == 0;
+    if (a->address.len > 0 && !chosen && lt_addr_eq(&a->address, &b->address)) {
         struct lt_pos first = lt_schema_pos(a, "address");
         snprintf(hint, sizeof(hint), "the first one is in line %u", first.line);
         lt_diag_error(load->diags, lt_schema_pos(b, "address"), hint,

@@ -88,6 +88,10 @@ void lt_drain_start(struct lt_gateway *g, const char *why)
 void lt_drain_on_stopped(struct lt_gateway *g)
 {
     if (--g->drain.accepting == 0) {
+        /* As long as one process has them open, the kernel takes connections that nobody serves. */
+        for (unsigned i = 0; i < g->slots.n; i++) {
+            lt_slot_close(&g->slots.v[i]);
+        }
         lt_gateway_tell(g, LT_CONTROL_STOPPED, 0);
     }
 }

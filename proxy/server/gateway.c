@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "exchange/exchange.h"
 #include "filters/host.h"
 #include "server/cpus.h"
 #include "server/log_writer.h"
@@ -30,6 +31,8 @@
 /* Main, loader, watchdog, and some to spare. */
 #define LOG_RINGS_OTHER 8u
 #define LOG_STOP_MS 2000u
+/* One exchange with all that may hang on it: arena, and its connection's own state. */
+#define EXCHANGE_BYTES_MAX (sizeof(struct lt_exchange) + ((size_t)1 << 20) + 4096)
 #define MAIN_BLOCKS_MAX ((size_t)4 << 20)
 
 /* ---- The supervisor. ---- */
@@ -221,16 +224,26 @@ static void on_idle(struct lt_message *message, void *owner)
     lt_drain_on_idle(owner);
 }
 
+/* Bytes that the Lua states of one worker may take. */
+static size_t filter_memory(const struct lt_snapshot *s)
+{
+    size_t sum = 0;
+    for (unsigned i = 0; s->filters != NULL && i < s->filters->n_files; i++) {
+        sum += s->filters->files[i]->memory;
+    }
+    return sum;
+}
+
 /* What the configuration lets us use at most, so that nobody has to find out under load. */
 static void log_memory_bound(const struct lt_gateway *g, const struct lt_snapshot *first)
 {
     const struct lt_root_conf *conf = first->root->conf;
-    size_t head_max = 0, rate_bytes, filters = lt_filter_set_memory(first->filters);
+    size_t head_max = 0, rate_bytes, filters = filter_memory(first);
     for (unsigned i = 0; i < first->n_listeners; i++) {
         head_max = lt_max(head_max, first->fronts[i].head_max);
     }
     (void)lt_shm_rate_area(g->shm, &rate_bytes);
-    uint64_t connections = (uint64_t)conf->limits.connections * (head_max + LT_EXCHANGE_BYTES_MAX);
+    uint64_t connections = (uint64_t)conf->limits.connections * (head_max + EXCHANGE_BYTES_MAX);
     uint64_t logs = (g->n_workers + (uint64_t)LOG_RINGS_OTHER) * LOG_RING_BYTES;
     uint64_t per_filter = (uint64_t)filters * g->n_workers;
     uint64_t total = connections + conf->limits.buffers.total + rate_bytes + per_filter + logs;
@@ -339,8 +352,10 @@ static bool become_user(const struct lt_gateway_options *options)
     return true;
 }
 
-static void init_shared(struct lt_gateway *g)
+static bool init_shared(struct lt_gateway *g)
 {
+    size_t rate_bytes;
+    void *rate_area = lt_shm_rate_area(g->shm, &rate_bytes);
     g->shared.shm = g->shm;
     g->shared.metrics = g->metrics;
     g->shared.log = g->log;
@@ -351,6 +366,7 @@ static void init_shared(struct lt_gateway *g)
     g->shared.on_released = on_released;
     g->shared.on_stopped = on_stopped;
     g->shared.on_idle = on_idle;
+    return lt_rate_init(&g->shared.rate, rate_area, rate_bytes, lt_shm_seed(g->shm));
 }
 
 static bool init(struct lt_gateway *g)
@@ -373,8 +389,7 @@ static bool init(struct lt_gateway *g)
         return false;
     }
     g->own_metrics = lt_metrics_for_worker(g->metrics, LT_WORKERS_MAX);
-    init_shared(g);
-    return true;
+    return g->own_metrics != NULL && init_shared(g);
 }
 
 static void start_watching(struct lt_gateway *g)

@@ -9,7 +9,7 @@
 #ifndef LT_SERVER_GATEWAY_H
 #define LT_SERVER_GATEWAY_H
 
-#include "server/build.h"
+#include "server/snapshot_build.h"
 #include "server/drain.h"
 #include "server/reload.h"
 #include "server/worker.h"

@@ -1,16 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 # Supervisor, workers, accept, snapshot building, reload, drain, access log.
 liblintel_a_SOURCES += \
+	proxy/server/accept.c proxy/server/accept.h \
+	proxy/server/access_log.c proxy/server/access_log.h \
 	proxy/server/control.c proxy/server/control.h \
+	proxy/server/cpus.c proxy/server/cpus.h \
+	proxy/server/drain.c proxy/server/drain.h \
+	proxy/server/gateway.c proxy/server/gateway.h \
 	proxy/server/log_writer.c proxy/server/log_writer.h \
 	proxy/server/notify.c proxy/server/notify.h \
 	proxy/server/privileges.c proxy/server/privileges.h \
+	proxy/server/reload.c proxy/server/reload.h \
+	proxy/server/slots.c proxy/server/slots.h \
+	proxy/server/snapshot.c proxy/server/snapshot.h \
+	proxy/server/snapshot_build.c proxy/server/snapshot_build.h \
 	proxy/server/sockets.c proxy/server/sockets.h \
-	proxy/server/supervisor.c proxy/server/supervisor.h
+	proxy/server/status.c \
+	proxy/server/supervisor.c proxy/server/supervisor.h \
+	proxy/server/watchdog.c proxy/server/watchdog.h \
+	proxy/server/worker.c proxy/server/worker.h
 
 check_PROGRAMS += \
+	tests/unit/test_access_log \
 	tests/unit/test_log_writer \
+	tests/unit/test_slots \
 	tests/unit/test_supervision
+tests_unit_test_access_log_SOURCES = tests/unit/test_access_log.c
+tests_unit_test_slots_SOURCES = tests/unit/test_slots.c
 tests_unit_test_log_writer_SOURCES = tests/unit/test_log_writer.c
 tests_unit_test_supervision_SOURCES = tests/unit/test_supervision.c
 

@@ -51,14 +51,15 @@ static void print_errors(const struct lt_buf *errors)
 static void fail(struct lt_gateway *g)
 {
     struct lt_reload *r = &g->reload;
+    const char *why = r->why[0] != '\0' ? r->why : "the configuration has errors";
     print_errors(&r->errors);
     if (g->current == NULL) {
         lt_log_error("reload", "start_failed", LT_KV_CSTR("file", g->options->config),
-                     LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", r->why));
+                     LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", why));
         lt_gateway_end(g, 1);
     } else {
         lt_log_error("reload", "reload_failed", LT_KV_CSTR("file", g->options->config),
-                     LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", r->why),
+                     LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", why),
                      LT_KV_INT("config", g->current->number));
         lt_gateway_tell(g, LT_CONTROL_RELOADED, EINVAL);
     }
@@ -266,14 +267,12 @@ static void on_prepared(struct lt_message *message, void *owner)
     }
 }
 
+/* In the order of the file, with the ports that the kernel chose. */
 static void add_addresses(struct lt_gateway *g, struct lt_buf *out)
 {
-    for (unsigned i = 0; i < g->slots.n; i++) {
+    for (unsigned i = 0; i < g->current->n_order; i++) {
         char text[LT_ADDR_TEXT_MAX];
-        if (!g->slots.v[i].active) {
-            continue;
-        }
-        size_t n = lt_addr_print(&g->slots.v[i].bound, text);
+        size_t n = lt_addr_print(&g->slots.v[g->current->order[i]].bound, text);
         if (out->len > 0) {
             lt_buf_char(out, ' ');
         }

@@ -16,26 +16,36 @@ static void make_key(char key[LT_CONTROL_KEY_MAX], const struct lt_addr *addr, s
              chosen ? (int)name.len : 0, chosen ? name.p : "");
 }
 
-int lt_slots_assign(struct lt_slots *slots, const struct lt_addr *addr, struct lt_str name)
+/* Whether nobody needs the number any more. */
+static bool is_free(const struct lt_slot *slot, unsigned config)
+{
+    return slot->key[0] == '\0' || (slot->wanted != config && !slot->active && slot->n_fds == 0 &&
+                                    atomic_load_explicit(&slot->open, memory_order_relaxed) == 0);
+}
+
+int lt_slots_assign(struct lt_slots *slots, const struct lt_addr *addr, struct lt_str name,
+                    unsigned config)
 {
     char key[LT_CONTROL_KEY_MAX];
     make_key(key, addr, name);
+    unsigned found = LT_SLOTS_MAX;
+    for (unsigned i = LT_SLOTS_MAX; i-- > 0;) {
+        if (is_free(&slots->v[i], config)) {
+            found = i;
+        }
+    }
     for (unsigned i = 0; i < slots->n; i++) {
         if (strcmp(slots->v[i].key, key) == 0) {
-            return (int)i;
+            found = i;
         }
     }
-    for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
-        struct lt_slot *slot = &slots->v[i];
-        bool gone = !slot->active && slot->n_fds == 0 &&
-                    atomic_load_explicit(&slot->open, memory_order_relaxed) == 0;
-        if (slot->key[0] == '\0' || gone) {
-            memcpy(slot->key, key, sizeof(key));
-            slots->n = lt_max(slots->n, i + 1);
-            return (int)i;
-        }
+    if (found == LT_SLOTS_MAX) {
+        return -1;
     }
-    return -1;
+    memcpy(slots->v[found].key, key, sizeof(key));
+    slots->v[found].wanted = config;
+    slots->n = lt_max(slots->n, found + 1);
+    return (int)found;
 }
 
 int lt_slot_fd(const struct lt_slot *slot, unsigned worker)

@@ -16,6 +16,7 @@
 struct lt_slot {
     char key[LT_CONTROL_KEY_MAX];    /* the address, which names the sockets; empty: free */
     bool active;                     /* some worker accepts here */
+    unsigned wanted;                 /* by the configuration of this number; 0: by none */
     struct lt_front_options options; /* of the snapshot that had it last */
     struct lt_addr bound;            /* with the port that the kernel chose */
     unsigned n_fds;                  /* 0: no sockets yet */
@@ -29,9 +30,10 @@ struct lt_slots {
     unsigned n; /* how many were ever used: numbers are below this */
 };
 
-/* The number for an address; name tells listeners apart whose port the kernel chooses. -1: all
- * numbers are taken. */
-int lt_slots_assign(struct lt_slots *slots, const struct lt_addr *addr, struct lt_str name);
+/* The number for an address in configuration number `config`; name tells listeners apart whose port
+ * the kernel chooses. -1: all numbers are taken. */
+int lt_slots_assign(struct lt_slots *slots, const struct lt_addr *addr, struct lt_str name,
+                    unsigned config);
 
 /* The descriptor that a worker accepts on. */
 int lt_slot_fd(const struct lt_slot *slot, unsigned worker);

@@ -25,7 +25,6 @@ void lt_snapshot_free(struct lt_snapshot *snapshot)
             lt_server_registry_put(snapshot->registry, snapshot->upstreams[i].servers[j].state);
         }
     }
-    lt_filter_set_free(snapshot->filters);
     lt_root_load_free(snapshot->root);
     lt_free(snapshot);
 }
@@ -46,6 +45,21 @@ static bool init_tls(struct lt_worker_view *view)
         }
     }
     return true;
+}
+
+static bool init_filters(struct lt_worker_view *view)
+{
+    struct lt_worker *worker = view->worker;
+    if (view->snapshot->filters == NULL) {
+        return true;
+    }
+    const struct lt_filters_spec spec = {.program = view->snapshot->filters,
+                                         .budget = &worker->budget,
+                                         .rate = &worker->shared->rate,
+                                         .loop = worker->loop,
+                                         .metrics = worker->env.metrics};
+    view->view.filters = lt_filters_new(&spec, view->why, sizeof(view->why));
+    return view->view.filters != NULL;
 }
 
 bool lt_worker_view_init(struct lt_worker_view *view)
@@ -71,6 +85,8 @@ void lt_worker_view_fini(struct lt_worker_view *view)
         lt_tls_server_free(view->tls[i]);
         view->tls[i] = NULL;
     }
-    lt_filters_free(view->view.filters);
-    view->view.filters = NULL;
+    if (view->view.filters != NULL) {
+        lt_filters_free(view->view.filters);
+        view->view.filters = NULL;
+    }
 }

@@ -16,7 +16,7 @@
 #include "shared/server_state.h"
 #include "upstream/upstream.h"
 
-struct lt_filter_set; /* filters/host.h */
+struct lt_filter_program; /* filters/program.h */
 struct lt_worker;
 
 /* One listener number of a snapshot. */
@@ -48,7 +48,9 @@ struct lt_snapshot {
     struct lt_snapshot_listener listeners[LT_SLOTS_MAX];
     struct lt_front_options fronts[LT_SLOTS_MAX];
     unsigned n_listeners;
-    struct lt_filter_set *filters; /* owned; NULL: none */
+    unsigned char order[LT_SLOTS_MAX]; /* numbers in the order of the file */
+    unsigned n_order;
+    struct lt_filter_program *filters; /* in root's arena; NULL: there are none */
     struct lt_snapshot_field *fields;
     unsigned n_fields;
     uint32_t connections_max;

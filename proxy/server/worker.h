@@ -10,6 +10,7 @@
 #include "net/listener.h"
 #include "net/mailbox.h"
 #include "server/snapshot.h"
+#include "shared/rate_table.h"
 
 #include <pthread.h>
 
@@ -25,13 +26,15 @@ struct lt_workers_shared {
     struct lt_log_writer *log;
     struct lt_budget_watch *watch;
     struct lt_slots *slots;
-    struct lt_mailbox *main; /* where answers go */
+    struct lt_rate_table rate; /* in the shared memory */
+    struct lt_mailbox *main;   /* where answers go */
     const struct lt_hooks *hooks;
     size_t blocks_max;             /* bytes of body memory of one worker */
     _Atomic(uint32_t) connections; /* open now, all workers; relaxed */
     _Atomic(uint32_t) connections_max;
     lt_worker_done_fn on_released; /* main: gets a view that its worker let go of */
-    lt_worker_done_fn on_idle;     /* main: a worker has nothing left to do while draining */
+    lt_worker_done_fn on_stopped;  /* main: a draining worker accepts no more */
+    lt_worker_done_fn on_idle;     /* main: a draining worker has nothing left to do */
 };
 
 /* One listener of one worker. */

@@ -11,6 +11,7 @@ import pytest
 from lib.client import chunked, head
 from lib.configs import basic
 from lib.origin import OK
+from lib.strict_h1 import Fields
 from lib.wait import wait_until
 
 HOST = b"Host: localhost\r\n"
@@ -144,7 +145,8 @@ BAD_REQUESTS = {
            "leading_comma": b" , chunked", "empty": b"", "identity": b" identity",
            "vertical_tab": b" chunked\xa0"}.items()},
     "te_control": (post(coding(b" \x0bchunked"), body=END + SMUGGLED), 400, None),
-    "te_empty_with_cl": (post(coding(b""), length(b" 5"), body=b"abcde"), 400, None),
+    "te_empty_with_cl": (post(coding(b""), length(b" 5"), body=b"abcde"), 400,
+                         "framing_conflict"),
     "te_two_lines": (post(coding(b" chunked"), coding(b" chunked"), body=END), 400,
                      "transfer_encoding_invalid"),
     "te_identity_line_then_chunked": (post(coding(b" identity"), coding(b" chunked"), body=END),
@@ -175,6 +177,7 @@ BAD_REQUESTS = {
     "trailer_no_colon": (chunks(b"0\r\nAbc\r\n\r\n"), 400, None),
     "trailer_space_before_colon": (chunks(b"0\r\nA : b\r\n\r\n"), 400, None),
     "trailer_bare_lf": (chunks(b"0\r\nA: b\n\r\n"), 400, None),
+    "trailer_coding": (chunks(b"0\r\nTransfer-Encoding: x\r\n\r\n"), 400, None),
     "trailer_nul": (chunks(b"0\r\nA: \0\r\n\r\n"), 400, None),
 }
 
@@ -240,26 +243,28 @@ def facts(client, data, bytewise=False):
     client.send(data, bytewise)
     response = client.response()
     assert response.status == 200, response
-    return json.loads(response.body)
+    told = json.loads(response.body)
+    told["headers"] = Fields(tuple(f) for f in told["headers"])
+    return told
 
 
 def test_leading_zeros_of_a_length_are_dropped(gw):
     with gw.client() as client:
         got = facts(client, post(length(b" 005"), body=b"abcde"))
-    assert got["body"] == "abcde" and ["Content-Length", "5"] in got["headers"]
+    assert got["body"] == "abcde" and got["headers"].get("content-length") == "5"
 
 
 @pytest.mark.parametrize("bytewise", [False, True])
 def test_chunk_extensions_are_not_sent_on(gw, bytewise):
     with gw.client() as client:
-        got = facts(client, chunks(b"5;a=b;c=\"d\"\r\nabcde\r\n0;x\r\n\r\n"), bytewise)
+        got = facts(client, chunks(b"3;a=b\r\nabc\r\n2;c=\"d\"\r\nde\r\n0;x\r\n\r\n"), bytewise)
     assert got["body"] == "abcde"  # the origin's reader refuses extensions
 
 
 def test_white_space_around_a_value_is_trimmed(gw):
     with gw.client() as client:
         got = facts(client, get(b"A: \t b c \t \r\n", b"E:   \r\n"))
-    assert ["A", "b c"] in got["headers"] and ["E", ""] in got["headers"]
+    assert got["headers"].get("a") == "b c" and got["headers"].get("e") == ""
 
 
 def test_coding_names_are_case_insensitive(gw):
@@ -287,8 +292,8 @@ def test_dot_segments_are_resolved_before_anything_is_decided(gw):
         assert got["target"] == "/a/c~"
 
 
-@pytest.mark.parametrize("name", ["Content-Length", "Transfer-Encoding", "Host", "Authorization",
-                                  "Content-Type", "X-Forwarded-For", "Connection", "X_A"])
+@pytest.mark.parametrize("name", ["Content-Length", "Host", "Authorization", "Content-Type",
+                                  "X-Forwarded-For", "Connection", "X_A"])
 def test_trailers_that_mean_something_are_not_sent_on(gw, name):
     with gw.client() as client:
         got = facts(client, chunks(b"1\r\na\r\n0\r\n" + name.encode() + b": 5\r\nX-Fine: 1\r\n\r\n"))

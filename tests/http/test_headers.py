@@ -142,21 +142,10 @@ def test_fields_with_an_underscore_do_not_pass(gw):
     assert got.get("x-a") == "2"
 
 
-@pytest.mark.parametrize("name", ["Script-Name", "Remote-User", "Remote-Addr"])
-def test_fields_that_an_application_server_sets_itself_do_not_pass(gw, name):
-    assert name not in seen(gw, [(name, "evil")])
-
-
-def test_every_request_has_an_id_that_client_server_and_log_agree_on(gw):
-    with gw.client() as client:
-        response = client.request(target="/id")
-        other = client.request(target="/id")
-    got = Fields(tuple(f) for f in json.loads(response.body)["headers"])
-    request_id = got.get("x-request-id")
-    assert re.fullmatch("[0-9a-f]{32}", request_id)
-    assert response.headers.get("x-request-id") == request_id
-    assert gw.access(id=request_id)[0]["path"] == "/id"
-    assert other.headers.get("x-request-id") != request_id
+def test_every_request_has_an_id_that_server_and_log_agree_on(gw):
+    first, second = (seen(gw, target="/id").get("x-request-id") for _ in range(2))
+    assert re.fullmatch("[0-9a-f]{32}", first) and first != second
+    assert gw.access(id=first)[0]["path"] == "/id"
 
 
 @pytest.mark.parametrize("bad", ["", "a" * 300, "a b\"c", "x\xe4"])

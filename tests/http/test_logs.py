@@ -12,14 +12,14 @@ from lib.wait import wait_until
 def test_a_line_has_all_that_one_wants_to_know(shop):
     server = shop.origin(always(OK))
     gw = shop.lintel(basic(server, app={"balance": "round_robin"}))
-    response = gw.get("/a/b?secret=1", method="POST", body=b"abc")
+    gw.get("/a/b?secret=1", method="POST", body=b"abc")
     line = gw.access()[0]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["time"])
     expected = {
         "client": "127.0.0.1", "method": "POST", "host": "localhost", "path": "/a/b",
         "status": 200, "site": "localhost", "route": "/*", "upstream": "app",
         "server": server.address, "tries": 1, "upstream_status": 200,
-        "bytes_in": 3, "bytes_out": 2, "id": response.headers.get("x-request-id"),
+        "bytes_in": 3, "bytes_out": 2, "id": server.requests[0].headers.get("x-request-id"),
     }
     assert {k: line.get(k) for k in expected} == expected
     assert re.fullmatch("[0-9a-f]{32}", line["trace_id"])
@@ -96,9 +96,9 @@ def test_redacted_fields_are_not_shown(shop):
 
 def test_very_long_values_are_cut_and_marked(shop):
     gw = shop.lintel(basic(routes=[{"match": "/*", "respond": 200}]))
-    gw.get("/" + "a" * 20_000)
+    gw.get("/" + "a" * 5_000)
     line = gw.access()[0]
-    assert len(line["path"]) < 10_000 and line["truncated"] is True and line["status"] == 200
+    assert len(line["path"]) < 5_000 and line["truncated"] is True and line["status"] == 200
 
 
 def test_slow_requests_are_marked(shop):

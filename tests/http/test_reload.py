@@ -140,7 +140,7 @@ def test_an_exchange_in_progress_ends_under_the_configuration_it_began_with(shop
 
 def test_limits_survive_a_reload(shop):
     config = saying("ok", filters={"limit": {"filter": "rate_limit", "key": "client.ip",
-                                             "rate": "3/1h", "burst": 3}})
+                                             "rate": "3/1h"}})
     config["sites"][0]["filters"] = ["limit"]
     gw = shop.lintel(config)
     assert [gw.get().status for _ in range(3)] == [200] * 3
@@ -184,7 +184,8 @@ def test_twenty_reloads_under_load_fail_no_request_and_break_no_download(shop, a
 
 
 def test_reloads_leave_no_memory_behind(shop):
-    gw = shop.lintel(saying("x" * 100_000))
+    # AddressSanitizer holds back what was freed: little of it here, so that growth can be seen.
+    gw = shop.lintel(saying("x" * 100_000), env={"ASAN_OPTIONS": "exitcode=99:quarantine_size_mb=1"})
     for i in range(5):
         gw.reload(saying("y" * 100_000 + str(i)))
     before = gw.memory()

@@ -37,8 +37,7 @@ def test_a_killed_gateway_is_replaced_within_a_second(shop):
 
 def test_limits_counted_before_a_kill_are_still_counted(shop):
     config = basic(routes=[{"match": "/*", "respond": 200, "filters": ["limit"]}],
-                   filters={"limit": {"filter": "rate_limit", "key": "client.ip", "rate": "3/1h",
-                                      "burst": 3}})
+                   filters={"limit": {"filter": "rate_limit", "key": "client.ip", "rate": "3/1h"}})
     gw = shop.lintel(config)
     assert [gw.get().status for _ in range(3)] == [200] * 3
     kill(gw)
@@ -116,6 +115,7 @@ def test_nothing_is_accepted_after_sigterm(shop):
                 return True
         wait_until(refused, "the listener to be closed", 1.4)
         assert client.response().status == 200
+    assert gw.process.wait(20) == 0
 
 
 def test_a_drain_takes_no_longer_than_its_timeout(shop):

@@ -76,6 +76,7 @@ def test_versions(gw, authority, version):
             assert client.request().body == b"default"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_tls_1_1_is_refused(gw, authority):
     old = tls_trust(authority.ca)
     old.set_ciphers("ALL:@SECLEVEL=0")
@@ -170,10 +171,11 @@ def test_the_client_learns_about_https_in_forwarding_fields(shop, certs, trust):
     gw = shop.lintel(conf)
     with secure(gw, trust) as client:
         assert client.request().body == b"ok"
+        version = client.sock.version()
     assert server.requests[0].headers.get("x-forwarded-proto") == "https"
     assert server.requests[0].headers.get("x-forwarded-port") == str(gw.secure[1])
     line = gw.access()[0]
-    assert line["tls"] == client.sock.version()
+    assert line["tls"] == version
 
 
 def test_plain_http_on_a_tls_listener_ends_without_harm(gw, trust):

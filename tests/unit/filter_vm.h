@@ -19,12 +19,14 @@
 struct box {
     struct lt_budget budget;
     struct lt_vm *vm;
+    unsigned cpu_ms;
     char result[256]; /* first result as text */
 };
 
 static void box_open(struct box *b, struct lt_budget_watch *watch, size_t memory)
 {
     lt_budget_init(&b->budget);
+    b->cpu_ms = CPU_MS;
     if (watch != NULL) {
         assert_true(lt_budget_attach(&b->budget, watch));
     }
@@ -68,7 +70,7 @@ static enum lt_vm_end box_run_n(struct box *b, const char *text, size_t len)
     if (!lt_vm_setup(b->vm, box_prepare, &call)) {
         return LT_VM_RAISED;
     }
-    enum lt_vm_end end = lt_vm_resume(b->vm, call.co, 0, CPU_MS, &n);
+    enum lt_vm_end end = lt_vm_resume(b->vm, call.co, 0, b->cpu_ms, &n);
     if (end == LT_VM_DONE && n > 0) {
         snprintf(b->result, sizeof(b->result), "%s",
                  lua_isstring(call.co, -n) ? lua_tostring(call.co, -n)

@@ -8,6 +8,7 @@ static int setup(void **state)
 {
     (void)state;
     box_open(&box, NULL, MEMORY);
+    box.cpu_ms = 10000; /* it is the limit of steps that is tested */
     return 0;
 }
 
@@ -163,6 +164,7 @@ static void test_bombs_are_refused(void **state)
 static void test_long_search_obeys_the_budget(void **state)
 {
     (void)state;
+    box.cpu_ms = CPU_MS;
     assert_int_equal(box_run(&box, "local s = ('a'):rep(6000000) return s:find('[^a]*[^b]-[%a]b')"),
                      LT_VM_CPU);
 }

@@ -222,7 +222,7 @@ class Gateway:
             self.write(config)
         self.signal(signal.SIGHUP)
         if fails:
-            self.allowed.add("reload_failed")
+            self.allowed.update(("reload_failed", "config_error"))
             return self.wait_event("reload_failed", failed + 1)
         return self.wait_event("reloaded", done + 1)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Builds snapshots. Everything that is wrong is said at its place in the file; building goes on
  * after an error where it can, so that all are said at once. */
-#include "server/build.h"
+#include "server/snapshot_build.h"
 
 #include <stdio.h>
 
@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/source.h"
-#include "filters/host.h"
+#include "filters/chain.h"
 #include "route/build.h"
 #include "shared/tickets.h"
 
@@ -122,6 +122,7 @@ static void set_front(struct lt_front_options *o, const struct lt_listen_conf *c
     o->head_max = conf->limits.max_head;
     o->headers_max = (unsigned)conf->limits.max_headers;
     o->target_max = lt_min(conf->limits.max_head, TARGET_MAX);
+    o->tls_ms = conf->timeouts.tls_ms;
     o->head_ms = conf->timeouts.head_ms;
     o->body_ms = conf->timeouts.body_ms;
     o->write_ms = conf->timeouts.write_ms;
@@ -161,7 +162,7 @@ static void set_policy(struct build *b, struct lt_tls_policy *policy)
 static void build_listener(struct build *b, const struct lt_listen_conf *conf,
                            struct lt_router_listener *routed)
 {
-    int slot = lt_slots_assign(b->env->slots, &conf->address, conf->name);
+    int slot = lt_slots_assign(b->env->slots, &conf->address, conf->name, b->s->number);
     if (slot < 0) {
         lt_diag_error(b->diags, lt_schema_pos(conf, "address"),
                       "connections of removed listeners still hold numbers: restart instead",
@@ -170,6 +171,7 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
     }
     struct lt_snapshot_listener *l = &b->s->listeners[slot];
     l->active = true;
+    b->s->order[b->s->n_order++] = (unsigned char)slot;
     l->address = conf->address;
     l->backlog = (int)conf->backlog;
     l->max_connections = (uint32_t)conf->max_connections;
@@ -274,6 +276,54 @@ static void build_tls(struct build *b, const struct lt_router_listener *routed)
 }
 
 /* ---- Routes and filters. ---- */
+
+/* The chain of one route: its site's filters without those it leaves out, then its own. */
+static void build_chain(struct build *b, struct lt_route *route)
+{
+    struct lt_filter_ref *refs = NULL;
+    size_t n = 0, bad = 0;
+    if (!lt_route_conf_filters(b->arena, lt_route_site_conf_of(route), lt_route_conf_of(route),
+                               &refs, &n)) {
+        no_memory(b);
+        return;
+    }
+    struct lt_str *names = lt_arena_array(b->arena, struct lt_str, n);
+    for (size_t i = 0; names != NULL && i < n; i++) {
+        names[i] = refs[i].name;
+    }
+    if (names == NULL) {
+        no_memory(b);
+        return;
+    }
+    switch (lt_filter_chain_new(b->arena, b->s->filters, names, n, &route->chain, &bad)) {
+    case LT_OK:
+        break;
+    case LT_ERR_NOTFOUND:
+        lt_diag_error(b->diags, refs[bad].pos, NULL, "there is no filter \"%.*s\"",
+                      LT_STR_ARG(refs[bad].name));
+        break;
+    case LT_ERR_LIMIT:
+        lt_diag_error(b->diags, refs[0].pos, NULL, "a route can have %u filters",
+                      LT_FILTER_CHAIN_MAX);
+        break;
+    default:
+        no_memory(b);
+    }
+}
+
+static void build_filters(struct build *b)
+{
+    struct lt_route *routes;
+    unsigned n = 0;
+    if (b->conf->filters.n == 0 || b->s->router == NULL) {
+        return;
+    }
+    b->s->filters = lt_filter_program_new(&b->s->root->load, &b->conf->filters);
+    routes = lt_router_routes(b->s->router, &n);
+    for (unsigned i = 0; b->s->filters != NULL && i < n; i++) {
+        build_chain(b, &routes[i]);
+    }
+}
 
 static void build_routes(struct build *b, const struct lt_router_listener *routed)
 {

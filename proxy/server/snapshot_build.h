@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a configuration file to a snapshot. Runs on a loader thread, so that nothing else stalls
  * while files are read, certificates parsed and filters compiled. */
-#ifndef LT_SERVER_BUILD_H
-#define LT_SERVER_BUILD_H
+#ifndef LT_SERVER_SNAPSHOT_BUILD_H
+#define LT_SERVER_SNAPSHOT_BUILD_H
 
 #include "server/snapshot.h"
 #include "shared/metrics.h"

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs the hooks of a route's filters for one exchange: one after another, each in a runner of its
+ * unit. A filter that waits leaves its runner in the call; a timer wakes the exchange, which comes
+ * back here. A worker's thread.
+ *
+ *   run_hook -> enter (when? quarantined?) -> resume -> finish   next filter, answer
+ *                                               |-----> wait     timer, later again
+ *                                               '-----> fail     policy of the filter */
+#include "base/log.h"
+#include "base/obj.h"
+#include "filters/chain.h"
+#include "filters/host_impl.h"
+
+#define CALL_MAGIC 0xca11f117u
+/* So many stops in one minute switch an instance off for a while. */
+#define QUARANTINE_STOPS 5u
+#define QUARANTINE_US (UINT64_C(30) * 1000000)
+/* Failures of one instance that are logged on one worker. */
+#define LOG_EVERY_US UINT64_C(1000000)
+
+enum outcome {
+    GO_ON,
+    WAITS,
+    REFUSED /* x->cause or a reply is set */
+};
+
+static const char *const hook_names[LT_FILTER_HOOKS] = {"request", "response", "log"};
+
+static const struct lt_filter_chain *chain_of(const struct lt_exchange *x)
+{
+    return x->route != NULL ? x->route->chain : NULL;
+}
+
+static struct lt_filter_call *call_get(struct lt_exchange *x)
+{
+    struct lt_filter_call *call = x->filter_state;
+    if (call == NULL) {
+        call = lt_arena_new(&x->arena, struct lt_filter_call);
+        if (call != NULL) {
+            LT_OBJ_INIT(call, CALL_MAGIC);
+            call->x = x;
+            call->host = x->view->filters;
+            x->filter_state = call;
+        }
+        return call;
+    }
+    LT_OBJ_CHECK(call, CALL_MAGIC);
+    return call;
+}
+
+/* ---- failures ---- */
+
+static const char *cause_text(enum lt_cause cause)
+{
+    return lt_cause_info(cause)->name;
+}
+
+/* Once a second per instance and worker; the rest is counted. */
+static void log_failure(struct lt_filter_call *call, struct lt_filter_unit *unit,
+                        enum lt_cause cause, const char *error)
+{
+    uint64_t now = call->host->spec.loop->now_us;
+    if (unit->logged_us != 0 && now - unit->logged_us < LOG_EVERY_US) {
+        unit->unlogged++;
+        return;
+    }
+    lt_log_error("filter", cause_text(cause), LT_KV_STR("filter", unit->instance->name),
+                 LT_KV_CSTR("hook", hook_names[call->hook]),
+                 LT_KV_STR("request_id", call->x->ids.request_id), LT_KV_CSTR("error", error),
+                 LT_KV_INT("unlogged", unit->unlogged));
+    unit->logged_us = now;
+    unit->unlogged = 0;
+}
+
+/* Counts a stop; too many within a minute switch the instance off, on all workers. */
+static void count_stop(struct lt_filter_call *call, struct lt_filter_unit *unit)
+{
+    struct lt_filter_health *h = unit->instance->health;
+    uint64_t now = call->host->spec.loop->now_us, minute = now / 60000000;
+    uint64_t old = atomic_load_explicit(&h->kills, memory_order_relaxed);
+    uint64_t stops = old >> 16 == minute ? (old & 0xffff) + 1 : 1;
+    /* Another worker that counts at the same time may get lost: the next stop makes up for it. */
+    atomic_store_explicit(&h->kills, minute << 16 | lt_min(stops, UINT64_C(0xffff)),
+                          memory_order_relaxed);
+    lt_metrics_add(call->host->spec.metrics, LT_COUNTER_FILTER_KILLS, 1);
+    if (stops > QUARANTINE_STOPS) {
+        atomic_store_explicit(&h->until_us, now + QUARANTINE_US, memory_order_relaxed);
+        atomic_store_explicit(&h->kills, 0, memory_order_relaxed);
+        lt_metrics_add(call->host->spec.metrics, LT_COUNTER_FILTER_QUARANTINES, 1);
+        lt_log_error(
+            "filter", "quarantined", LT_KV_STR("filter", unit->instance->name),
+            LT_KV_INT("seconds", QUARANTINE_US / 1000000),
+            LT_KV_CSTR("policy", unit->instance->on_error == LT_FILTER_CLOSED ? "closed" : "open"));
+    }
+}
+
+static bool is_quarantined(const struct lt_filter_call *call, const struct lt_filter_unit *unit)
+{
+    uint64_t until = atomic_load_explicit(&unit->instance->health->until_us, memory_order_relaxed);
+    return LT_UNLIKELY(until != 0) && call->host->spec.loop->now_us < until;
+}
+
+/* What the filter's policy says about cause; error may be NULL. */
+static enum outcome policy(struct lt_filter_call *call, struct lt_filter_unit *unit,
+                           enum lt_cause cause, const char *error)
+{
+    struct lt_exchange *x = call->x;
+    if (unit->instance->on_error == LT_FILTER_OPEN || call->hook == LT_FILTER_LOG) {
+        return GO_ON;
+    }
+    x->cause = cause;
+    x->denied_by = unit->instance->name;
+    x->reply.ready = false;
+    if (error != NULL && !lt_arena_printf(&x->arena, &x->detail, "%.*s: %s",
+                                          LT_STR_ARG(unit->instance->name), error)) {
+        x->detail = LT_STR_NONE;
+    }
+    return REFUSED;
+}
+
+/* The runner, which may be NULL, is not used any more. */
+static enum outcome fail(struct lt_filter_call *call, struct lt_filter_unit *unit,
+                         struct lt_runner *runner, enum lt_cause cause, const char *error)
+{
+    struct lt_metrics_worker *metrics = call->host->spec.metrics;
+    log_failure(call, unit, cause, error);
+    if (cause == LT_CAUSE_FILTER_ERROR) {
+        lt_metrics_add(metrics, LT_COUNTER_FILTER_ERRORS, 1);
+    } else {
+        count_stop(call, unit);
+    }
+    enum outcome outcome = policy(call, unit, cause, error);
+    if (runner != NULL) {
+        lt_runner_drop(runner);
+    }
+    return outcome;
+}
+
+/* ---- ends of a call ---- */
+
+/* Makes what deny, respond or redirect prepared the exchange's answer. */
+static enum outcome answer(struct lt_filter_call *call, struct lt_runner *runner)
+{
+    struct lt_exchange *x = call->x;
+    const struct lt_reply staged = runner->reply;
+    struct lt_reply *reply = lt_exchange_reply(x, staged.status, staged.reason);
+    x->denied_by = runner->unit->instance->name;
+    if (reply == NULL) {
+        x->cause = LT_CAUSE_OUT_OF_MEMORY;
+    } else {
+        reply->headers = staged.headers;
+        reply->body = staged.body;
+        reply->content_type = staged.content_type;
+        x->cause = runner->denies ? LT_CAUSE_FILTER_DENIED : LT_CAUSE_NONE;
+        if (runner->denies && staged.status == 429) {
+            lt_metrics_add(call->host->spec.metrics, LT_COUNTER_LIMITED, 1);
+        }
+    }
+    lt_runner_put(runner);
+    return REFUSED;
+}
+
+/* The hook returned: nothing, or an answer of its own making. */
+static enum outcome finish(struct lt_filter_call *call, struct lt_filter_unit *unit,
+                           struct lt_runner *runner)
+{
+    lua_State *co = runner->co;
+    int n = lua_gettop(co) - LT_RUNNER_BASE;
+    if (LT_LIKELY(n == 0 || (n == 1 && lua_isnil(co, -1)))) {
+        if (LT_LIKELY(!runner->staged)) {
+            lt_runner_put(runner);
+            return GO_ON;
+        }
+        return fail(call, unit, runner, LT_CAUSE_FILTER_ERROR,
+                    "an answer was made and not returned: write `return ctx:deny(...)`");
+    }
+    if (n == 1 && runner->staged && lua_islightuserdata(co, -1) &&
+        lua_touserdata(co, -1) == runner) {
+        return answer(call, runner);
+    }
+    return fail(call, unit, runner, LT_CAUSE_FILTER_ERROR,
+                "a hook returns nothing, or what ctx:deny, ctx:respond or ctx:redirect gave");
+}
+
+static void on_timer(void *arg)
+{
+    struct lt_filter_call *call = arg;
+    LT_OBJ_CHECK(call, CALL_MAGIC);
+    call->host->spec.wake(call->x);
+}
+
+/* With the exchange's arena, where the timer lives. */
+static void stop_timer(void *arg)
+{
+    struct lt_filter_call *call = arg;
+    lt_timer_fini(&call->timer);
+}
+
+/* The filter sleeps: wakes it, or ends its time, whichever comes first. */
+static enum outcome wait(struct lt_filter_call *call, struct lt_filter_unit *unit,
+                         struct lt_runner *runner)
+{
+    struct lt_loop *loop = call->host->spec.loop;
+    if (!runner->sleeps) {
+        return fail(call, unit, runner, LT_CAUSE_FILTER_ERROR, "the filter waits for nothing");
+    }
+    runner->sleeps = false;
+    if (!call->timer_used) {
+        if (!lt_arena_on_fini(&call->x->arena, stop_timer, call)) {
+            return fail(call, unit, runner, LT_CAUSE_FILTER_MEMORY,
+                        "the exchange has no memory left");
+        }
+        lt_timer_init(&call->timer, loop, on_timer, call);
+        call->timer_used = true;
+    }
+    call->wake_us = loop->now_us + runner->sleep_ms * 1000;
+    uint64_t until = lt_min(call->wake_us, call->wall_us);
+    lt_timer_set(&call->timer, until > loop->now_us ? (until - loop->now_us + 999) / 1000 : 0);
+    call->waits = runner;
+    return WAITS;
+}
+
+static enum outcome resume(struct lt_filter_call *call, struct lt_filter_unit *unit,
+                           struct lt_runner *runner, int n_args)
+{
+    struct lt_filter_vm *fvm = unit->fvm;
+    int n;
+    fvm->running = unit->instance;
+    enum lt_vm_end end = lt_vm_resume(fvm->vm, runner->co, n_args, unit->instance->cpu_ms, &n);
+    fvm->running = NULL;
+    switch (end) {
+    case LT_VM_DONE:
+        return finish(call, unit, runner);
+    case LT_VM_WAITS:
+        return wait(call, unit, runner);
+    case LT_VM_RAISED:
+        return fail(call, unit, runner, LT_CAUSE_FILTER_ERROR, fvm->vm->error);
+    case LT_VM_CPU:
+        return fail(call, unit, runner, LT_CAUSE_FILTER_CPU, fvm->vm->error);
+    case LT_VM_MEMORY:
+        return fail(call, unit, runner, LT_CAUSE_FILTER_MEMORY, fvm->vm->error);
+    }
+    return GO_ON;
+}
+
+/* Goes on with the filter that waited. */
+static enum outcome go_on(struct lt_filter_call *call, struct lt_filter_unit *unit)
+{
+    struct lt_runner *runner = call->waits;
+    call->waits = NULL;
+    lt_timer_clear(&call->timer);
+    if (call->wake_us > call->wall_us) {
+        return fail(call, unit, runner, LT_CAUSE_FILTER_WALL,
+                    "it still waited when its time was up");
+    }
+    return resume(call, unit, runner, 0);
+}
+
+static enum outcome enter(struct lt_filter_call *call, struct lt_filter_unit *unit)
+{
+    struct lt_exchange *x = call->x;
+    if (is_quarantined(call, unit)) {
+        return policy(call, unit, LT_CAUSE_FILTER_QUARANTINED, NULL);
+    }
+    struct lt_runner *runner = lt_runner_get(unit);
+    if (LT_UNLIKELY(runner == NULL)) {
+        return fail(call, unit, NULL, LT_CAUSE_FILTER_MEMORY, unit->fvm->vm->error);
+    }
+    runner->x = x;
+    runner->hook = call->hook;
+    call->wall_us = call->host->spec.loop->now_us + unit->instance->wall_ms * 1000;
+    lua_pushvalue(runner->co, 1 + (int)call->hook);
+    lua_pushvalue(runner->co, LT_RUNNER_BASE);
+    return resume(call, unit, runner, 1);
+}
+
+/* Whether the filter at this place takes part in the exchange: decided once, when the request comes
+ * to it. */
+static bool takes_part(struct lt_filter_call *call, const struct lt_filter_instance *instance)
+{
+    uint64_t bit = UINT64_C(1) << call->at;
+    if (call->hook != LT_FILTER_REQUEST) {
+        return call->at < call->entered && (call->skipped & bit) == 0;
+    }
+    if (instance->when != NULL && !lt_expr_test(instance->when, lt_exchange_expr_get, call->x)) {
+        call->skipped |= bit;
+        return false;
+    }
+    return true;
+}
+
+static enum outcome run_one(struct lt_filter_call *call, const struct lt_filter_instance *instance)
+{
+    struct lt_filter_unit *unit = &call->host->units[instance->index];
+    if (call->waits != NULL) {
+        return go_on(call, unit);
+    }
+    if (call->hook == LT_FILTER_REQUEST) {
+        call->entered = call->at + 1;
+    }
+    if (!takes_part(call, instance) || (instance->file->hooks & 1u << call->hook) == 0) {
+        return GO_ON;
+    }
+    return enter(call, unit);
+}
+
+static enum lt_step_result run_hook(struct lt_exchange *x, enum lt_filter_hook hook)
+{
+    const struct lt_filter_chain *chain = chain_of(x);
+    if (chain == NULL) {
+        return LT_STEP_NEXT;
+    }
+    if (hook != LT_FILTER_REQUEST &&
+        ((chain->hooks & 1u << hook) == 0 || x->filter_state == NULL)) {
+        return LT_STEP_NEXT;
+    }
+    struct lt_filter_call *call = call_get(x);
+    if (call == NULL) {
+        x->cause = LT_CAUSE_OUT_OF_MEMORY;
+        return LT_STEP_FAIL;
+    }
+    if (call->waits == NULL) {
+        call->hook = hook;
+        call->at = 0;
+    }
+    for (; call->at < chain->n; call->at++) {
+        enum outcome outcome = run_one(call, chain->at[call->at]);
+        if (outcome == WAITS) {
+            return LT_STEP_WAIT;
+        }
+        if (outcome == REFUSED) {
+            return LT_STEP_FAIL;
+        }
+    }
+    return LT_STEP_NEXT;
+}
+
+static enum lt_step_result on_request(struct lt_exchange *x)
+{
+    return run_hook(x, LT_FILTER_REQUEST);
+}
+
+static enum lt_step_result on_response(struct lt_exchange *x)
+{
+    return run_hook(x, LT_FILTER_RESPONSE);
+}
+
+static enum lt_step_result on_log(struct lt_exchange *x)
+{
+    enum lt_step_result result = run_hook(x, LT_FILTER_LOG);
+    return result == LT_STEP_FAIL ? LT_STEP_NEXT : result;
+}
+
+static void on_cancel(struct lt_exchange *x)
+{
+    struct lt_filter_call *call = x->filter_state;
+    if (call != NULL && call->waits != NULL) {
+        LT_OBJ_CHECK(call, CALL_MAGIC);
+        lt_timer_clear(&call->timer);
+        lt_runner_drop(call->waits);
+        call->waits = NULL;
+    }
+}
+
+const struct lt_hooks lt_filter_hooks = {
+    .request = on_request,
+    .response = on_response,
+    .log = on_log,
+    .cancel = on_cancel,
+};

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runners and the `ctx` that filters see: this file has its frame, the client, the route, the
+ * upstream, vars, user, sleep and log; ctx_http.c has messages, ctx_answer.c the answers. A
+ * worker's thread.
+ *
+ * ctx is a userdata that holds the runner. What hangs on it (ctx.req, ctx.res.headers ...) are
+ * small objects whose functions have ctx as upvalue; they are made once per runner, so that a call
+ * makes no garbage but the values that it asks for. */
+#include "filters/ctx.h"
+
+#include <stdio.h>
+
+#include "base/obj.h"
+#include "config/units.h"
+#include "filters/host_impl.h"
+#include "filters/lib.h"
+#include "filters/sandbox.h"
+
+#define RUNNER_MAGIC 0x7c0b0b1eu
+#define SLEEP_MAX_S 3600.0
+
+static bool is_runner(const struct lt_runner *runner, size_t size)
+{
+    return runner != NULL && size == sizeof(*runner) && runner->magic == RUNNER_MAGIC;
+}
+
+static struct lt_runner *live(lua_State *L, struct lt_runner *runner)
+{
+    if (runner->x == NULL) {
+        luaL_error(L, "ctx was kept: it is valid during its own call only");
+    }
+    return runner;
+}
+
+struct lt_runner *lt_runner_of(lua_State *L)
+{
+    struct lt_runner *runner = lua_touserdata(L, lua_upvalueindex(1));
+    LT_OBJ_CHECK(runner, RUNNER_MAGIC);
+    return live(L, runner);
+}
+
+struct lt_runner *lt_runner_check(lua_State *L, int arg)
+{
+    struct lt_runner *runner = lua_touserdata(L, arg);
+    if (!lua_isuserdata(L, arg) || !is_runner(runner, lua_rawlen(L, arg))) {
+        luaL_typeerror(L, arg, "ctx");
+    }
+    return live(L, runner);
+}
+
+struct lt_str lt_ctx_keep(lua_State *L, struct lt_runner *runner, struct lt_str text)
+{
+    struct lt_str copy;
+    if (!lt_arena_dup(&runner->x->arena, text, &copy)) {
+        luaL_error(L, "the exchange has no memory left");
+    }
+    return copy;
+}
+
+/* ---- objects ---- */
+
+static int refuse_set(lua_State *L)
+{
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        return luaL_error(L, "'%s' can't be set here", lua_tostring(L, 2));
+    }
+    return luaL_error(L, "this object can't be changed");
+}
+
+void lt_ctx_closure(lua_State *L, int ctx, lua_CFunction fn)
+{
+    lua_pushvalue(L, ctx);
+    lua_pushcclosure(L, fn, 1);
+}
+
+void lt_ctx_object(lua_State *L, int ctx, lua_CFunction set)
+{
+    lua_newuserdatauv(L, 0, 0);
+    lua_createtable(L, 0, 3);
+    lua_pushvalue(L, -3);
+    lua_setfield(L, -2, "__index");
+    lt_ctx_closure(L, ctx, set != NULL ? set : refuse_set);
+    lua_setfield(L, -2, "__newindex");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_setmetatable(L, -2);
+    lua_remove(L, -2);
+}
+
+/* ---- client, route, upstream ---- */
+
+static int client_tls(lua_State *L, const struct lt_exchange *x)
+{
+    if (x->tls_version == NULL) {
+        return 0;
+    }
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, x->tls_version);
+    lua_setfield(L, -2, "version");
+    if (x->sni.len > 0) {
+        lt_lua_push_str(L, x->sni);
+        lua_setfield(L, -2, "sni");
+    }
+    return 1;
+}
+
+static int client_get(lua_State *L)
+{
+    const struct lt_exchange *x = lt_runner_of(L)->x;
+    struct lt_str key = lt_lua_check_str(L, 2);
+    if (lt_str_eq_c(key, "ip")) {
+        lt_lua_push_str(L, x->client.ip);
+    } else if (lt_str_eq_c(key, "port")) {
+        lua_pushinteger(L, lt_addr_port(&x->client.peer));
+    } else if (lt_str_eq_c(key, "peer_ip")) {
+        char text[LT_ADDR_TEXT_MAX];
+        lua_pushlstring(L, text, lt_addr_print_ip(&x->client.peer, text));
+    } else if (lt_str_eq_c(key, "trusted")) {
+        lua_pushboolean(L, x->client.trusted);
+    } else if (lt_str_eq_c(key, "tls")) {
+        return client_tls(L, x);
+    } else {
+        return luaL_error(L, "ctx.client has no '%s'", key.p);
+    }
+    return 1;
+}
+
+static int route_get(lua_State *L)
+{
+    const struct lt_exchange *x = lt_runner_of(L)->x;
+    struct lt_str key = lt_lua_check_str(L, 2);
+    if (lt_str_eq_c(key, "name")) {
+        lt_lua_push_str(L, x->route->name);
+    } else if (lt_str_eq_c(key, "site")) {
+        lt_lua_push_str(L, x->route->site);
+    } else {
+        return luaL_error(L, "ctx.route has no '%s'", key.p);
+    }
+    return 1;
+}
+
+static int upstream_get(lua_State *L)
+{
+    const struct lt_exchange *x = lt_runner_of(L)->x;
+    struct lt_str key = lt_lua_check_str(L, 2);
+    if (lt_str_eq_c(key, "name")) {
+        if (x->upstream == NULL) {
+            return 0;
+        }
+        lt_lua_push_str(L, x->upstream->name);
+    } else if (lt_str_eq_c(key, "server")) {
+        if (x->server == NULL) {
+            return 0;
+        }
+        lt_lua_push_str(L, x->server->name);
+    } else if (lt_str_eq_c(key, "status")) {
+        if (x->upstream_status == 0) {
+            return 0;
+        }
+        lua_pushinteger(L, x->upstream_status);
+    } else {
+        return luaL_error(L, "ctx.upstream has no '%s'", key.p);
+    }
+    return 1;
+}
+
+/* ---- what is asked of the exchange each time ---- */
+
+static int ctx_get(lua_State *L)
+{
+    struct lt_runner *runner = lt_runner_of(L);
+    const struct lt_exchange *x = runner->x;
+    struct lt_str key = lt_lua_check_str(L, 2);
+    if (lt_str_eq_c(key, "id")) {
+        lt_lua_push_str(L, x->ids.request_id);
+    } else if (lt_str_eq_c(key, "user")) {
+        if (x->user == NULL) {
+            return 0;
+        }
+        lua_pushvalue(L, lua_upvalueindex(2));
+    } else if (lt_str_eq_c(key, "cause")) {
+        lua_pushstring(L, lt_cause_info(x->cause)->name);
+    } else if (lt_str_eq_c(key, "elapsed")) {
+        lua_pushnumber(L, (double)(x->env->loop->now_us - x->began_us) / 1e6);
+    } else if (lt_str_eq_c(key, "state")) {
+        return 0; /* init gave nothing */
+    } else {
+        return luaL_error(L, "ctx has no '%s'", key.p);
+    }
+    return 1;
+}
+
+static int ctx_set(lua_State *L)
+{
+    struct lt_runner *runner = lt_runner_of(L);
+    struct lt_str key = lt_lua_check_str(L, 2);
+    if (!lt_str_eq_c(key, "user")) {
+        return luaL_error(L, "ctx.%s can't be set; ctx.vars is for what filters want to keep",
+                          key.p);
+    }
+    lt_ctx_set_user(L, runner, 3);
+    return 0;
+}
+
+/* ---- sleep, log ---- */
+
+static int slept(lua_State *L, int status, lua_KContext k)
+{
+    (void)L, (void)status, (void)k;
+    return 0;
+}
+
+/* ctx:sleep(seconds) or ctx:sleep("50ms") */
+static int ctx_sleep(lua_State *L)
+{
+    struct lt_runner *runner = lt_runner_check(L, 1);
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        if (!lt_units_duration(lt_lua_check_str(L, 2), &runner->sleep_ms)) {
+            return luaL_argerror(L, 2, "write seconds, or a duration as in \"50ms\"");
+        }
+    } else {
+        double s = luaL_checknumber(L, 2);
+        luaL_argcheck(L, s >= 0 && s <= SLEEP_MAX_S, 2, "between 0 and 3600 seconds");
+        runner->sleep_ms = (uint64_t)(s * 1000 + 0.5);
+    }
+    if (runner->co != L) {
+        return luaL_error(L, "this ctx belongs to another call");
+    }
+    runner->sleeps = true;
+    return lua_yieldk(L, 0, 0, slept);
+}
+
+static int log_info(lua_State *L)
+{
+    return lt_lua_log(L, 1, LT_LOG_INFO, lt_runner_of(L)->x->ids.request_id);
+}
+
+static int log_warn(lua_State *L)
+{
+    return lt_lua_log(L, 1, LT_LOG_WARN, lt_runner_of(L)->x->ids.request_id);
+}
+
+static int log_error(lua_State *L)
+{
+    return lt_lua_log(L, 1, LT_LOG_ERROR, lt_runner_of(L)->x->ids.request_id);
+}
+
+static void push_log(lua_State *L, int ctx)
+{
+    lua_createtable(L, 0, 3);
+    lt_ctx_closure(L, ctx, log_info);
+    lua_setfield(L, -2, "info");
+    lt_ctx_closure(L, ctx, log_warn);
+    lua_setfield(L, -2, "warn");
+    lt_ctx_closure(L, ctx, log_error);
+    lua_setfield(L, -2, "error");
+    lt_ctx_object(L, ctx, NULL);
+}
+
+/* ---- runners ---- */
+
+static void push_part(lua_State *L, int ctx, lua_CFunction get)
+{
+    lt_ctx_closure(L, ctx, get);
+    lt_ctx_object(L, ctx, NULL);
+}
+
+/* The table of what ctx has, behind ctx itself. */
+static void push_fields(lua_State *L, int ctx, const struct lt_filter_unit *unit)
+{
+    static const struct {
+        const char *name;
+        void (*push)(lua_State *L, int ctx);
+    } parts[] = {
+        {"req", lt_ctx_push_req},
+        {"res", lt_ctx_push_res},
+        {"vars", lt_ctx_push_vars},
+        {"log", push_log},
+    };
+    static const struct {
+        const char *name;
+        lua_CFunction get;
+    } simple[] = {{"client", client_get}, {"route", route_get}, {"upstream", upstream_get}};
+    lua_createtable(L, 0, 16);
+    for (size_t i = 0; i < lt_countof(parts); i++) {
+        parts[i].push(L, ctx);
+        lua_setfield(L, -2, parts[i].name);
+    }
+    for (size_t i = 0; i < lt_countof(simple); i++) {
+        push_part(L, ctx, simple[i].get);
+        lua_setfield(L, -2, simple[i].name);
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, unit->conf_ref);
+    lua_setfield(L, -2, "conf");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, unit->state_ref);
+    lua_setfield(L, -2, "state");
+    lua_pushcfunction(L, ctx_sleep);
+    lua_setfield(L, -2, "sleep");
+    lt_ctx_add_answers(L, ctx);
+    /* What is not there is asked of the exchange; a state that is nil stays nil. */
+    lua_createtable(L, 0, 1);
+    lua_pushvalue(L, ctx);
+    lt_ctx_push_user(L, ctx);
+    lua_pushcclosure(L, ctx_get, 2);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+}
+
+struct making {
+    struct lt_filter_unit *unit;
+    struct lt_runner *runner;
+};
+
+static int make_runner(lua_State *L)
+{
+    static const char *const hooks[LT_FILTER_HOOKS] = {"request", "response", "log"};
+    struct making *m = lua_touserdata(L, 1);
+    luaL_checkstack(L, 20, NULL);
+    lua_State *co = lua_newthread(L);                                    /* index 2 */
+    struct lt_runner *runner = lua_newuserdatauv(L, sizeof(*runner), 0); /* index 3 */
+    memset(runner, 0, sizeof(*runner));
+    lua_createtable(L, 0, 3);
+    push_fields(L, 3, m->unit);
+    lua_setfield(L, -2, "__index");
+    lt_ctx_closure(L, 3, ctx_set);
+    lua_setfield(L, -2, "__newindex");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_setmetatable(L, 3);
+    lt_filter_vm_push_module(L);
+    if (!lua_checkstack(co, 16)) {
+        return luaL_error(L, "not enough memory");
+    }
+    for (size_t i = 0; i < LT_FILTER_HOOKS; i++) {
+        lua_pushstring(L, hooks[i]);
+        lua_rawget(L, -2); /* raw: no code of the filter may run here */
+        lua_xmove(L, co, 1);
+    }
+    lua_pushvalue(L, 3);
+    lua_xmove(L, co, 1);
+    lua_pushvalue(L, 2);
+    runner->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    runner->co = co;
+    runner->unit = m->unit;
+    LT_OBJ_INIT(runner, RUNNER_MAGIC);
+    m->runner = runner;
+    return 0;
+}
+
+struct lt_runner *lt_runner_get(struct lt_filter_unit *unit)
+{
+    struct lt_runner *runner = unit->free;
+    if (LT_LIKELY(runner != NULL)) {
+        unit->free = runner->next;
+        return runner;
+    }
+    struct lt_vm *vm = unit->fvm->vm;
+    struct making m = {.unit = unit};
+    if (unit->runners >= LT_RUNNERS_MAX) {
+        snprintf(vm->error, sizeof(vm->error), "too many calls wait at the same time");
+        return NULL;
+    }
+    if (!lt_vm_setup(vm, make_runner, &m)) {
+        return NULL;
+    }
+    unit->runners++;
+    return m.runner;
+}
+
+void lt_runner_put(struct lt_runner *runner)
+{
+    LT_OBJ_CHECK(runner, RUNNER_MAGIC);
+    lua_settop(runner->co, LT_RUNNER_BASE);
+    runner->x = NULL;
+    runner->staged = runner->denies = runner->sleeps = false;
+    runner->next = runner->unit->free;
+    runner->unit->free = runner;
+}
+
+void lt_runner_drop(struct lt_runner *runner)
+{
+    LT_OBJ_CHECK(runner, RUNNER_MAGIC);
+    struct lt_filter_unit *unit = runner->unit;
+    runner->x = NULL;
+    runner->unit = NULL;
+    unit->runners--;
+    /* The last reference: the collector takes co, and ctx unless the filter kept it. */
+    luaL_unref(unit->fvm->vm->L, LUA_REGISTRYINDEX, runner->co_ref);
+}

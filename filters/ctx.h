@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What one call of a filter consists of: a coroutine, the `ctx` object that it sees, and the answer
+ * that it prepares. Runners are kept by their unit and used again; a filter that never waits makes
+ * no new one. Private to filters/. */
+#ifndef LT_FILTERS_CTX_H
+#define LT_FILTERS_CTX_H
+
+#include "exchange/exchange.h"
+#include "filters/unit.h"
+
+#include <lauxlib.h>
+
+/* Calls that may wait at the same time, per instance and worker. */
+#define LT_RUNNERS_MAX 10000u
+
+/* Lives in the userdata that Lua code sees as `ctx`. */
+struct lt_runner {
+    uint32_t magic;
+    struct lt_exchange *x;       /* NULL: `ctx` is not to be used now */
+    struct lt_filter_unit *unit; /* NULL once dropped */
+    lua_State *co;               /* its stack: the hooks, then ctx */
+    int co_ref;                  /* keeps co, and by its stack ctx, alive */
+    struct lt_runner *next;      /* in unit->free */
+    enum lt_filter_hook hook;
+    uint64_t sleep_ms; /* what ctx:sleep asked for */
+    bool sleeps;
+    bool staged;           /* deny, respond or redirect was called */
+    bool denies;           /* and it was deny */
+    struct lt_reply reply; /* what it prepared; texts in x's arena */
+};
+
+/* A scratch value of ctx.vars: plain values are seen by all filters of the exchange, tables and
+ * functions by those of the same file. */
+struct lt_var {
+    struct lt_str name;
+    int type; /* LUA_T... */
+    bool is_integer;
+    union {
+        bool boolean;
+        lua_Integer integer;
+        lua_Number number;
+        struct lt_str text;
+        int ref; /* in fvm's registry */
+    };
+    struct lt_filter_vm *fvm; /* of ref */
+    struct lt_var *next;
+};
+
+/* What filters keep for one exchange; x->filter_state, in its arena. */
+struct lt_filter_call {
+    uint32_t magic;
+    struct lt_exchange *x;
+    struct lt_filters *host;
+    enum lt_filter_hook hook;
+    unsigned at;             /* place in the chain */
+    uint64_t skipped;        /* bit per place: `when` did not hold */
+    unsigned entered;        /* places that the request hooks came to */
+    struct lt_runner *waits; /* of the filter that waits, or NULL */
+    bool timer_used;
+    struct lt_timer timer;
+    uint64_t wake_us; /* monotonic: when it may go on */
+    uint64_t wall_us; /* monotonic: when its time is up */
+    struct lt_var *vars;
+    bool vars_cleanup; /* references are dropped with the arena */
+};
+
+/* A runner for unit, from its free ones or new; NULL: unit->fvm->vm->error says why. */
+struct lt_runner *lt_runner_get(struct lt_filter_unit *unit) LT_MUST_CHECK;
+/* After a call that came to its end. */
+void lt_runner_put(struct lt_runner *runner);
+/* After any other: the coroutine is never resumed and never closed. */
+void lt_runner_drop(struct lt_runner *runner);
+
+/* Values on a coroutine's stack below those of a call: the hooks and ctx. */
+#define LT_RUNNER_BASE (LT_FILTER_HOOKS + 1)
+
+/* The runner behind a closure's first upvalue; raises when its exchange is over. */
+struct lt_runner *lt_runner_of(lua_State *L);
+/* The runner of the ctx at index arg; raises when it is none or its exchange is over. */
+struct lt_runner *lt_runner_check(lua_State *L, int arg);
+
+/* Parts of ctx, each in a file of its own; ctx is at index `ctx`. All push one object. */
+void lt_ctx_push_req(lua_State *L, int ctx);
+void lt_ctx_push_res(lua_State *L, int ctx);
+void lt_ctx_push_vars(lua_State *L, int ctx);
+void lt_ctx_push_user(lua_State *L, int ctx);
+void lt_ctx_set_user(lua_State *L, struct lt_runner *runner, int index);
+/* Adds deny, respond, redirect to the table on top of the stack. */
+void lt_ctx_add_answers(lua_State *L, int ctx);
+
+/* Pushes a new object: __index is the value on top of the stack (taken; a table or a function),
+ * __newindex is `set` with ctx as upvalue, or NULL: refused. */
+void lt_ctx_object(lua_State *L, int ctx, lua_CFunction set);
+/* Pushes a closure of fn with ctx as its upvalue. */
+void lt_ctx_closure(lua_State *L, int ctx, lua_CFunction fn);
+
+/* Copies text into x's arena; raises without memory. */
+struct lt_str lt_ctx_keep(lua_State *L, struct lt_runner *runner, struct lt_str text);
+
+/* Sets or adds a field; refuses what would break framing. value: nil deletes. */
+void lt_ctx_header_write(lua_State *L, struct lt_runner *runner, struct lt_headers *headers,
+                         struct lt_str name, int value, bool add);
+
+static inline void lt_lua_push_str(lua_State *L, struct lt_str s)
+{
+    lua_pushlstring(L, s.p != NULL ? s.p : "", s.len);
+}
+
+static inline struct lt_str lt_lua_check_str(lua_State *L, int arg)
+{
+    struct lt_str s;
+    s.p = luaL_checklstring(L, arg, &s.len);
+    return s;
+}
+
+#endif

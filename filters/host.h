@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The filters of one snapshot on one worker: a Lua state per file, a unit per instance. Made while
+ * the snapshot is prepared, freed when the worker lets go of it. The worker's thread. */
+#ifndef LT_FILTERS_HOST_H
+#define LT_FILTERS_HOST_H
+
+#include "exchange/hooks.h"
+#include "filters/budget.h"
+#include "filters/program.h"
+#include "shared/rate_table.h"
+
+struct lt_filters;
+
+struct lt_filters_spec {
+    const struct lt_filter_program *program; /* borrowed until free */
+    struct lt_budget *budget;                /* of this thread; borrowed */
+    struct lt_rate_table *rate;              /* borrowed */
+    struct lt_loop *loop;                    /* the clock and the timers; borrowed */
+    struct lt_metrics_worker *metrics;       /* this worker's counters; borrowed */
+    /* Called when a filter that waited may go on; NULL: lt_exchange_wake. */
+    void (*wake)(struct lt_exchange *x);
+    /* Opens more libraries in each state (`lintel test`); NULL: none. */
+    int (*open_more)(struct lua_State *L);
+};
+
+/* Opens the states and runs each instance's init. NULL when one fails: *why (why_size bytes) says
+ * which and why. Returns owned. */
+struct lt_filters *lt_filters_new(const struct lt_filters_spec *spec, char *why,
+                                  size_t why_size) LT_MUST_CHECK;
+void lt_filters_free(struct lt_filters *filters);
+
+/* What the exchange calls; finds the worker's filters by x->view->filters. */
+extern const struct lt_hooks lt_filter_hooks;
+
+#endif

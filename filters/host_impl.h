@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of filters/ share about a worker's filters. Private to filters/. */
+#ifndef LT_FILTERS_HOST_IMPL_H
+#define LT_FILTERS_HOST_IMPL_H
+
+#include "filters/ctx.h"
+#include "filters/host.h"
+
+struct lt_filters {
+    uint32_t magic;
+    struct lt_filters_spec spec;
+    struct lt_filter_vm *vms;     /* per file */
+    struct lt_filter_unit *units; /* per instance */
+    unsigned n_vms, n_units;      /* that were made */
+};
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table `lintel` that filters see: limit, crypto, json, log, now, uuid. Each lib_*.c adds its
+ * part. All functions raise Lua errors. */
+#ifndef LT_FILTERS_LIB_H
+#define LT_FILTERS_LIB_H
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "config/schema.h"
+
+#include <lua.h>
+
+struct lt_expr;
+
+/* Adds `lintel` to the globals of the sandbox. */
+void lt_lua_open_lintel(lua_State *L);
+
+/* Each pushes its table (json, crypto, limit). */
+void lt_lua_open_limit(lua_State *L);
+void lt_lua_open_crypto(lua_State *L);
+void lt_lua_open_json(lua_State *L);
+
+/* Pushes a rate: fields count and seconds, and what lintel.limit takes. */
+void lt_lua_push_rate(lua_State *L, const struct lt_rate *rate);
+
+/* Pushes a function of ctx that gives the expression's value as text, or nil. */
+void lt_lua_push_expr(lua_State *L, const struct lt_expr *expr);
+
+/* Writes the value at index as JSON; raises on what JSON can't hold and beyond the limits. */
+void lt_lua_json_write(lua_State *L, int index, struct lt_buf *out);
+
+/* Largest JSON text, both ways. */
+#define LT_LUA_JSON_MAX ((size_t)512 << 10)
+
+/* Writes message (argument arg) and fields (table at arg + 1 or nothing) to the error log, with the
+ * filter's name and the exchange's id. */
+int lt_lua_log(lua_State *L, int arg, enum lt_log_level level, struct lt_str id);
+
+#endif

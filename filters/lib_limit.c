@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lintel.limit.gcra on the shared rate table, and the rates that settings of that type become. */
+#include "base/obj.h"
+#include "config/units.h"
+#include "filters/host_impl.h"
+#include "filters/lib.h"
+
+#define RATE_MAGIC 0x2a7e11a7u
+#define RATE_META "lintel.rate"
+
+/* Userdata: a rate, and the limit that was made of it last. */
+struct rate {
+    uint32_t magic;
+    struct lt_rate rate;
+    lua_Integer burst; /* that limit was made with; -1: none yet */
+    struct lt_rate_limit limit;
+};
+
+static struct rate *check_rate(lua_State *L, int arg)
+{
+    struct rate *r = lua_touserdata(L, arg);
+    if (r == NULL || lua_type(L, arg) != LUA_TUSERDATA || lua_rawlen(L, arg) != sizeof(*r) ||
+        r->magic != RATE_MAGIC) {
+        luaL_typeerror(L, arg, "rate");
+    }
+    return r;
+}
+
+static int rate_get(lua_State *L)
+{
+    const struct rate *r = check_rate(L, 1);
+    struct lt_str key = lt_lua_check_str(L, 2);
+    if (lt_str_eq_c(key, "count")) {
+        lua_pushinteger(L, r->rate.count);
+    } else if (lt_str_eq_c(key, "seconds")) {
+        lua_pushnumber(L, (double)r->rate.period_ms / 1000.0);
+    } else {
+        return luaL_error(L, "a rate has count and seconds, but no '%s'", key.p);
+    }
+    return 1;
+}
+
+void lt_lua_push_rate(lua_State *L, const struct lt_rate *rate)
+{
+    struct rate *r = lua_newuserdatauv(L, sizeof(*r), 0);
+    *r = (struct rate){.magic = RATE_MAGIC, .rate = *rate, .burst = -1};
+    if (luaL_newmetatable(L, RATE_META)) {
+        lua_pushcfunction(L, rate_get);
+        lua_setfield(L, -2, "__index");
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_setmetatable(L, -2);
+}
+
+static void make_limit(lua_State *L, const struct lt_rate *rate, lua_Integer burst,
+                       struct lt_rate_limit *limit)
+{
+    luaL_argcheck(L, burst >= 0 && burst <= UINT32_MAX, 3, "a burst is 0 or more");
+    if (!lt_rate_limit_make(limit, rate->count, rate->period_ms, (uint32_t)burst)) {
+        luaL_error(L, "this limit can't be kept: at most 1,000,000 a second, and what is allowed "
+                      "at once must be refilled within 7 days");
+    }
+}
+
+/* The limit of arguments 2 (rate) and 3 (burst); the one made for a setting is kept. */
+static const struct lt_rate_limit *check_limit(lua_State *L, struct lt_rate_limit *space)
+{
+    lua_Integer burst = luaL_optinteger(L, 3, 0);
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        struct lt_rate rate;
+        luaL_argcheck(L, lt_units_rate(lt_lua_check_str(L, 2), &rate), 2,
+                      "a rate is written as in \"100/1m\"");
+        make_limit(L, &rate, burst, space);
+        return space;
+    }
+    struct rate *r = check_rate(L, 2);
+    if (LT_UNLIKELY(r->burst != burst)) {
+        make_limit(L, &r->rate, burst, &r->limit);
+        r->burst = burst;
+    }
+    return &r->limit;
+}
+
+static void push_seconds(lua_State *L, uint64_t us)
+{
+    lua_pushinteger(L, (lua_Integer)((us + 999999) / 1000000));
+}
+
+/* lintel.limit.gcra(key, rate [, burst [, name]]) gives allowed, remaining, retry_after, reset
+ * (whole seconds, rounded up). Keys are apart for each instance, or for each name. */
+static int gcra(lua_State *L)
+{
+    struct lt_filter_vm *fvm = lt_filter_vm_of(L);
+    struct lt_str key = lt_lua_check_str(L, 1);
+    struct lt_rate_limit space;
+    struct lt_rate_result result;
+    const struct lt_rate_limit *limit = check_limit(L, &space);
+    if (fvm->host == NULL || fvm->running == NULL) {
+        return luaL_error(L, "limits are kept while requests are served, not at load");
+    }
+    const struct lt_filters_spec *spec = &fvm->host->spec;
+    uint64_t scope = lua_isnoneornil(L, 4) ? fvm->host->units[fvm->running->index].scope
+                                           : lt_hash(&spec->rate->seed, lt_lua_check_str(L, 4));
+    struct lt_hash_seed seed = {spec->rate->seed.k0 ^ scope, spec->rate->seed.k1};
+    lt_rate_take(spec->rate, lt_hash(&seed, key), spec->loop->now_us, limit, &result);
+    lua_pushboolean(L, result.allowed);
+    lua_pushinteger(L, result.remaining);
+    push_seconds(L, result.retry_after_us);
+    push_seconds(L, result.reset_us);
+    return 4;
+}
+
+/* lintel.limit.check(rate, burst): raises when such a limit can't be kept; for init. */
+static int check(lua_State *L)
+{
+    struct lt_rate_limit limit;
+    lua_pushnil(L);
+    lua_insert(L, 1);
+    (void)check_limit(L, &limit);
+    return 0;
+}
+
+void lt_lua_open_limit(lua_State *L)
+{
+    static const luaL_Reg lib[] = {{"gcra", gcra}, {"check", check}, {NULL, NULL}};
+    luaL_newlib(L, lib);
+}

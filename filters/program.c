@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compiles the filters of a configuration (program.h). Loader thread.
+ *
+ *   name -> file found and read -> run in a state of its own -> table checked, schema to rows
+ *        -> settings read by the rows -> init tried */
+#include "filters/program.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "config/file.h"
+#include "filters/schema.h"
+#include "filters/unit.h"
+
+#define FILE_TEXT_MAX ((size_t)1 << 20)
+
+/* ---- finding ---- */
+
+static bool is_path(struct lt_str filter)
+{
+    return lt_str_chr(filter, '/', 0) != SIZE_MAX || lt_str_ends(filter, LT_STR(".lua"));
+}
+
+/* Where the file called filter is. */
+static bool find_path(struct lt_schema_load *load, struct lt_str filter, struct lt_str dir,
+                      struct lt_str *path)
+{
+    const char *folder = getenv("LINTEL_SCRIPTS");
+    if (is_path(filter)) {
+        return lt_file_join(load->arena, dir, filter, path);
+    }
+    if (folder != NULL && folder[0] != '\0') {
+        if (!lt_arena_printf(load->arena, path, "%s/%.*s.lua", folder, LT_STR_ARG(filter))) {
+            return false;
+        }
+        if (access(path->p, F_OK) == 0) {
+            return true;
+        }
+    }
+    return lt_arena_printf(load->arena, path, "%s/%.*s.lua", LT_SCRIPTS_DIR, LT_STR_ARG(filter));
+}
+
+struct lt_filter_file *lt_filter_file_find(struct lt_schema_load *load, struct lt_str filter,
+                                           struct lt_str dir, struct lt_str *why)
+{
+    struct lt_filter_file *file = lt_arena_new(load->arena, struct lt_filter_file);
+    *why = LT_STR_NONE;
+    if (file == NULL || !find_path(load, filter, dir, &file->path)) {
+        load->nomem = true;
+        return NULL;
+    }
+    size_t slash = lt_str_rchr(file->path, '/');
+    struct lt_str name = lt_str_sub(file->path, slash == SIZE_MAX ? 0 : slash + 1, file->path.len);
+    if (lt_str_ends(name, LT_STR(".lua"))) {
+        name = lt_str_sub(name, 0, name.len - 4);
+    }
+    if (!lt_arena_dup(load->arena, name, &file->name) ||
+        !lt_arena_dup(load->arena, lt_str_sub(file->path, 0, slash == SIZE_MAX ? 0 : slash),
+                      &file->dir)) {
+        load->nomem = true;
+        return NULL;
+    }
+    if (lt_file_read(load->arena, file->path.p, FILE_TEXT_MAX, &file->text, NULL, why) != LT_OK) {
+        load->nomem |= why->len == 0;
+        return NULL;
+    }
+    return file;
+}
+
+/* ---- reading the table of a file ---- */
+
+static const char *const hook_names[LT_FILTER_HOOKS] = {"request", "response", "log"};
+static const char *const group_names[] = {"auth", "limit", "transform", "observe"};
+static const char *const later[] = {"upstream", "body", "every"};
+
+struct trial {
+    struct lt_schema_load *load;
+    struct lt_filter_file *file;
+};
+
+static bool one_of(const char *text, const char *const *names, size_t n, size_t *at)
+{
+    for (*at = 0; *at < n; (*at)++) {
+        if (strcmp(text, names[*at]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void unknown_field(lua_State *L, const char *key)
+{
+    static const char *const known[] = {"name", "group",   "schema",   "on_error",
+                                        "init", "request", "response", "log"};
+    size_t at;
+    if (one_of(key, later, lt_countof(later), &at)) {
+        luaL_error(L, "the hook `%s` is not supported by this version", key);
+    }
+    const char *close = lt_schema_closest(lt_str_c(key), known, lt_countof(known));
+    luaL_error(L, "a filter has no field `%s`%s%s%s", key, close != NULL ? ": did you mean `" : "",
+               close != NULL ? close : "", close != NULL ? "`?" : "");
+}
+
+/* Checks one field; key and value are on the stack. */
+static void read_field(lua_State *L, struct lt_filter_file *file)
+{
+    size_t at;
+    if (lua_type(L, -2) != LUA_TSTRING) {
+        luaL_error(L, "a filter's fields have names");
+    }
+    const char *key = lua_tostring(L, -2);
+    if (one_of(key, hook_names, LT_FILTER_HOOKS, &at) || strcmp(key, "init") == 0) {
+        if (!lua_isfunction(L, -1)) {
+            luaL_error(L, "`%s` is no function", key);
+        }
+        file->hooks |= at < LT_FILTER_HOOKS ? 1u << at : 0;
+    } else if (strcmp(key, "group") == 0) {
+        if (lua_type(L, -1) != LUA_TSTRING ||
+            !one_of(lua_tostring(L, -1), group_names, lt_countof(group_names), &at)) {
+            luaL_error(L, "`group` is one of auth, limit, transform, observe");
+        }
+        file->group = (enum lt_filter_group)at;
+    } else if (strcmp(key, "on_error") == 0) {
+        static const char *const policies[] = {"closed", "open"};
+        if (lua_type(L, -1) != LUA_TSTRING ||
+            !one_of(lua_tostring(L, -1), policies, lt_countof(policies), &at)) {
+            luaL_error(L, "`on_error` is closed or open");
+        }
+        file->on_error = (int)at;
+    } else if (strcmp(key, "name") == 0) {
+        if (lua_type(L, -1) != LUA_TSTRING) {
+            luaL_error(L, "`name` is no string");
+        }
+    } else if (strcmp(key, "schema") != 0) {
+        unknown_field(L, key);
+    }
+}
+
+static int read_table(lua_State *L)
+{
+    struct trial *t = lua_touserdata(L, 1);
+    struct lt_filter_file *file = t->file;
+    file->hooks = 0;
+    file->group = LT_FILTER_OBSERVE;
+    file->on_error = -1;
+    lt_filter_vm_push_module(L);
+    for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
+        read_field(L, file);
+    }
+    if (file->hooks == 0) {
+        return luaL_error(L, "the filter has none of the hooks request, response, log");
+    }
+    if (file->on_error < 0) {
+        file->on_error = file->group == LT_FILTER_AUTH ? LT_FILTER_CLOSED : LT_FILTER_OPEN;
+    }
+    lua_getfield(L, 2, "schema");
+    lt_filter_schema_from_lua(L, t->load, file);
+    return 0;
+}
+
+/* ---- settings ---- */
+
+static const struct lt_node *default_of(const struct lt_filter_file *file, size_t row,
+                                        const struct lt_node *written)
+{
+    const struct lt_node *node = file->defaults[row];
+    return node != NULL && lt_node_get(written, file->schema.rows[row].name) == NULL ? node : NULL;
+}
+
+/* The filter's own keys of the instance, and its defaults of lists and maps as if they had been
+ * written. */
+static struct lt_node *own_keys(struct lt_schema_load *load, const struct lt_filter_file *file,
+                                const struct lt_node *node)
+{
+    size_t n_rows = file->schema.n_rows, n = node->kind == LT_NODE_MAP ? node->n_pairs : 0;
+    struct lt_node *own = lt_arena_new(load->arena, struct lt_node);
+    struct lt_node_pair *pairs = lt_arena_array(load->arena, struct lt_node_pair, n + n_rows + 1);
+    struct lt_node *keys = lt_arena_array(load->arena, struct lt_node, n_rows + 1);
+    if (own == NULL || pairs == NULL || keys == NULL) {
+        return NULL;
+    }
+    *own = (struct lt_node){.kind = LT_NODE_MAP, .pos = node->pos, .pairs = pairs};
+    for (size_t i = 0; i < n; i++) {
+        if (!lt_filter_conf_reserved(node->pairs[i].key->text)) {
+            pairs[own->n_pairs++] = node->pairs[i];
+        }
+    }
+    for (size_t i = 0; i < n_rows; i++) {
+        const struct lt_node *value = default_of(file, i, own);
+        if (value != NULL) {
+            struct lt_str name = lt_str_c(file->schema.rows[i].name);
+            keys[i] = (struct lt_node){
+                .kind = LT_NODE_SCALAR, .pos = node->pos, .text = name, .raw = name};
+            pairs[own->n_pairs++] =
+                (struct lt_node_pair){.key = &keys[i], .value = (struct lt_node *)(uintptr_t)value};
+        }
+    }
+    return own;
+}
+
+void *lt_filter_settings_read(struct lt_schema_load *load, const struct lt_filter_file *file,
+                              const struct lt_node *node)
+{
+    void *settings = lt_arena_zalloc(load->arena, 1, file->schema.size);
+    struct lt_node *own = own_keys(load, file, node);
+    if (settings == NULL || own == NULL) {
+        load->nomem = true;
+        return NULL;
+    }
+    lt_schema_read(load, &file->schema, own, 0, settings);
+    lt_schema_finish(load, settings);
+    return settings;
+}
+
+/* ---- the program ---- */
+
+struct compiler {
+    struct lt_schema_load *load;
+    struct lt_filter_program *program;
+    struct lt_budget budget;
+    struct lt_filter_vm *vms; /* per file, open while the program is compiled */
+};
+
+/* The file of one instance, read and run at its first mention; NULL when it is wrong, which was
+ * said. */
+static struct lt_filter_file *get_file(struct compiler *c, const struct lt_filter_conf *conf)
+{
+    struct lt_filter_program *p = c->program;
+    struct lt_pos pos = lt_schema_pos(conf, "filter");
+    struct lt_str dir = pos.source != NULL ? pos.source->dir : LT_STR_NONE, why;
+    struct lt_filter_file *file = lt_filter_file_find(c->load, conf->filter, dir, &why);
+    if (file == NULL) {
+        if (why.len > 0) {
+            lt_diag_error(c->load->diags, pos,
+                          is_path(conf->filter)
+                              ? "the path starts at the folder of this file"
+                              : "filters are looked up in $LINTEL_SCRIPTS and " LT_SCRIPTS_DIR,
+                          "filter \"%.*s\": %.*s", LT_STR_ARG(conf->filter), LT_STR_ARG(why));
+        }
+        return NULL;
+    }
+    for (unsigned i = 0; i < p->n_files; i++) {
+        if (lt_str_eq(p->files[i]->path, file->path)) {
+            p->files[i]->memory = lt_max(p->files[i]->memory, conf->budget.memory);
+            return p->files[i]->schema.name != NULL ? p->files[i] : NULL;
+        }
+    }
+    file->index = p->n_files;
+    file->memory = conf->budget.memory;
+    struct lt_filter_vm *fvm = &c->vms[p->n_files];
+    p->files[p->n_files++] = file;
+    *fvm = (struct lt_filter_vm){.file = file, .load = c->load, .record = file};
+    struct trial trial = {c->load, file};
+    if (!lt_filter_vm_open(fvm, &c->budget, file->memory) ||
+        !lt_filter_vm_run(fvm, read_table, &trial)) {
+        lt_diag_error(c->load->diags, pos, NULL, "filter \"%.*s\": %s", LT_STR_ARG(conf->filter),
+                      lt_filter_vm_error(fvm));
+        file->schema.name = NULL;
+        return NULL;
+    }
+    return file;
+}
+
+static void add_instance(struct compiler *c, struct lt_str name, const struct lt_filter_conf *conf)
+{
+    struct lt_filter_program *p = c->program;
+    unsigned errors = c->load->diags->errors;
+    if (conf->filter.len == 0 || conf->conf.node == NULL) {
+        return; /* said already */
+    }
+    struct lt_filter_file *file = get_file(c, conf);
+    struct lt_filter_health *health = lt_arena_new(c->load->arena, struct lt_filter_health);
+    if (file == NULL || health == NULL) {
+        c->load->nomem |= health == NULL;
+        return;
+    }
+    struct lt_filter_instance *instance = &p->instances[p->n_instances];
+    *instance = (struct lt_filter_instance){
+        .name = name,
+        .file = file,
+        .settings = lt_filter_settings_read(c->load, file, conf->conf.node),
+        .when = conf->when,
+        .on_error = lt_schema_is_set(conf, offsetof(struct lt_filter_conf, on_error))
+                        ? conf->on_error
+                        : file->on_error,
+        .cpu_ms = conf->budget.cpu_ms,
+        .wall_ms = conf->budget.wall_ms,
+        .index = p->n_instances++,
+        .health = health,
+    };
+    if (instance->settings == NULL || c->load->nomem || c->load->diags->errors != errors) {
+        return;
+    }
+    struct lt_filter_unit unit;
+    struct lt_filter_vm *fvm = &c->vms[file->index];
+    if (!lt_filter_unit_init(&unit, fvm, instance)) {
+        lt_diag_error(c->load->diags, conf->conf.node->pos, NULL, "filter \"%.*s\": init: %s",
+                      LT_STR_ARG(name), lt_filter_vm_error(fvm));
+    }
+}
+
+struct lt_filter_program *lt_filter_program_new(struct lt_schema_load *load,
+                                                const struct lt_conf_map *filters)
+{
+    struct compiler c = {.load = load};
+    unsigned errors = load->diags->errors;
+    size_t n = filters->n + 1;
+    c.program = lt_arena_new(load->arena, struct lt_filter_program);
+    c.vms = lt_arena_array(load->arena, struct lt_filter_vm, n);
+    if (c.program == NULL || c.vms == NULL) {
+        load->nomem = true;
+        return NULL;
+    }
+    c.program->files = lt_arena_array(load->arena, struct lt_filter_file *, n);
+    c.program->instances = lt_arena_array(load->arena, struct lt_filter_instance, n);
+    if (c.program->files == NULL || c.program->instances == NULL) {
+        load->nomem = true;
+        return NULL;
+    }
+    lt_budget_init(&c.budget);
+    for (size_t i = 0; i < filters->n; i++) {
+        add_instance(&c, filters->entries[i].key, filters->entries[i].value);
+    }
+    for (unsigned i = 0; i < c.program->n_files; i++) {
+        lt_filter_vm_close(&c.vms[i]);
+    }
+    lt_budget_detach(&c.budget);
+    return load->nomem || load->diags->errors != errors ? NULL : c.program;
+}
+
+const struct lt_filter_instance *lt_filter_program_find(const struct lt_filter_program *program,
+                                                        struct lt_str name)
+{
+    for (unsigned i = 0; i < program->n_instances; i++) {
+        if (lt_str_eq(program->instances[i].name, name)) {
+            return &program->instances[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filters without a server (test_bed.h). */
+#include "filters/test_bed.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "filters/host_impl.h"
+#include "http/uri.h"
+
+#define RATE_BYTES 65536u
+#define START_US UINT64_C(1000000000)
+#define START_WALL_US UINT64_C(1750000000000000)
+#define HEADERS_MAX 200u
+#define BLOCKS_MAX ((size_t)1 << 20)
+
+static void on_unpinned(struct lt_view *view)
+{
+    (void)view; /* lives as long as the bed */
+}
+
+static void on_wake(struct lt_exchange *x)
+{
+    struct lt_test_bed *bed = lt_container_of(x->env, struct lt_test_bed, env);
+    bed->woken = true;
+}
+
+struct lt_test_bed *lt_test_bed_new(void)
+{
+    static const struct lt_hash_seed seed = {1, 2};
+    struct lt_test_bed *bed = lt_calloc(1, sizeof(*bed));
+    if (bed == NULL) {
+        return NULL;
+    }
+    lt_budget_init(&bed->budget);
+    bed->loop = lt_loop_new(BLOCKS_MAX);
+    bed->metrics = lt_metrics_new(1, 4, 4);
+    bed->rate_mem = aligned_alloc(LT_CACHE_LINE, RATE_BYTES);
+    if (bed->loop == NULL || bed->metrics == NULL || bed->rate_mem == NULL ||
+        !lt_rate_init(&bed->rate, bed->rate_mem, RATE_BYTES, &seed)) {
+        lt_test_bed_free(bed);
+        return NULL;
+    }
+    bed->view =
+        (struct lt_view){.listeners = &bed->listener, .n_listeners = 1, .on_unpinned = on_unpinned};
+    bed->env = (struct lt_exchange_env){
+        .loop = bed->loop,
+        .view = &bed->view,
+        .hooks = &lt_filter_hooks,
+        .metrics = lt_metrics_for_worker(bed->metrics, 0),
+    };
+    lt_slab_init(&bed->env.exchanges_slab, sizeof(struct lt_exchange), 4);
+    lt_list_init(&bed->env.exchanges);
+    bed->route = (struct lt_route){.name = LT_STR("/*"), .site = LT_STR("test")};
+    lt_test_bed_reset(bed);
+    return bed;
+}
+
+static void unload(struct lt_test_bed *bed)
+{
+    if (bed->x != NULL) {
+        lt_test_bed_end(bed);
+    }
+    lt_filters_free(bed->filters);
+    bed->filters = NULL;
+    bed->view.filters = NULL;
+    bed->route.chain = NULL;
+    if (bed->loaded) {
+        lt_arena_fini(&bed->arena);
+        bed->loaded = false;
+    }
+}
+
+void lt_test_bed_free(struct lt_test_bed *bed)
+{
+    if (bed == NULL) {
+        return;
+    }
+    unload(bed);
+    lt_budget_detach(&bed->budget);
+    if (bed->env.loop != NULL) {
+        lt_slab_fini(&bed->env.exchanges_slab);
+    }
+    if (bed->loop != NULL) {
+        lt_loop_free(bed->loop);
+    }
+    lt_metrics_free(bed->metrics);
+    free(bed->rate_mem);
+    lt_free(bed);
+}
+
+void lt_test_bed_reset(struct lt_test_bed *bed)
+{
+    memset(bed->rate_mem, 0, RATE_BYTES);
+    bed->start_us = START_US;
+    bed->start_wall_us = START_WALL_US;
+    bed->loop->now_us = START_US;
+    bed->loop->wall_us = START_WALL_US;
+}
+
+void lt_test_bed_begin_load(struct lt_test_bed *bed)
+{
+    unload(bed);
+    lt_arena_init(&bed->arena, NULL, 0, LT_LOAD_ARENA_MAX);
+    lt_diags_init(&bed->diags, &bed->arena);
+    lt_load_init(&bed->load, &bed->arena, &bed->diags);
+    bed->loaded = true;
+}
+
+/* The instances as the root of a configuration has them. */
+static bool read_instances(struct lt_test_bed *bed, const struct lt_node *map,
+                           struct lt_conf_map *out, struct lt_str **names)
+{
+    *names = lt_arena_array(&bed->arena, struct lt_str, map->n_pairs + 1);
+    out->entries = lt_arena_array(&bed->arena, struct lt_conf_entry, map->n_pairs + 1);
+    if (*names == NULL || out->entries == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < map->n_pairs; i++) {
+        struct lt_filter_conf *conf = lt_arena_new(&bed->arena, struct lt_filter_conf);
+        if (conf == NULL) {
+            return false;
+        }
+        lt_schema_read(&bed->load, &lt_filter_schema, map->pairs[i].value, 0, conf);
+        lt_schema_finish(&bed->load, conf);
+        (*names)[i] = map->pairs[i].key->text;
+        out->entries[out->n++] = (struct lt_conf_entry){
+            .key = map->pairs[i].key->text, .key_node = map->pairs[i].key, .value = conf};
+    }
+    return true;
+}
+
+bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, char *why,
+                      size_t why_size)
+{
+    struct lt_conf_map map = {.n = 0};
+    struct lt_str *names;
+    size_t bad;
+    why[0] = '\0';
+    if (!read_instances(bed, instances, &map, &names)) {
+        return false;
+    }
+    bed->program = lt_filter_program_new(&bed->load, &map);
+    if (bed->program == NULL || !lt_load_ok(&bed->load) ||
+        lt_filter_chain_new(&bed->arena, bed->program, names, map.n, &bed->route.chain, &bad) !=
+            LT_OK) {
+        return false;
+    }
+    const struct lt_filters_spec spec = {
+        .program = bed->program,
+        .budget = &bed->budget,
+        .rate = &bed->rate,
+        .loop = bed->loop,
+        .metrics = bed->env.metrics,
+        .wake = on_wake,
+        .open_more = bed->open_more,
+    };
+    bed->filters = lt_filters_new(&spec, why, why_size);
+    bed->view.filters = bed->filters;
+    return bed->filters != NULL;
+}
+
+static bool fill_request(struct lt_exchange *x, const struct lt_test_request *r)
+{
+    size_t query = lt_str_chr(r->target, '?', 0);
+    x->req.method = lt_method_find(r->method);
+    x->req.target = x->req_target = r->target;
+    x->req.query =
+        query == SIZE_MAX ? LT_STR_NONE : lt_str_sub(r->target, query + 1, r->target.len);
+    x->req.authority = x->req.host = r->host;
+    x->req.version = 11;
+    x->req.keep_alive = true;
+    lt_headers_init(&x->req.headers, &x->arena, HEADERS_MAX);
+    x->client.ip = r->client_ip;
+    x->client.scheme = r->tls ? LT_STR("https") : LT_STR("http");
+    x->tls_version = r->tls ? "TLSv1.3" : NULL;
+    x->ids.request_id = LT_STR("00000000000000000000000000000001");
+    x->request_done = true;
+    return x->req.method != LT_METHOD_UNKNOWN && r->target.len > 0 && r->target.p[0] == '/' &&
+           lt_path_normalise(&x->arena, lt_str_sub(r->target, 0, query), &x->req.path) == LT_OK &&
+           lt_addr_parse_ip(r->client_ip, &x->client.peer) == LT_OK;
+}
+
+struct lt_exchange *lt_test_bed_begin(struct lt_test_bed *bed,
+                                      const struct lt_test_request *request)
+{
+    struct lt_exchange *x = lt_exchange_new(&bed->env, NULL, 0);
+    if (x == NULL) {
+        return NULL;
+    }
+    bed->x = x;
+    bed->slept_us = 0;
+    x->route = &bed->route;
+    if (!fill_request(x, request)) {
+        lt_test_bed_end(bed);
+        return NULL;
+    }
+    return x;
+}
+
+enum lt_step_result lt_test_bed_step(struct lt_test_bed *bed, enum lt_filter_hook hook)
+{
+    switch (hook) {
+    case LT_FILTER_REQUEST:
+        return lt_filter_hooks.request(bed->x);
+    case LT_FILTER_RESPONSE:
+        return lt_filter_hooks.response(bed->x);
+    case LT_FILTER_LOG:
+        return lt_filter_hooks.log(bed->x);
+    case LT_FILTER_HOOKS:
+        break;
+    }
+    return LT_STEP_NEXT;
+}
+
+/* Moves the clock to when the waiting filter goes on. */
+static void move_clock(struct lt_test_bed *bed)
+{
+    struct lt_filter_call *call = bed->x->filter_state;
+    struct lt_loop *loop = bed->loop;
+    uint64_t until = lt_max(call->timer.deadline_us, loop->now_us);
+    bed->slept_us += until - loop->now_us;
+    loop->wall_us += until - loop->now_us;
+    loop->now_us = until;
+    call->timer.fn(call->timer.arg);
+}
+
+enum lt_step_result lt_test_bed_run(struct lt_test_bed *bed, enum lt_filter_hook hook)
+{
+    enum lt_step_result result = lt_test_bed_step(bed, hook);
+    while (result == LT_STEP_WAIT) {
+        bed->woken = false;
+        move_clock(bed);
+        if (!bed->woken) {
+            break; /* nothing would ever wake it */
+        }
+        result = lt_test_bed_step(bed, hook);
+    }
+    return result;
+}
+
+static void stop_loop(void *arg)
+{
+    lt_loop_stop(arg);
+}
+
+void lt_test_bed_end(struct lt_test_bed *bed)
+{
+    struct lt_exchange *x = bed->x;
+    struct lt_loop *loop = bed->loop;
+    uint64_t now = loop->now_us, wall = loop->wall_us;
+    struct lt_deferred stop = {.fn = NULL};
+    if (x == NULL) {
+        return;
+    }
+    bed->x = NULL;
+    lt_filter_hooks.cancel(x);
+    lt_exchange_front_gone(x, LT_CAUSE_NONE);
+    /* Exchanges are freed at the end of a turn. */
+    lt_loop_defer(loop, &stop, stop_loop, loop);
+    lt_loop_run(loop);
+    loop->now_us = now;
+    loop->wall_us = wall;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filters without a server and without a network: one exchange at a time, made by hand, with a
+ * clock that stands still unless it is moved. For `lintel test` and for the unit tests of filters/.
+ * One thread. */
+#ifndef LT_FILTERS_TEST_BED_H
+#define LT_FILTERS_TEST_BED_H
+
+#include "filters/chain.h"
+#include "filters/host.h"
+
+struct lt_test_bed {
+    struct lt_loop *loop; /* its clock is moved by us; it is run only to free exchanges */
+    struct lt_metrics *metrics;
+    struct lt_exchange_env env;
+    struct lt_view view;
+    struct lt_front_options listener;
+    struct lt_budget budget;
+    void *rate_mem;
+    struct lt_rate_table rate;
+    uint64_t start_us, start_wall_us; /* the clock after a reset */
+    uint64_t slept_us;                /* how long filters of this exchange slept */
+    int (*open_more)(struct lua_State *L);
+
+    /* Of the filters that are loaded. */
+    bool loaded;
+    struct lt_arena arena;
+    struct lt_diags diags;
+    struct lt_schema_load load;
+    struct lt_filter_program *program;
+    struct lt_filters *filters;
+    struct lt_route route;
+
+    struct lt_exchange *x; /* the exchange, or NULL */
+    bool woken;
+};
+
+/* What a client asks. Texts are borrowed until the exchange ends. */
+struct lt_test_request {
+    struct lt_str method; /* "GET" */
+    struct lt_str target; /* path, with query or without */
+    struct lt_str host;
+    struct lt_str client_ip;
+    bool tls;
+};
+
+/* Returns owned; NULL without memory. */
+struct lt_test_bed *lt_test_bed_new(void) LT_MUST_CHECK;
+void lt_test_bed_free(struct lt_test_bed *bed);
+
+/* All limits are forgotten, the clock goes back to its start. */
+void lt_test_bed_reset(struct lt_test_bed *bed);
+
+/* Makes place for filters: bed->load is ready for nodes. What was loaded before is freed. */
+void lt_test_bed_begin_load(struct lt_test_bed *bed);
+
+/* Compiles the instances of a mapping `name: {filter: ..., ...}` and chains them in its order.
+ * False: bed->diags or why says what is wrong. */
+bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, char *why,
+                      size_t why_size) LT_MUST_CHECK;
+
+/* A new exchange in bed->x, with an empty list of headers. NULL: the request is malformed. */
+struct lt_exchange *lt_test_bed_begin(struct lt_test_bed *bed,
+                                      const struct lt_test_request *request) LT_MUST_CHECK;
+
+/* Runs a hook to its end; where a filter waits, the clock is moved to when it goes on. */
+enum lt_step_result lt_test_bed_run(struct lt_test_bed *bed, enum lt_filter_hook hook);
+
+/* As run, but comes back with LT_STEP_WAIT where a filter waits. */
+enum lt_step_result lt_test_bed_step(struct lt_test_bed *bed, enum lt_filter_hook hook);
+
+/* Ends the exchange: cancels what waits, frees it. */
+void lt_test_bed_end(struct lt_test_bed *bed);
+
+#endif
