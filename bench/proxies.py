@@ -13,6 +13,8 @@ import subprocess
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+# A Lintel that isn't installed finds its filters in the checkout.
+os.environ.setdefault("LINTEL_SCRIPTS", os.path.join(os.path.dirname(HERE), "scripts"))
 NGINX_MODULES = "/usr/lib/nginx/modules"
 SCENARIOS = {
     "plain": "1 KiB over keep-alive",

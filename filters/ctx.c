@@ -294,6 +294,8 @@ static void push_fields(lua_State *L, int ctx, const struct lt_filter_unit *unit
     lua_setfield(L, -2, "conf");
     lua_rawgeti(L, LUA_REGISTRYINDEX, unit->state_ref);
     lua_setfield(L, -2, "state");
+    lt_lua_push_str(L, unit->instance->name);
+    lua_setfield(L, -2, "name");
     lua_pushcfunction(L, ctx_sleep);
     lua_setfield(L, -2, "sleep");
     lt_ctx_add_answers(L, ctx);

@@ -19,6 +19,8 @@ liblintel_a_SOURCES += \
 	filters/program.c filters/program.h \
 	filters/sandbox.c filters/sandbox.h \
 	filters/schema.c filters/schema.h \
+	filters/test_bed.c filters/test_bed.h \
+	filters/test_runner.c filters/test_runner.h \
 	filters/unit.c filters/unit.h \
 	filters/vm.c filters/vm.h
 

@@ -121,12 +121,15 @@ static struct lt_node *table_node(struct reader *r, bool is_map)
     if (node->items == NULL || node->pairs == NULL) {
         out_of_memory(r);
     }
-    for (size_t i = 1; !is_map && i <= n; i++) {
-        lua_geti(L, -1, (lua_Integer)i);
-        node->items[node->n_items++] = text_node(r, scalar_text(r, "default"));
-        lua_pop(L, 1);
+    if (!is_map) {
+        for (size_t i = 1; i <= n; i++) {
+            lua_geti(L, -1, (lua_Integer)i);
+            node->items[node->n_items++] = text_node(r, scalar_text(r, "default"));
+            lua_pop(L, 1);
+        }
+        return node;
     }
-    for (lua_pushnil(L); is_map && lua_next(L, -2) != 0; lua_pop(L, 1)) {
+    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING) {
             luaL_error(L, "schema: `%s`: a key of `default` is no string", r->name);
         }
@@ -206,7 +209,9 @@ static const struct lt_node *read_row(struct reader *r, struct lt_row *row)
 {
     lua_State *L = r->L;
     const struct lt_node *fallback = NULL;
-    luaL_argcheck(L, lua_istable(L, -1), 1, "schema: a row is no table");
+    if (!lua_istable(L, -1)) {
+        luaL_error(L, "schema: `%s` is no table such as {type = \"string\"}", r->name);
+    }
     check_keys(r);
     row->type = read_type(r, "type");
     row->doc = read_text(r, "doc");

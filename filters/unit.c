@@ -156,7 +156,7 @@ static int start_coroutine(lua_State *L)
     return 0;
 }
 
-bool lt_filter_vm_run(struct lt_filter_vm *fvm, lua_CFunction fn, void *arg)
+static bool run_c(struct lt_filter_vm *fvm, lua_CFunction fn, void *arg, uint64_t cpu_ms)
 {
     struct start start = {.fn = fn, .arg = arg};
     struct lt_vm *vm = fvm->vm;
@@ -164,7 +164,7 @@ bool lt_filter_vm_run(struct lt_filter_vm *fvm, lua_CFunction fn, void *arg)
     if (!lt_vm_setup(vm, start_coroutine, &start)) {
         return false;
     }
-    enum lt_vm_end end = lt_vm_resume(vm, start.co, 1, LT_FILTER_LOAD_CPU_MS, &n);
+    enum lt_vm_end end = lt_vm_resume(vm, start.co, 1, cpu_ms, &n);
     luaL_unref(vm->L, LUA_REGISTRYINDEX, start.ref);
     if (end == LT_VM_CPU || end == LT_VM_MEMORY) {
         char where[LT_VM_TRACE_MAX];
@@ -175,6 +175,11 @@ bool lt_filter_vm_run(struct lt_filter_vm *fvm, lua_CFunction fn, void *arg)
         snprintf(vm->error, sizeof(vm->error), "can't wait while it is loaded");
     }
     return end == LT_VM_DONE;
+}
+
+bool lt_filter_vm_run(struct lt_filter_vm *fvm, lua_CFunction fn, void *arg)
+{
+    return run_c(fvm, fn, arg, LT_FILTER_LOAD_CPU_MS);
 }
 
 /* Runs the file and keeps what it returned. */
@@ -198,7 +203,8 @@ void lt_filter_vm_push_module(lua_State *L)
     lua_getfield(L, LUA_REGISTRYINDEX, MODULE);
 }
 
-bool lt_filter_vm_open(struct lt_filter_vm *fvm, struct lt_budget *budget, uint64_t memory)
+bool lt_filter_vm_open_text(struct lt_filter_vm *fvm, struct lt_budget *budget, uint64_t memory,
+                            lua_CFunction run, uint64_t cpu_ms)
 {
     LT_OBJ_INIT(fvm, MAGIC);
     fvm->vm = lt_vm_new(budget, memory);
@@ -207,7 +213,12 @@ bool lt_filter_vm_open(struct lt_filter_vm *fvm, struct lt_budget *budget, uint6
     }
     fvm->vm->owner = fvm;
     return lt_vm_setup(fvm->vm, open_libraries, fvm) &&
-           lt_filter_vm_run(fvm, run_file, (void *)(uintptr_t)fvm->file);
+           run_c(fvm, run, (void *)(uintptr_t)fvm->file, cpu_ms);
+}
+
+bool lt_filter_vm_open(struct lt_filter_vm *fvm, struct lt_budget *budget, uint64_t memory)
+{
+    return lt_filter_vm_open_text(fvm, budget, memory, run_file, LT_FILTER_LOAD_CPU_MS);
 }
 
 void lt_filter_vm_close(struct lt_filter_vm *fvm)

@@ -44,6 +44,9 @@ struct lt_filter_unit {
  * in both cases. */
 bool lt_filter_vm_open(struct lt_filter_vm *fvm, struct lt_budget *budget,
                        uint64_t memory) LT_MUST_CHECK;
+/* As open, with `run` (argument: fvm->file) in the place of running the file as a filter. */
+bool lt_filter_vm_open_text(struct lt_filter_vm *fvm, struct lt_budget *budget, uint64_t memory,
+                            lua_CFunction run, uint64_t cpu_ms) LT_MUST_CHECK;
 void lt_filter_vm_close(struct lt_filter_vm *fvm);
 
 /* What went wrong last, for messages. */

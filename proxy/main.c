@@ -7,6 +7,7 @@
 #include "admin/admin.h"
 #include "admin/cmd_status.h"
 #include "base/str.h"
+#include "filters/test_runner.h"
 #include "server/cmd_config.h"
 #include "server/gateway.h"
 #include "server/supervisor.h"
@@ -23,6 +24,7 @@ static int usage(FILE *out)
           "  help OPTION                     explain one option\n"
           "  status [-c FILE | --admin ADDRESS] [--json]\n"
           "                                  ask the running gateway how it is\n"
+          "  test FILE...                    run the tests of filters\n"
           "  version\n"
           "\n"
           "Signals to the process of `run`: HUP reads the configuration again, USR1 opens log\n"
@@ -99,10 +101,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"run", cmd_run},         {"gateway", cmd_gateway},   {"check", lt_cmd_check},
-    {"show", lt_cmd_show},    {"help", cmd_help},         {"status", lt_cmd_status},
-    {"version", cmd_version}, {"--version", cmd_version}, {"--help", cmd_help},
-    {"-h", cmd_help},
+    {"run", cmd_run},         {"gateway", cmd_gateway}, {"check", lt_cmd_check},
+    {"show", lt_cmd_show},    {"help", cmd_help},       {"status", lt_cmd_status},
+    {"test", lt_cmd_test},    {"version", cmd_version}, {"--version", cmd_version},
+    {"--help", cmd_help},     {"-h", cmd_help},
 };
 
 int main(int argc, char **argv)

@@ -1,41 +1,86 @@
 -- SPDX-License-Identifier: Apache-2.0
--- headers: sets, adds and removes header fields of requests and responses.
---
--- In each direction fields are removed first, then set (replacing what is there), then added.
-
+-- Sets, adds and removes headers of requests and responses. Removal comes first, so that a header
+-- can be removed and set anew.
 local M = { group = "transform" }
 
-local function fields(doc)
-  return { type = "map", of = "string", doc = doc }
-end
-
-local function names(doc)
-  return { type = "list", of = "string", doc = doc }
+local function side(what)
+  return { type = "map", of = "string", default = {}, doc = what }
 end
 
 M.schema = {
-  request_remove = names("Fields that the application doesn't get."),
-  request_set = fields("Fields that the application gets with these values."),
-  request_add = fields("Fields that the application gets besides those that are there."),
-  response_remove = names("Fields that the client doesn't get."),
-  response_set = fields("Fields that the client gets with these values."),
-  response_add = fields("Fields that the client gets besides those that are there."),
+  request_set = side("Header to value: replaces what the client sent."),
+  request_add = side("Header to value: added to what the client sent."),
+  request_remove = { type = "list", of = "string", default = {},
+                     doc = "Headers that the application doesn't get." },
+  response_set = side("Header to value: replaces what the application sent."),
+  response_add = side("Header to value: added to what the application sent."),
+  response_remove = { type = "list", of = "string", default = {},
+                      doc = "Headers that the client doesn't get." },
 }
 
-local function apply(headers, remove, set, add)
-  for _, name in ipairs(remove or {}) do headers[name] = nil end
-  for name, value in pairs(set or {}) do headers[name] = value end
-  for name, value in pairs(add or {}) do headers:add(name, value) end
+local own = {
+  ["connection"] = true, ["content-length"] = true, ["keep-alive"] = true, ["te"] = true,
+  ["trailer"] = true, ["transfer-encoding"] = true, ["upgrade"] = true,
+}
+
+local function check(option, name, value)
+  if not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then
+    error(("%s: %q is not a name of a header"):format(option, name), 0)
+  end
+  if own[name:lower()] then
+    error(("%s: %s is Lintel's own"):format(option, name), 0)
+  end
+  if value and value:find("[%z\1-\8\10-\31\127]") then
+    error(("%s: the value of %s holds control bytes"):format(option, name), 0)
+  end
+end
+
+-- The settings of one side, checked; nil when there is nothing to do.
+local function plan(conf, which)
+  local remove, set, add = {}, {}, {}
+  for _, name in ipairs(conf[which .. "_remove"]) do
+    check(which .. "_remove", name)
+    remove[#remove + 1] = name:lower()
+  end
+  for name, value in pairs(conf[which .. "_set"]) do
+    check(which .. "_set", name, value)
+    set[#set + 1] = { name:lower(), value }
+  end
+  for name, value in pairs(conf[which .. "_add"]) do
+    check(which .. "_add", name, value)
+    add[#add + 1] = { name:lower(), value }
+  end
+  if #remove + #set + #add > 0 then
+    return { remove = remove, set = set, add = add }
+  end
+end
+
+local function apply(todo, headers)
+  for _, name in ipairs(todo.remove) do
+    headers[name] = nil
+  end
+  for _, field in ipairs(todo.set) do
+    headers[field[1]] = field[2]
+  end
+  for _, field in ipairs(todo.add) do
+    headers:add(field[1], field[2])
+  end
+end
+
+function M.init(conf)
+  return { request = plan(conf, "request"), response = plan(conf, "response") }
 end
 
 function M.request(ctx)
-  local c = ctx.conf
-  apply(ctx.req.headers, c.request_remove, c.request_set, c.request_add)
+  if ctx.state.request then
+    apply(ctx.state.request, ctx.req.headers)
+  end
 end
 
 function M.response(ctx)
-  local c = ctx.conf
-  apply(ctx.res.headers, c.response_remove, c.response_set, c.response_add)
+  if ctx.state.response then
+    apply(ctx.state.response, ctx.res.headers)
+  end
 end
 
 return M

@@ -1,54 +1,60 @@
 -- SPDX-License-Identifier: Apache-2.0
--- key_auth: lets only those through who send a known API key.
---
--- Keys are kept as SHA-256 digests, so that neither the configuration nor a dump of it holds a key. The
--- key never reaches the application; the name of whoever it belongs to does.
+-- Lets requests in that carry a known key. Keys are configured as SHA-256 digests: who reads the
+-- configuration can't use them.
+local sha256 = lintel.crypto.sha256
 
 local M = { group = "auth" }
 
 M.schema = {
-  keys = {
-    type = "map", of = "secret", required = true,
-    doc = "Who may come in: a name and the SHA-256 digest of the key, 64 hexadecimal digits.",
-  },
-  header = {
-    type = "string", default = "x-api-key",
-    doc = "Request header that carries the key.",
-  },
-  forward_as = {
-    type = "string", default = "x-consumer",
-    doc = "Request header in which the application gets the name of the key's owner.",
-  },
+  header = { type = "string", default = "x-api-key", min = 1,
+             doc = "Header that holds the key." },
+  keys = { type = "map", of = "secret", required = true,
+           doc = "Consumer to the SHA-256 digest of its key, in hexadecimal." },
+  forward_as = { type = "string", default = "x-consumer",
+                 doc = "Header that tells the application the consumer; empty: none." },
+  hide = { type = "bool", default = true,
+           doc = "Take the key off the request before it goes to the application." },
 }
 
 function M.init(conf)
-  local owner = {}
-  for name, digest in pairs(conf.keys) do
-    digest = digest:lower()
-    if #digest ~= 64 or digest:find("[^0-9a-f]") then
-      error("keys." .. name .. " is not a SHA-256 digest: 64 hexadecimal digits are wanted", 0)
+  local users = {}
+  for name, hex in pairs(conf.keys) do
+    local digest = lintel.crypto.hex_decode(hex)
+    if not digest or #digest ~= 32 then
+      error("keys: the value for " .. name .. " is not a SHA-256 digest (64 hexadecimal digits)", 0)
     end
-    if owner[digest] then
-      error("keys." .. name .. " and keys." .. owner[digest] .. " are the same key", 0)
+    if users[digest] then
+      error("keys: " .. name .. " and " .. users[digest].id .. " have the same key", 0)
     end
-    owner[digest] = name
+    users[digest] = { id = name }
   end
-  return { owner = owner }
+  return {
+    users = users,
+    header = conf.header:lower(),
+    forward_as = conf.forward_as ~= "" and conf.forward_as:lower() or nil,
+    hide = conf.hide,
+  }
 end
 
+local challenge = { ["www-authenticate"] = "ApiKey" }
+
 function M.request(ctx)
-  local conf, headers = ctx.conf, ctx.req.headers
-  local key = headers[conf.header]
+  local state, headers = ctx.state, ctx.req.headers
+  local key = headers[state.header]
   if not key then
-    return ctx:deny(401, "missing_api_key", { ["www-authenticate"] = "ApiKey" })
+    return ctx:deny(401, "missing_api_key", challenge)
   end
-  local name = ctx.state.owner[lintel.crypto.sha256_hex(key)]
-  if not name then
-    return ctx:deny(401, "unknown_api_key", { ["www-authenticate"] = "ApiKey" })
+  local user = state.users[sha256(key)]
+  if not user then
+    return ctx:deny(401, "unknown_api_key", challenge)
   end
-  headers[conf.header] = nil
-  headers[conf.forward_as] = name
-  ctx.user = { id = name }
+  if state.hide then
+    headers[state.header] = nil
+  end
+  if state.forward_as then
+    headers[state.forward_as] = user.id
+  end
+  ctx.user = user
 end
 
 return M

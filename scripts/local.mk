@@ -3,11 +3,6 @@
 
 pkgscriptsdir = $(pkgdatadir)/scripts
 dist_pkgscripts_DATA = \
-	scripts/headers.lua \
-	scripts/key_auth.lua \
-	scripts/rate_limit.lua
-
-EXTRA_DIST += \
-	scripts/headers_test.lua \
-	scripts/key_auth_test.lua \
-	scripts/rate_limit_test.lua
+	scripts/headers.lua scripts/headers_test.lua \
+	scripts/key_auth.lua scripts/key_auth_test.lua \
+	scripts/rate_limit.lua scripts/rate_limit_test.lua
