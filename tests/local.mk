@@ -8,7 +8,4 @@
 # $srcdir/tests/fuzz/corpus/<its name>, so that every "make check" reads the whole corpus.
 
 EXTRA_DIST += tests/lint tests/http
-dist_check_SCRIPTS += tests/http.sh
-
 dist_check_SCRIPTS += tests/filters.sh tests/http.sh
-EXTRA_DIST += tests/http
