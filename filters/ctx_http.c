@@ -11,9 +11,8 @@
 /* ---- headers ---- */
 
 /* Fields that decide where a message ends or how a connection goes on are never the filter's. */
-static bool is_ours(struct lt_str name)
+static bool is_ours(enum lt_header_id id)
 {
-    enum lt_header_id id = lt_header_find_id(name);
     return (lt_header_flags(id) & LT_HEADER_F_HOP) != 0 || id == LT_HEADER_CONTENT_LENGTH;
 }
 
@@ -34,18 +33,22 @@ static struct lt_str field_value(lua_State *L, struct lt_runner *runner, int ind
 void lt_ctx_header_write(lua_State *L, struct lt_runner *runner, struct lt_headers *headers,
                          struct lt_str name, int value, bool add)
 {
-    if (!lt_header_name_ok(name)) {
+    enum lt_header_id id = lt_header_find_id(name);
+    if (id == LT_HEADER_OTHER && !lt_header_name_ok(name)) {
         luaL_error(L, "this is not a name of a header");
     }
-    if (is_ours(name)) {
+    if (is_ours(id)) {
         luaL_error(L, "the header '%s' is Lintel's own", name.p);
     }
     if (lua_isnil(L, value)) {
-        lt_headers_remove_name(headers, name);
+        if (id != LT_HEADER_OTHER) {
+            lt_headers_remove(headers, id);
+        } else {
+            lt_headers_remove_name(headers, name);
+        }
         return;
     }
     struct lt_str text = field_value(L, runner, value);
-    enum lt_header_id id = lt_header_find_id(name);
     enum lt_err err;
     if (id != LT_HEADER_OTHER) {
         err = add ? lt_headers_add_id(headers, id, text) : lt_headers_set_id(headers, id, text);

@@ -101,10 +101,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"run", cmd_run},         {"gateway", cmd_gateway}, {"check", lt_cmd_check},
-    {"show", lt_cmd_show},    {"help", cmd_help},       {"status", lt_cmd_status},
-    {"test", lt_cmd_test},    {"version", cmd_version}, {"--version", cmd_version},
-    {"--help", cmd_help},     {"-h", cmd_help},
+    {"run", cmd_run},      {"gateway", cmd_gateway}, {"check", lt_cmd_check},
+    {"show", lt_cmd_show}, {"help", cmd_help},       {"status", lt_cmd_status},
+    {"test", lt_cmd_test}, {"version", cmd_version}, {"--version", cmd_version},
+    {"--help", cmd_help},  {"-h", cmd_help},
 };
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "filters/program.h"
 #include "route/build.h"
 
 /* ---- listeners ---- */
@@ -176,6 +177,10 @@ void lt_root_check(struct lt_schema_load *load, struct lt_root_conf *root)
 
 void lt_root_check_files(struct lt_root_load *root)
 {
+    if (root->read != NULL && !root->load.nomem &&
+        lt_filter_program_new(&root->load, &root->read->filters) == NULL) {
+        root->conf = NULL; /* the diags say why */
+    }
     if (root->conf == NULL) {
         return;
     }

@@ -200,6 +200,9 @@ void lt_gateway_put_view(struct lt_gateway *g, struct lt_worker_view *view)
         return;
     }
     g->snapshots--;
+    if (snapshot->filters != NULL && g->watchdog != NULL) {
+        lt_watchdog_filters(g->watchdog, false);
+    }
     lt_snapshot_free(snapshot);
     /* Its servers may be nobody's now; a worker that ends closes its connections by itself. */
     for (unsigned i = 0; i < g->n_workers && g->drain.state != LT_DRAIN_OVER; i++) {

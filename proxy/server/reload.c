@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "server/gateway.h"
 #include "server/log_writer.h"
+#include "server/watchdog.h"
 
 #define ERRORS_MAX ((size_t)1 << 20)
 /* Who may connect to a Unix listener; its folder can be narrower. */
@@ -200,6 +201,9 @@ static void prepare(struct lt_gateway *g)
     if (!open_sockets(g) || !make_views(g)) {
         discard(g);
         return;
+    }
+    if (r->next->filters != NULL) {
+        lt_watchdog_filters(g->watchdog, true);
     }
     r->state = LT_RELOAD_PREPARING;
     r->next->views = r->waiting = g->n_workers;

@@ -456,6 +456,7 @@ static void read_root(struct lt_root_load *r, const struct lt_node *top)
     if (root == NULL) {
         r->load.nomem = true;
     } else if (top != NULL && !r->load.nomem && !r->load.syntax) {
+        r->read = root;
         lt_schema_read(&r->load, &lt_root_schema, top, 0, root);
         if (!r->load.nomem) {
             fill_in(&r->load, root);

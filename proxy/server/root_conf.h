@@ -80,6 +80,7 @@ struct lt_root_load {
     struct lt_diags diags;
     struct lt_schema_load load;
     struct lt_root_conf *conf; /* NULL when there are errors in diags */
+    struct lt_root_conf *read; /* what could be read, errors or not; NULL: nothing. For checks */
 };
 
 /* Reads path and what it includes. Returns owned; NULL only without memory. Needs no network and no
@@ -96,8 +97,8 @@ void lt_root_load_free(struct lt_root_load *root);
  * a configuration with errors too. Part of lt_root_load_*. */
 void lt_root_check(struct lt_schema_load *load, struct lt_root_conf *root);
 
-/* Checks the files that only building a snapshot reads: certificates and keys. For `lintel check`.
- */
+/* Checks the files that only building a snapshot reads: filters with their settings (also when
+ * there are errors elsewhere), certificates and keys. For `lintel check`. */
 void lt_root_check_files(struct lt_root_load *root);
 
 #endif

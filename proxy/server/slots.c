@@ -42,7 +42,10 @@ int lt_slots_assign(struct lt_slots *slots, const struct lt_addr *addr, struct l
     if (found == LT_SLOTS_MAX) {
         return -1;
     }
-    memcpy(slots->v[found].key, key, sizeof(key));
+    if (strcmp(slots->v[found].key, key) != 0) {
+        /* A free one: workers read the keys of the others. */
+        memcpy(slots->v[found].key, key, sizeof(key));
+    }
     slots->v[found].wanted = config;
     slots->n = lt_max(slots->n, found + 1);
     return (int)found;

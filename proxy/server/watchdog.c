@@ -12,13 +12,14 @@
 /* A turn of a worker's loop that takes this long is worth a line in the log. */
 #define STUCK_US UINT64_C(1000000)
 /* Longest time between two looks. */
-#define PAUSE_MAX_MS 100u
+#define PAUSE_MAX_MS 250u
 
 struct lt_watchdog {
     pthread_t thread;
-    pthread_mutex_t lock; /* of stop */
+    pthread_mutex_t lock; /* of stop and filters */
     pthread_cond_t wake;
     bool stop;
+    unsigned filters; /* snapshots alive that have some */
     struct lt_budget_watch *watch;
     struct lt_worker **workers;
     unsigned n;
@@ -42,8 +43,9 @@ static void look_for_stuck(struct lt_watchdog *dog)
     }
 }
 
-/* False when it is time to end. */
-static bool pause_for(struct lt_watchdog *dog, unsigned ms)
+/* Waits for ms, or until the first filters come or the last ones go. False when it is time to end.
+ */
+static bool pause_for(struct lt_watchdog *dog, unsigned ms, bool had_filters)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -52,7 +54,7 @@ static bool pause_for(struct lt_watchdog *dog, unsigned ms)
     until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&dog->lock);
     int rc = 0;
-    while (!dog->stop && rc == 0) {
+    while (!dog->stop && rc == 0 && (dog->filters > 0) == had_filters) {
         rc = pthread_cond_timedwait(&dog->wake, &dog->lock, &until);
     }
     bool go_on = !dog->stop;
@@ -64,11 +66,15 @@ static void *run(void *arg)
 {
     struct lt_watchdog *dog = arg;
     unsigned ms;
+    bool filters;
     pthread_setname_np(pthread_self(), "lintel-watch");
     do {
-        ms = lt_budget_watch_tick(dog->watch);
+        pthread_mutex_lock(&dog->lock);
+        filters = dog->filters > 0;
+        pthread_mutex_unlock(&dog->lock);
+        ms = filters ? lt_budget_watch_tick(dog->watch) : PAUSE_MAX_MS;
         look_for_stuck(dog);
-    } while (pause_for(dog, lt_min(lt_max(ms, 1u), PAUSE_MAX_MS)));
+    } while (pause_for(dog, lt_min(lt_max(ms, 1u), PAUSE_MAX_MS), filters));
     return NULL;
 }
 
@@ -95,6 +101,14 @@ struct lt_watchdog *lt_watchdog_start(struct lt_budget_watch *watch, struct lt_w
         return NULL;
     }
     return dog;
+}
+
+void lt_watchdog_filters(struct lt_watchdog *dog, bool more)
+{
+    pthread_mutex_lock(&dog->lock);
+    dog->filters += more ? 1 : -1u;
+    pthread_cond_signal(&dog->wake);
+    pthread_mutex_unlock(&dog->lock);
 }
 
 void lt_watchdog_stop(struct lt_watchdog *dog)

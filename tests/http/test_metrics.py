@@ -139,9 +139,10 @@ def ask_as_nobody(path):
     code = ("import os, socket, sys\n"
             "s = socket.socket(socket.AF_UNIX)\n"
             "s.connect(sys.argv[1])\n"
-            "s.sendall(b'GET /livez HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n')\n"
-            "try:\n    sys.stdout.buffer.write(s.recv(100)[:12])\n"
-            "except ConnectionResetError:\n    pass\n")
+            "try:\n"
+            "    s.sendall(b'GET /livez HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n')\n"
+            "    sys.stdout.buffer.write(s.recv(100)[:12])\n"
+            "except (BrokenPipeError, ConnectionResetError):\n    pass\n")
     for folder in [path.parent, *path.parents]:
         if folder.stat().st_mode & 0o001 == 0:
             folder.chmod(folder.stat().st_mode | 0o011)

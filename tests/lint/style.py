@@ -55,7 +55,8 @@ class Braces(Check):
            ("proxy/a.c", "    if (a) {\n    } else\n        b();\n"),
            ("proxy/a.c", "    while (f(a) &&\n           b)\n        ;\n")]
     GOOD = [("proxy/a.c", "    if (f(a)) {\n    } else if (b) {\n    }\n"),
-            ("proxy/a.c", "    do {\n    } while (a);\n#define X \\\n    for (a;)\n")]
+            ("proxy/a.c", "    do {\n    } while (a);\n#define X \\\n    for (a;)\n"),
+            ("proxy/a.c", "#if X\n    a();\n#else\n    b();\n#endif\n")]
 
     def wants(self, path, _text):
         return is_c(path)
@@ -70,6 +71,8 @@ class Braces(Check):
             if not rest.startswith("{") and not do_while:
                 yield line_of(code, match.start()), "braces always"
         for match in _ELSE.finditer(code):
+            if code[: match.start()].rstrip(" \t").endswith("#"):
+                continue
             yield line_of(code, match.start()), "braces always"
 
 
