@@ -54,6 +54,7 @@ static bool ask(const struct lt_addr *addr, struct lt_buf *out, struct lt_str *b
     close(fd);
     errno = saved;
     if (n < 0) {
+        errno = errno == EPIPE || errno == ECONNRESET ? EACCES : errno; /* turned away */
         return false;
     }
     struct lt_str all = lt_buf_view(out);

@@ -17,8 +17,6 @@
 #include "base/obj.h"
 #include "http/uri.h"
 
-/* What one exchange may allocate for heads, replies and filters. */
-#define ARENA_MAX ((size_t)1 << 20)
 #define TRAILERS_MAX 32
 
 const char *lt_step_name(enum lt_step step)
@@ -54,7 +52,7 @@ struct lt_exchange *lt_exchange_new(struct lt_exchange_env *env, struct lt_front
     x->began_us = env->loop->now_us;
     x->began_wall_us = env->loop->wall_us;
     x->step_us[LT_STEP_HEAD] = x->began_us;
-    lt_arena_init(&x->arena, x->arena_first, sizeof(x->arena_first), ARENA_MAX);
+    lt_arena_init(&x->arena, x->arena_first, sizeof(x->arena_first), LT_EXCHANGE_ARENA_MAX);
     lt_headers_init(&x->req_trailers, &x->arena, TRAILERS_MAX);
     lt_chain_init(&x->body, &env->loop->blocks);
     lt_chain_init(&x->held, &env->loop->blocks);

@@ -50,6 +50,8 @@ struct lt_user_field {
 };
 
 #define LT_EXCHANGE_ARENA_FIRST 4096
+/* What one exchange may allocate for heads, replies and filters, beyond the first block. */
+#define LT_EXCHANGE_ARENA_MAX ((size_t)1 << 20)
 
 struct lt_exchange {
     uint32_t magic;

@@ -32,7 +32,7 @@
 #define LOG_RINGS_OTHER 8u
 #define LOG_STOP_MS 2000u
 /* One exchange with all that may hang on it: arena, and its connection's own state. */
-#define EXCHANGE_BYTES_MAX (sizeof(struct lt_exchange) + ((size_t)1 << 20) + 4096)
+#define EXCHANGE_BYTES_MAX (sizeof(struct lt_exchange) + LT_EXCHANGE_ARENA_MAX + 4096)
 #define MAIN_BLOCKS_MAX ((size_t)4 << 20)
 
 /* ---- The supervisor. ---- */

@@ -426,6 +426,8 @@ struct lt_snapshot *lt_build(const char *path, unsigned number, const struct lt_
         struct build b = {
             .env = env, .s = s, .conf = root->conf, .arena = &root->arena, .diags = &root->diags};
         build_all(&b);
+    } else {
+        lt_root_check_files(root); /* what building would have found, for one list of errors */
     }
     bool ok = lt_load_ok(&root->load) && root->conf != NULL;
     lt_diags_print(&root->diags, errors);

@@ -21,7 +21,7 @@ def snippets():
 
 @pytest.mark.parametrize("text", snippets())
 def test_a_whole_configuration_in_a_document_passes_the_check(tmp_path, authority, text):
-    """Files that it names are put in its place; variables get a value."""
+    """Files that it names are put in their place; variables get a value."""
     cert, key = authority.leaf("localhost")
     text = re.sub(r"/[\w./-]+\.pem\b", str(cert), text)
     text = re.sub(r"/[\w./-]+\.key\b", str(key), text)
