@@ -106,6 +106,13 @@ static inline void lt_lua_push_str(lua_State *L, struct lt_str s)
     lua_pushlstring(L, s.p != NULL ? s.p : "", s.len);
 }
 
+/* A function's "not there": nil, where no value at all would surprise tostring and the like. */
+static inline int lt_lua_nil(lua_State *L)
+{
+    lua_pushnil(L);
+    return 1;
+}
+
 static inline struct lt_str lt_lua_check_str(lua_State *L, int arg)
 {
     struct lt_str s;

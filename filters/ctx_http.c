@@ -252,11 +252,11 @@ static int req_bearer(lua_State *L)
     const struct lt_exchange *x = lt_runner_of(L)->x;
     struct lt_str value = lt_headers_value(&x->req.headers, LT_HEADER_AUTHORIZATION);
     if (value.len < 8 || !lt_str_eq_nocase(lt_str_sub(value, 0, 7), LT_STR("bearer "))) {
-        return 0;
+        return lt_lua_nil(L);
     }
     struct lt_str token = lt_str_trim(lt_str_sub(value, 7, value.len));
     if (token.len == 0 || lt_str_chr(token, ' ', 0) != SIZE_MAX) {
-        return 0;
+        return lt_lua_nil(L);
     }
     lt_lua_push_str(L, token);
     return 1;
@@ -268,7 +268,7 @@ static int req_cookie(lua_State *L)
     const struct lt_exchange *x = lt_runner_of(L)->x;
     struct lt_str value, name = lt_lua_check_str(L, 2);
     if (!lt_cookie_get(lt_headers_value(&x->req.headers, LT_HEADER_COOKIE), name, &value)) {
-        return 0;
+        return lt_lua_nil(L);
     }
     lt_lua_push_str(L, value);
     return 1;

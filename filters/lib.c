@@ -138,7 +138,7 @@ static int evaluate(lua_State *L)
     char scratch[32];
     struct lt_str text;
     if (!lt_expr_text(expr, lt_exchange_expr_get, runner->x, scratch, &text)) {
-        return 0;
+        return lt_lua_nil(L);
     }
     lt_lua_push_str(L, text);
     return 1;

@@ -175,13 +175,13 @@ static int hex_decode(lua_State *L)
     struct lt_str s = check_text(L);
     luaL_Buffer b;
     if (s.len % 2 != 0) {
-        return 0;
+        return lt_lua_nil(L);
     }
     char *out = luaL_buffinitsize(L, &b, s.len / 2);
     for (size_t i = 0; i < s.len; i += 2) {
         int high = lt_char_hex(s.p[i]), low = lt_char_hex(s.p[i + 1]);
         if (high < 0 || low < 0) {
-            return 0;
+            return lt_lua_nil(L);
         }
         out[i / 2] = (char)(high << 4 | low);
     }
@@ -231,19 +231,19 @@ static int decode(lua_State *L, const char *digits, bool padded)
     unsigned bits = 0;
     size_t n = 0;
     if (padded && s.len % 4 != 0) {
-        return 0;
+        return lt_lua_nil(L);
     }
     for (unsigned i = 0; padded && i < 2 && s.len > 0 && s.p[s.len - 1] == '='; i++) {
         s.len--;
     }
     if (s.len % 4 == 1) {
-        return 0;
+        return lt_lua_nil(L);
     }
     char *out = luaL_buffinitsize(L, &b, s.len / 4 * 3 + 3);
     for (size_t i = 0; i < s.len; i++) {
         int d = digit_value(digits, s.p[i]);
         if (d < 0) {
-            return 0;
+            return lt_lua_nil(L);
         }
         v = (v << 6 | (uint32_t)d) & 0xffffff;
         bits += 6;
@@ -253,7 +253,7 @@ static int decode(lua_State *L, const char *digits, bool padded)
         }
     }
     if ((v & ((1u << bits) - 1)) != 0) {
-        return 0;
+        return lt_lua_nil(L);
     }
     luaL_pushresultsize(&b, n);
     return 1;

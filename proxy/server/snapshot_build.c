@@ -313,14 +313,16 @@ static void build_chain(struct build *b, struct lt_route *route)
 
 static void build_filters(struct build *b)
 {
-    struct lt_route *routes;
     unsigned n = 0;
-    if (b->conf->filters.n == 0 || b->s->router == NULL) {
+    if (b->conf->filters.n == 0) {
         return;
     }
     b->s->filters = lt_filter_program_new(&b->s->root->load, &b->conf->filters);
-    routes = lt_router_routes(b->s->router, &n);
-    for (unsigned i = 0; b->s->filters != NULL && i < n; i++) {
+    if (b->s->filters == NULL || b->s->router == NULL) {
+        return; /* which was said */
+    }
+    struct lt_route *routes = lt_router_routes(b->s->router, &n);
+    for (unsigned i = 0; i < n; i++) {
         build_chain(b, &routes[i]);
     }
 }

@@ -28,9 +28,9 @@ class Workshop:
         for call in calls:
             self._stack.callback(call)
 
-    def lintel(self, config, env=None, wait=True):
+    def lintel(self, config, env=None, wait=True, args=()):
         """Starts the program with a configuration (text or dict), by default until it serves."""
-        gateway = Gateway(config, self.folder / f"lintel-{len(self.gateways)}", env)
+        gateway = Gateway(config, self.folder / f"lintel-{len(self.gateways)}", env, args)
         self.gateways.append(gateway)
         return gateway.wait_ready() if wait else gateway
 
@@ -45,8 +45,8 @@ class Workshop:
     def refusing(self):
         return self._keep(Refusing())
 
-    def deaf(self):
-        return self._keep(Deaf())
+    def deaf(self, unix=False):
+        return self._keep(Deaf(self.folder / f"deaf-{len(self._made)}.sock" if unix else None))
 
     def close(self):
         with self._stack:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which server a request gets, and what becomes of it when that server fails."""
 import json
+import os
 import threading
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from lib.client import Cut, head
 from lib.configs import basic
 from lib.origin import OK, EchoOrigin, always, answer
+from lib.users import ARGS, ROOT, let_in
 from lib.wait import wait_until
 
 
@@ -120,6 +122,31 @@ def test_connect_timeout(shop):
     began = time.monotonic()
     failed(gw, "connect_timeout", 504)
     assert 0.25 < time.monotonic() - began < 5
+
+
+def test_socket_backlog(shop):
+    gw = shop.lintel(basic(shop.deaf(unix=True)))
+    failed(gw, "socket_backlog", 503)
+
+
+def test_socket_permission(shop):
+    """Root may open every socket: there the gateway runs as nobody."""
+    let_in(shop.folder)
+    server = shop.echo(unix=True)
+    os.chmod(server.path, 0o600 if ROOT else 0)
+    config = basic(server)
+    config["admin"]["listen"] = f"unix:{shop.folder}/admin.sock"
+    failed(shop.lintel(config, args=ARGS), "socket_permission", 502)
+
+
+def test_a_server_that_closes_while_the_body_is_being_sent(shop):
+    def refuse(peer):
+        peer.request_head()
+        peer.reset()
+    gw = shop.lintel(basic(shop.origin(refuse)))
+    response = gw.get(method="POST", body=bytes(8 << 20))
+    assert response.status == 502
+    assert json.loads(response.body)["cause"] in ("send_failed", "reset_before_response")
 
 
 def test_first_byte_timeout(shop):

@@ -113,7 +113,7 @@ class Output:
 class Gateway:
     """A running `lintel run`. Its folder holds the configuration and all that belongs to it."""
 
-    def __init__(self, config, folder, env=None):
+    def __init__(self, config, folder, env=None, args=()):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config = self.folder / "lintel.yaml"
@@ -122,7 +122,7 @@ class Gateway:
         self.allowed = set()  # events of level error that the test provokes
         self.mark = uuid.uuid4().hex
         self.env = environment({**(env or {}), _MARK: self.mark})
-        self.process = subprocess.Popen([PROGRAM, "run", "-c", str(self.config)],
+        self.process = subprocess.Popen([PROGRAM, "run", "-c", str(self.config), *args],
                                         cwd=self.folder, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         env=self.env)

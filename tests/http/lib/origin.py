@@ -260,22 +260,24 @@ class Refusing:
 
 
 class Deaf:
-    """A TCP port whose listen queue is full: connecting gets no answer at all."""
+    """A server whose listen queue is full: connecting to a TCP port gets no answer at all, to a
+    Unix socket (at path) the answer that it is full."""
 
-    def __init__(self):
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._sock.bind(("127.0.0.1", 0))
+    def __init__(self, path=None):
+        family = socket.AF_UNIX if path else socket.AF_INET
+        self._sock = socket.socket(family, socket.SOCK_STREAM)
+        self._sock.bind(str(path) if path else ("127.0.0.1", 0))
         self._sock.listen(0)
-        self.address = f"127.0.0.1:{self._sock.getsockname()[1]}"
+        self.address = f"unix:{path}" if path else f"127.0.0.1:{self._sock.getsockname()[1]}"
         self._fill = []
         end = time.monotonic() + 5
         while time.monotonic() < end:
-            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            sock = socket.socket(family, socket.SOCK_STREAM)
             sock.settimeout(0.2)
             self._fill.append(sock)
             try:
                 sock.connect(self._sock.getsockname())
-            except TimeoutError:
+            except (TimeoutError, BlockingIOError):
                 return
         raise AssertionError("the listen queue does not fill up")
 
