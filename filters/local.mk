@@ -26,9 +26,19 @@ liblintel_a_SOURCES += \
 
 check_PROGRAMS += \
 	tests/unit/test_filters_budget \
+	tests/unit/test_filters_call \
+	tests/unit/test_filters_lib \
 	tests/unit/test_filters_lua_match \
-	tests/unit/test_filters_sandbox
+	tests/unit/test_filters_program \
+	tests/unit/test_filters_sandbox \
+	tests/unit/test_filters_test_runner
 tests_unit_test_filters_budget_SOURCES = tests/unit/test_filters_budget.c tests/unit/filter_vm.h
+tests_unit_test_filters_call_SOURCES = tests/unit/test_filters_call.c tests/unit/filter_bed.h
+tests_unit_test_filters_lib_SOURCES = tests/unit/test_filters_lib.c tests/unit/filter_bed.h
 tests_unit_test_filters_lua_match_SOURCES = \
 	tests/unit/test_filters_lua_match.c tests/unit/filter_vm.h
+tests_unit_test_filters_program_SOURCES = \
+	tests/unit/test_filters_program.c tests/unit/filter_bed.h
 tests_unit_test_filters_sandbox_SOURCES = tests/unit/test_filters_sandbox.c tests/unit/filter_vm.h
+tests_unit_test_filters_test_runner_SOURCES = \
+	tests/unit/test_filters_test_runner.c tests/unit/filter_bed.h

@@ -67,7 +67,7 @@ static void write_file(const char *name, const char *text)
 }
 
 /* The instances of a mapping in YAML; gives the messages when it can't be loaded, else NULL. */
-static const char *load_yaml(const char *yaml)
+LT_UNUSED static const char *load_yaml(const char *yaml)
 {
     static char text[8192], messages[8192];
     size_t n = 0;
@@ -91,7 +91,7 @@ static const char *load_yaml(const char *yaml)
     return messages;
 }
 
-static void load_well(const char *yaml)
+LT_UNUSED static void load_well(const char *yaml)
 {
     const char *messages = load_yaml(yaml);
     if (messages != NULL) {
@@ -100,7 +100,7 @@ static void load_well(const char *yaml)
 }
 
 /* One filter, a.lua, with this text and these settings (", key: value"). */
-static void load_one(const char *text, const char *settings)
+LT_UNUSED static void load_one(const char *text, const char *settings)
 {
     char yaml[1024];
     write_file("a.lua", text);
@@ -108,7 +108,7 @@ static void load_one(const char *text, const char *settings)
     load_well(yaml);
 }
 
-static struct lt_exchange *begin(void)
+LT_UNUSED static struct lt_exchange *begin(void)
 {
     const struct lt_test_request request = {.method = LT_STR("GET"),
                                             .target = LT_STR("/p%61th?a=1&b=x%20y"),
@@ -119,27 +119,27 @@ static struct lt_exchange *begin(void)
     return x;
 }
 
-static void with_header(struct lt_exchange *x, const char *name, const char *value)
+LT_UNUSED static void with_header(struct lt_exchange *x, const char *name, const char *value)
 {
     assert_int_equal(lt_headers_add(&x->req.headers, lt_str_c(name), lt_str_c(value)), LT_OK);
 }
 
 /* A response as a server would have sent it. */
-static void with_response(struct lt_exchange *x)
+LT_UNUSED static void with_response(struct lt_exchange *x)
 {
     x->res = (struct lt_response){.status = 200, .version = 11};
     lt_headers_init(&x->res.headers, &x->arena, 100);
     assert_int_equal(lt_headers_add(&x->res.headers, LT_STR("Server"), LT_STR("app")), LT_OK);
 }
 
-static void assert_str(struct lt_str got, const char *wanted)
+LT_UNUSED static void assert_str(struct lt_str got, const char *wanted)
 {
     if (!lt_str_eq_c(got, wanted)) {
         fail_msg("is \"%.*s\", should be \"%s\"", LT_STR_ARG(got), wanted);
     }
 }
 
-static struct lt_str req_header(const struct lt_exchange *x, const char *name)
+LT_UNUSED static struct lt_str req_header(const struct lt_exchange *x, const char *name)
 {
     const struct lt_header *h = lt_headers_get_name(&x->req.headers, lt_str_c(name));
     return h != NULL ? h->value : LT_STR_NONE;

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `lintel test`: what it prints and how it exits. */
+#include "filter_bed.h"
+#include "filters/test_runner.h"
+
+static char output[8192];
+
+/* Runs the command with one argument (NULL: none), its standard output in `output`. */
+static int run_command(const char *argument)
+{
+    char name[] = "test", path[160];
+    char copy[160];
+    snprintf(copy, sizeof(copy), "%s", argument != NULL ? argument : "");
+    char *argv[] = {name, argument != NULL ? copy : NULL, NULL};
+    snprintf(path, sizeof(path), "%s/b.lua", folder);
+    fflush(stdout);
+    int saved = dup(STDOUT_FILENO);
+    FILE *f = fopen(path, "w+");
+    assert_non_null(f);
+    assert_true(saved >= 0 && dup2(fileno(f), STDOUT_FILENO) >= 0);
+    int status = lt_cmd_test(argument != NULL ? 2 : 1, argv);
+    fflush(stdout);
+    assert_true(dup2(saved, STDOUT_FILENO) >= 0);
+    close(saved);
+    rewind(f);
+    output[fread(output, 1, sizeof(output) - 1, f)] = '\0';
+    fclose(f);
+    return status;
+}
+
+static int run_text(const char *text)
+{
+    char path[128];
+    write_file("t_test.lua", text);
+    snprintf(path, sizeof(path), "%s/t_test.lua", folder);
+    return run_command(path);
+}
+
+static void prints(const char *text)
+{
+    if (strstr(output, text) == NULL) {
+        fail_msg("\"%s\" is not in: %s", text, output);
+    }
+}
+
+static void test_cases_pass_and_fail_with_their_place(void **state)
+{
+    (void)state;
+    assert_int_equal(run_text("local t = require 'lintel.test'\n"
+                              "t.case('good', function() t.eq({a = {1}}, {a = {1}}) end)\n"
+                              "t.case('bad', function()\n"
+                              "  t.eq(1, 2)\n"
+                              "end)\n"),
+                     1);
+    prints("ok    ");
+    prints("t_test.lua: good\n");
+    prints("FAIL  ");
+    prints("t_test.lua: bad\n      t_test.lua:4: is 1, should be 2\n");
+    prints("1 passed, 1 failed\n");
+    assert_int_equal(run_text("local t = require 'lintel.test'\n"
+                              "t.case('good', function() t.ok(true) end)\n"),
+                     0);
+    prints("1 passed, 0 failed\n");
+}
+
+static void test_checks_notice_what_they_should(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        run_text(
+            "local t = require 'lintel.test'\n"
+            "t.case('checks', function()\n"
+            "for _, bad in ipairs{function() t.eq({1}, {2}) end, function() t.eq({1}, {}) end,\n"
+            "  function() t.eq({}, {a = 1}) end, function() t.eq('1', 1) end,\n"
+            "  function() t.ok(nil) end, function() t.match('abc', '^b') end,\n"
+            "  function() t.match(nil, 'b') end, function() t.raises(function() end) end,\n"
+            "  function() t.raises(function() error('a') end, 'b') end} do\n"
+            "  t.raises(bad) end\n"
+            "t.match('abc', '^a') t.raises(error) t.eq(nil, nil)\n"
+            "t.raises(function() error('abc') end, 'b')\n"
+            "t.eq(t.sha256('abc'):sub(1, 8), 'ba7816bf') end)\n"),
+        0);
+}
+
+static void test_an_exchange_runs_through_all_hooks(void **state)
+{
+    (void)state;
+    write_file("a.lua",
+               "return {schema = {n = {type = 'int'}, l = {type = 'list', of = 'string'}},\n"
+               "request = function(ctx) ctx:sleep(1.5) ctx.user = {id = 'u' .. ctx.conf.n}\n"
+               "ctx.req.headers['x-l'] = table.concat(ctx.conf.l, ',') end,\n"
+               "response = function(ctx) ctx.res.headers['x-was'] = ctx.res.status end,\n"
+               "log = function(ctx) ctx.log.info('done', {status = ctx.res.status}) end}");
+    int status = run_text(
+        "local t = require 'lintel.test'\n"
+        "t.case('all', function()\n"
+        "local r = t.run('a', {conf = {n = 7, l = {'x', 'y'}}, now = 5, request = {method = "
+        "'POST',\n"
+        "  path = '/a?b=c', host = 'h', scheme = 'https', client_ip = '2001:db8::1',\n"
+        "  headers = {many = {'1', '2'}}}, response = {status = 404, headers = {A = 'b'}}})\n"
+        "t.eq(r.status, 404) t.eq(r.headers, {a = 'b', ['x-was'] = '404'})\n"
+        "t.eq(r.upstream_called, true) t.eq(r.upstream_request.method, 'POST')\n"
+        "t.eq(r.upstream_request.path, '/a') t.eq(r.upstream_request.headers['x-l'], 'x,y')\n"
+        "t.eq(r.user.id, 'u7') t.eq(r.slept, 1.5)\n"
+        "t.eq(r.log[1].message, 'done') t.eq(r.log[1].status, 404) t.eq(r.error, nil) end)\n"
+        "t.case('refusals', function()\n"
+        "t.raises(function() t.run('nothere', {}) end, \"can't be loaded\")\n"
+        "t.raises(function() t.run('a', {conf = {n = 'x'}}) end, 'is not a whole number')\n"
+        "t.raises(function() t.run('a', {conf = {n = 1, l = {'x'}}, request = {client_ip = 'x'}}) "
+        "end,\n"
+        "  'malformed') end)\n");
+    if (status != 0) {
+        fail_msg("%s", output);
+    }
+}
+
+static void test_broken_files_fail(void **state)
+{
+    (void)state;
+    assert_int_equal(run_text("local x = = 1"), 1);
+    prints("unexpected symbol");
+    assert_int_equal(run_text("local t = require 'lintel.test'"), 1);
+    prints("no t.case in it");
+    assert_int_equal(run_text("error('outside')"), 1);
+    prints("t_test.lua:1: outside");
+    assert_int_equal(run_command("/nowhere/x_test.lua"), 1);
+    prints("can't read /nowhere/x_test.lua: No such file");
+    prints("0 passed, 1 failed\n");
+}
+
+static void test_folders_and_usage(void **state)
+{
+    (void)state;
+    write_file("t_test.lua", "local t = require 'lintel.test' t.case('in folder', function() end)");
+    assert_int_equal(run_command(folder), 0);
+    prints("t_test.lua: in folder\n");
+    prints("1 passed, 0 failed\n");
+    int saved = dup(STDERR_FILENO);
+    assert_non_null(freopen("/dev/null", "w", stderr));
+    assert_int_equal(run_command(NULL), 2);
+    assert_int_equal(run_command("--nonsense"), 2);
+    fflush(stderr);
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    close(saved);
+    assert_int_equal(run_command("--help"), 0);
+    prints("usage: lintel test");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_cases_pass_and_fail_with_their_place),
+        TEST(test_checks_notice_what_they_should),
+        TEST(test_an_exchange_runs_through_all_hooks),
+        TEST(test_broken_files_fail),
+        TEST(test_folders_and_usage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
