@@ -489,7 +489,7 @@ static int user_get(lua_State *L)
 /* Field `name` from the value at index. */
 static void set_user_field(lua_State *L, struct lt_runner *runner, struct lt_str name, int index)
 {
-    struct lt_str value;
+    struct lt_str value = LT_STR_NONE;
     if (lua_isboolean(L, index)) {
         value = lua_toboolean(L, index) ? LT_STR("true") : LT_STR("false");
     } else if (lua_isstring(L, index)) {

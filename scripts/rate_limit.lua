@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- So many requests per key and time. Tells clients what is left by RateLimit and RateLimit-Policy
 -- (draft-ietf-httpapi-ratelimit-headers), and with a refusal when to come back by Retry-After.
-local gcra = lintel.limit.gcra
+local gcra, field = lintel.limit.gcra, lintel.limit.field
 
 local M = { group = "limit" }
 
@@ -12,7 +12,7 @@ M.schema = {
            doc = "Requests per time, as in 100/1m." },
   burst = { type = "int", default = 0, min = 0, max = 1000000,
             doc = "Requests that may come at once besides." },
-  name = { type = "string",
+  name = { type = "string", max = 100,
            doc = "Name in the RateLimit fields. Instances of the same name share their counts; "
              .. "without a name each counts for itself." },
 }
@@ -27,7 +27,7 @@ function M.init(conf)
   return {
     key = conf.key, rate = conf.rate, burst = conf.burst, scope = conf.name,
     policy = ('"%s";q=%d;w=%d'):format(name, conf.rate.count, window),
-    left = '"' .. name .. '";r=%d;t=%d',
+    name = name,
   }
 end
 
@@ -35,23 +35,22 @@ function M.request(ctx)
   local state = ctx.state
   local allowed, remaining, retry_after, reset =
     gcra(state.key(ctx) or "", state.rate, state.burst, state.scope)
-  if not state.r then
-    state.r, state.t = ctx.name .. ".remaining", ctx.name .. ".reset"
+  if not state.var then
+    state.var = ctx.name .. ".ratelimit"
   end
-  local vars = ctx.vars
-  vars[state.r], vars[state.t] = remaining, reset
+  ctx.vars[state.var] = field(state.name, remaining, reset)
   if not allowed then
     return ctx:deny(429, "rate_limited", { ["retry-after"] = math.max(1, retry_after) })
   end
 end
 
 function M.response(ctx)
-  local state, vars = ctx.state, ctx.vars
-  local remaining = state.r and vars[state.r]
-  if remaining then
+  local state = ctx.state
+  local left = state.var and ctx.vars[state.var]
+  if left then
     local headers = ctx.res.headers
     headers:add("ratelimit-policy", state.policy)
-    headers:add("ratelimit", state.left:format(remaining, vars[state.t]))
+    headers:add("ratelimit", left)
   end
 end
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Runs the black-box tests against $LINTEL. Without the Python modules they are skipped (77);
-# "./bootstrap check" installs those.
+# "./bootstrap check" installs those. LINTEL_TEST_WORKERS: how many workers the gateway has in tests
+# that leave it open (1).
 modules="pytest h2 httpx websockets requests flask fastapi uvicorn gunicorn"
 for module in $modules; do
     if ! "$PYTHON" -c "import $module" 2>/dev/null; then

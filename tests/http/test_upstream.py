@@ -38,14 +38,14 @@ def failed(gateway, cause, status, target="/", method="GET", body=None):
 
 def test_round_robin_takes_servers_in_turn(shop):
     servers = [shop.echo(n) for n in "abc"]
-    gw = shop.lintel(basic(*servers, app={"balance": "round_robin"}))
+    gw = shop.lintel(basic(*servers, app={"balance": "round_robin"}, workers=1))
     assert apps(gw, 12) == {"a": 4, "b": 4, "c": 4}
 
 
 def test_round_robin_obeys_weights(shop):
     a, b = shop.echo("a"), shop.echo("b")
     gw = shop.lintel(basic({"address": a.address, "weight": 3}, {"address": b.address},
-                           app={"balance": "round_robin"}))
+                           app={"balance": "round_robin"}, workers=1))
     assert apps(gw, 12) == {"a": 9, "b": 3}
 
 
@@ -57,7 +57,7 @@ def test_p2c_spreads_over_all_servers(shop):
 
 def test_p2c_avoids_the_busy_server(shop):
     busy, free = shop.echo("busy", delay=1.5), shop.echo("free")
-    gw = shop.lintel(basic(busy, free))
+    gw = shop.lintel(basic(busy, free, workers=1))
     threads = []
     while not busy.active:
         threads.append(threading.Thread(target=gw.get))
@@ -70,7 +70,7 @@ def test_p2c_avoids_the_busy_server(shop):
 
 def test_unix_and_tcp_servers_share_the_requests(shop):
     gw = shop.lintel(basic(shop.echo("unix", unix=True), shop.echo("tcp"),
-                           app={"balance": "round_robin"}))
+                           app={"balance": "round_robin"}, workers=1))
     assert apps(gw, 10) == {"unix": 5, "tcp": 5}
 
 
@@ -299,7 +299,7 @@ def test_an_idle_connection_to_a_server_is_closed_in_time(shop):
 
 def test_connections_to_servers_are_reused(shop):
     app = shop.echo()
-    gw = shop.lintel(basic(app))
+    gw = shop.lintel(basic(app, workers=1))
     for _ in range(20):
         assert gw.get().status == 200
     assert len(app.peers) == 1

@@ -4,6 +4,10 @@
 Listeners get free ports, each on a loopback address of its own, because two listeners can't have the
 same address in a configuration.
 """
+import os
+
+# Tests for which the number of workers matters set it themselves; the others run with any.
+WORKERS = int(os.environ.get("LINTEL_TEST_WORKERS", "1"))
 
 
 def upstream(*origins, **options):
@@ -13,10 +17,10 @@ def upstream(*origins, **options):
 
 
 def basic(*origins, routes=None, site=None, app=None, **top):
-    """Plain HTTP on a free port to the upstream `app`, one worker, an admin socket."""
+    """Plain HTTP on a free port to the upstream `app`, and an admin socket."""
     config = {
         "lintel": 1,
-        "workers": 1,
+        "workers": WORKERS,
         "listen": [{"name": "plain", "address": "127.0.0.1:0"}],
         "admin": {"listen": "unix:admin.sock"},
         "drain": {"timeout": "5s"},
