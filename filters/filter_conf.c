@@ -43,20 +43,25 @@ static const struct lt_schema budget_schema = {
 
 static const char *const policies[] = {"closed", "open", NULL};
 
-/* A name of a filter that is installed, or the path of a file. */
+bool lt_filter_conf_name_ok(struct lt_str name)
+{
+    bool path = lt_str_chr(name, '/', 0) != SIZE_MAX || lt_str_ends(name, LT_STR(".lua"));
+    for (size_t i = 0; i < name.len; i++) {
+        char c = lt_char_lower(name.p[i]);
+        if (c == '\0' || (!path && !(c >= 'a' && c <= 'z') && !lt_char_is_digit(c) && c != '_')) {
+            return false;
+        }
+    }
+    return name.len > 0;
+}
+
 static void check_name(struct lt_schema_load *load, const struct lt_node *node, const void *value)
 {
-    const struct lt_str *name = value;
-    bool path = lt_str_chr(*name, '/', 0) != SIZE_MAX || lt_str_ends(*name, LT_STR(".lua"));
-    for (size_t i = 0; i < name->len; i++) {
-        char c = lt_char_lower(name->p[i]);
-        if (c == '\0' || (!path && !(c >= 'a' && c <= 'z') && !lt_char_is_digit(c) && c != '_')) {
-            lt_diag_error(load->diags, node->pos,
-                          "write the name of an installed filter, as in key_auth, or the path of a "
-                          "file, as in filters/mine.lua",
-                          "\"%.*s\" is not the name of a filter", LT_STR_ARG(node->raw));
-            return;
-        }
+    if (!lt_filter_conf_name_ok(*(const struct lt_str *)value)) {
+        lt_diag_error(load->diags, node->pos,
+                      "write the name of an installed filter, as in key_auth, or the path of a "
+                      "file, as in filters/mine.lua",
+                      "\"%.*s\" is not the name of a filter", LT_STR_ARG(node->raw));
     }
 }
 

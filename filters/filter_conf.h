@@ -28,6 +28,9 @@ struct lt_filter_conf {
 
 extern const struct lt_schema lt_filter_schema;
 
+/* Whether name is the name of a filter that may be installed, or the path of a file. */
+bool lt_filter_conf_name_ok(struct lt_str name);
+
 /* Whether key is one of the reserved keys. */
 bool lt_filter_conf_reserved(struct lt_str key);
 

@@ -42,3 +42,5 @@ tests_unit_test_filters_program_SOURCES = \
 tests_unit_test_filters_sandbox_SOURCES = tests/unit/test_filters_sandbox.c tests/unit/filter_vm.h
 tests_unit_test_filters_test_runner_SOURCES = \
 	tests/unit/test_filters_test_runner.c tests/unit/filter_bed.h
+
+EXTRA_DIST += docs/filters

@@ -232,6 +232,9 @@ static bool in_class(int c, char letter)
     case 'x':
         yes = isxdigit(c);
         break;
+    case 'z': /* of old: the byte 0 */
+        yes = c == 0;
+        break;
     default:
         return (unsigned char)letter == c;
     }

@@ -15,6 +15,7 @@
 #include "filters/unit.h"
 
 #define FILE_TEXT_MAX ((size_t)1 << 20)
+#define MEMORY_MIN (UINT64_C(256) << 10) /* the least that `budget` allows */
 
 /* ---- finding ---- */
 
@@ -223,6 +224,12 @@ struct compiler {
     struct lt_filter_vm *vms; /* per file, open while the program is compiled */
 };
 
+/* The budget; one that is written wrongly, which was said, must not look like a filter's fault. */
+static uint64_t memory_of(const struct lt_filter_conf *conf)
+{
+    return lt_max(conf->budget.memory, MEMORY_MIN);
+}
+
 /* The file of one instance, read and run at its first mention; NULL when it is wrong, which was
  * said. */
 static struct lt_filter_file *get_file(struct compiler *c, const struct lt_filter_conf *conf)
@@ -243,12 +250,12 @@ static struct lt_filter_file *get_file(struct compiler *c, const struct lt_filte
     }
     for (unsigned i = 0; i < p->n_files; i++) {
         if (lt_str_eq(p->files[i]->path, file->path)) {
-            p->files[i]->memory = lt_max(p->files[i]->memory, conf->budget.memory);
+            p->files[i]->memory = lt_max(p->files[i]->memory, memory_of(conf));
             return p->files[i]->schema.name != NULL ? p->files[i] : NULL;
         }
     }
     file->index = p->n_files;
-    file->memory = conf->budget.memory;
+    file->memory = memory_of(conf);
     struct lt_filter_vm *fvm = &c->vms[p->n_files];
     p->files[p->n_files++] = file;
     *fvm = (struct lt_filter_vm){.file = file, .load = c->load, .record = file};
@@ -267,7 +274,7 @@ static void add_instance(struct compiler *c, struct lt_str name, const struct lt
 {
     struct lt_filter_program *p = c->program;
     unsigned errors = c->load->diags->errors;
-    if (conf->filter.len == 0 || conf->conf.node == NULL) {
+    if (conf->conf.node == NULL || !lt_filter_conf_name_ok(conf->filter)) {
         return; /* said already */
     }
     struct lt_filter_file *file = get_file(c, conf);

@@ -30,7 +30,7 @@ local function check(option, name, value)
   if own[name:lower()] then
     error(("%s: %s is Lintel's own"):format(option, name), 0)
   end
-  if value and value:find("[%z\1-\8\10-\31\127]") then
+  if value and value:find("[\0-\8\10-\31\127]") then
     error(("%s: the value of %s holds control bytes"):format(option, name), 0)
   end
 end

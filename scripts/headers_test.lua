@@ -4,14 +4,14 @@ local t = require "lintel.test"
 t.case("request headers are set, added and removed", function()
   local r = t.run("headers", {
     conf = {
-      request_set = { ["X-Env"] = "live" },
+      request_set = { ["X-Env"] = "live, from A to z" },
       request_add = { ["X-Tag"] = "two" },
       request_remove = { "Cookie" },
     },
     request = { headers = { ["x-env"] = "test", ["x-tag"] = "one", cookie = "a=b" } },
   })
   local h = r.upstream_request.headers
-  t.eq(h["x-env"], "live")
+  t.eq(h["x-env"], "live, from A to z")
   t.eq(h["x-tag"], "one")
   t.eq(h["cookie"], nil)
   t.eq(r.status, 200)

@@ -263,6 +263,19 @@ def test_a_get_on_a_connection_that_dies_when_it_is_used_is_recovered(shop):
     assert len(server.peers) == 2
 
 
+def test_a_get_that_is_reset_on_a_new_connection_is_tried_on_another_server(shop):
+    """What becomes of those that wait in the listen queue of a server that stops."""
+    def stopped(peer):
+        peer.request_head()
+        peer.reset()
+    down, up = shop.origin(stopped), shop.echo("up")
+    gw = shop.lintel(basic(down, up, app={"balance": "round_robin"}, workers=1))
+    assert apps(gw, 6) == {"up": 6}
+    assert len(down.peers) == 3
+    statuses = [gw.get(method="POST", body=b"x").status for _ in range(4)]
+    assert sorted(statuses) == [200, 200, 502, 502], "a POST is not repeated"
+
+
 def test_a_post_that_may_have_had_an_effect_is_not_sent_twice(shop):
     def dies_on_second(peer):
         peer.request()

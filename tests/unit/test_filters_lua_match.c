@@ -62,6 +62,7 @@ static void test_find(void **state)
     gives("('abc'):find('b()')", "2|2|3");
     gives("('a\\0b'):find('\\0')", "2|2");
     gives("('aXb'):find('%u')", "2|2");
+    gives("('z\\0'):find('%z')", "2|2");
 }
 
 static void test_match(void **state)

@@ -193,6 +193,12 @@ static void test_files_are_found_by_name_and_by_path(void **state)
     assert_non_null(strstr(messages, "hint: the path starts at the folder of this file"));
     messages = load_yaml("one: {filter: a-b}\n");
     assert_non_null(strstr(messages, "\"a-b\" is not the name of a filter"));
+    assert_non_null(strstr(messages, "1 error"));
+    write_file("a.lua", "return {request = function() end}");
+    messages = load_yaml("one: {filter: \"@/a.lua\", budget: {memory: much}, x: 1}\n");
+    assert_non_null(strstr(messages, "\"much\" is not a size"));
+    assert_non_null(strstr(messages, "unknown key \"x\""));
+    assert_non_null(strstr(messages, "2 errors"));
     messages = load_yaml("one: {filter: \"@\"}\n");
     assert_non_null(strstr(messages, "it is a folder"));
 }
