@@ -14,10 +14,15 @@
 #define STOP_SIGNAL SIGURG
 #define TICK_BUSY_MS 2u
 #define TICK_IDLE_MS 5u
+/* Looks in a row that found no filter, after which the watchdog rests. */
+#define IDLE_LOOKS 4u
 
 struct lt_budget_watch {
     pthread_mutex_t lock; /* of list and of what hangs on it; never taken while a filter runs */
     struct lt_list list;
+    unsigned idle_looks;   /* the watchdog's */
+    sem_t wake;            /* posted to end its wait */
+    _Atomic(bool) resting; /* the next call has to wake the watchdog */
 };
 
 static _Thread_local struct lt_budget *mine;
@@ -61,6 +66,7 @@ struct lt_budget_watch *lt_budget_watch_new(void)
     struct lt_budget_watch *watch = lt_calloc(1, sizeof(*watch));
     if (watch != NULL) {
         pthread_mutex_init(&watch->lock, NULL);
+        sem_init(&watch->wake, 0, 0);
         lt_list_init(&watch->list);
     }
     return watch;
@@ -71,6 +77,7 @@ void lt_budget_watch_free(struct lt_budget_watch *watch)
     if (watch != NULL) {
         assert(lt_list_empty(&watch->list));
         pthread_mutex_destroy(&watch->lock);
+        sem_destroy(&watch->wake);
         lt_free(watch);
     }
 }
@@ -107,7 +114,34 @@ unsigned lt_budget_watch_tick(struct lt_budget_watch *watch)
         busy |= look(b);
     }
     pthread_mutex_unlock(&watch->lock);
-    return busy ? TICK_BUSY_MS : TICK_IDLE_MS;
+    if (busy) {
+        watch->idle_looks = 0;
+        atomic_store_explicit(&watch->resting, false, memory_order_relaxed);
+        return TICK_BUSY_MS;
+    }
+    if (++watch->idle_looks < IDLE_LOOKS) {
+        return TICK_IDLE_MS;
+    }
+    /* A call that began without seeing the flag shows at the next look: that comes before the rest,
+     * and long after its store has become visible. */
+    atomic_store_explicit(&watch->resting, true, memory_order_relaxed);
+    return watch->idle_looks == IDLE_LOOKS ? TICK_IDLE_MS : LT_BUDGET_REST;
+}
+
+void lt_budget_watch_wait(struct lt_budget_watch *watch, unsigned ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    while (sem_clockwait(&watch->wake, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR) {
+    }
+}
+
+void lt_budget_watch_wake(struct lt_budget_watch *watch)
+{
+    sem_post(&watch->wake);
 }
 
 void lt_budget_init(struct lt_budget *budget)
@@ -161,6 +195,11 @@ void lt_budget_begin(struct lt_budget *budget, struct lua_State *L, uint64_t cpu
     }
     atomic_store_explicit(&budget->cpu_ns, cpu_ns, memory_order_relaxed);
     atomic_store_explicit(&budget->running, running + 1, memory_order_release);
+    struct lt_budget_watch *watch = budget->watch;
+    if (watch != NULL && LT_UNLIKELY(atomic_load_explicit(&watch->resting, memory_order_relaxed)) &&
+        atomic_exchange_explicit(&watch->resting, false, memory_order_relaxed)) {
+        lt_budget_watch_wake(watch);
+    }
 }
 
 void lt_budget_end(struct lt_budget *budget)

@@ -9,6 +9,9 @@
  *   Lua runs ...          time is up: asked = 2n+1 --> asked == running: arm the hook
  *   running = 2n+2
  *
+ * When no filter has run for some looks the watchdog rests, and the next call wakes it: a flag that
+ * each call reads, and one system call after a pause.
+ *
  * Where there is no watchdog (loading, `lintel test`, ThreadSanitizer, which delivers no signal to
  * a busy loop) a hook that stays armed reads the clock instead. */
 #ifndef LT_FILTERS_BUDGET_H
@@ -18,6 +21,7 @@
 #include "base/list.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -52,9 +56,16 @@ struct lt_budget_watch *lt_budget_watch_new(void) LT_MUST_CHECK;
 /* Every budget must have been detached. */
 void lt_budget_watch_free(struct lt_budget_watch *watch);
 
+/* lt_budget_watch_tick: nothing to look at until a call wakes the watchdog. */
+#define LT_BUDGET_REST UINT32_MAX
+
 /* Looks at all threads; called by the watchdog. Gives the milliseconds after which it wants to be
- * called again. */
+ * called again, or LT_BUDGET_REST. */
 unsigned lt_budget_watch_tick(struct lt_budget_watch *watch);
+/* Waits for that long, or until it is woken; the watchdog. */
+void lt_budget_watch_wait(struct lt_budget_watch *watch, unsigned ms);
+/* Ends the wait, or the next one. Any thread; never waits. */
+void lt_budget_watch_wake(struct lt_budget_watch *watch);
 
 /* A budget without a watchdog. */
 void lt_budget_init(struct lt_budget *budget);

@@ -6,15 +6,21 @@
  *   run_hook -> enter (when? quarantined?) -> resume -> finish   next filter, answer
  *                                               |-----> wait     timer, later again
  *                                               '-----> fail     policy of the filter */
+#include <stdio.h>
+
 #include "base/log.h"
 #include "base/obj.h"
 #include "filters/chain.h"
 #include "filters/host_impl.h"
+#include "http/hop.h"
 
 #define CALL_MAGIC 0xca11f117u
 /* So many stops in one minute switch an instance off for a while. */
 #define QUARANTINE_STOPS 5u
 #define QUARANTINE_US (UINT64_C(30) * 1000000)
+/* Of the exchange's memory, what filters can't use up: a server's head or our own answer, written
+ * out, have to fit in. */
+#define ARENA_RESERVE ((size_t)256 << 10)
 /* Failures of one instance that are logged on one worker. */
 #define LOG_EVERY_US UINT64_C(1000000)
 
@@ -118,13 +124,14 @@ static enum outcome policy(struct lt_filter_call *call, struct lt_filter_unit *u
     return REFUSED;
 }
 
-/* The runner, which may be NULL, is not used any more. */
+/* The runner is not used any more. NULL: there was no memory for one, because many calls wait; that
+ * is no stop, and must not switch the instance off for those that have one. */
 static enum outcome fail(struct lt_filter_call *call, struct lt_filter_unit *unit,
                          struct lt_runner *runner, enum lt_cause cause, const char *error)
 {
     struct lt_metrics_worker *metrics = call->host->spec.metrics;
     log_failure(call, unit, cause, error);
-    if (cause == LT_CAUSE_FILTER_ERROR) {
+    if (cause == LT_CAUSE_FILTER_ERROR || runner == NULL) {
         lt_metrics_add(metrics, LT_COUNTER_FILTER_ERRORS, 1);
     } else {
         count_stop(call, unit);
@@ -160,9 +167,21 @@ static enum outcome answer(struct lt_filter_call *call, struct lt_runner *runner
     return REFUSED;
 }
 
+/* The hook returned what it may not; the message begins with where it is written. */
+static enum outcome refuse_result(struct lt_filter_call *call, struct lt_runner *runner,
+                                  const char *message)
+{
+    struct lt_vm *vm = runner->unit->fvm->vm;
+    lua_Debug ar;
+    lua_pushvalue(runner->co, 1 + (int)call->hook);
+    lua_getinfo(runner->co, ">S", &ar);
+    snprintf(vm->error, sizeof(vm->error), "%s:%d: `%s` %s", ar.short_src, ar.linedefined,
+             hook_names[call->hook], message);
+    return fail(call, runner->unit, runner, LT_CAUSE_FILTER_ERROR, vm->error);
+}
+
 /* The hook returned: nothing, or an answer of its own making. */
-static enum outcome finish(struct lt_filter_call *call, struct lt_filter_unit *unit,
-                           struct lt_runner *runner)
+static enum outcome finish(struct lt_filter_call *call, struct lt_runner *runner)
 {
     lua_State *co = runner->co;
     int n = lua_gettop(co) - LT_RUNNER_BASE;
@@ -171,15 +190,16 @@ static enum outcome finish(struct lt_filter_call *call, struct lt_filter_unit *u
             lt_runner_put(runner);
             return GO_ON;
         }
-        return fail(call, unit, runner, LT_CAUSE_FILTER_ERROR,
-                    "an answer was made and not returned: write `return ctx:deny(...)`");
+        return refuse_result(call, runner,
+                             "made an answer and did not return it: write `return ctx:deny(...)`");
     }
     if (n == 1 && runner->staged && lua_islightuserdata(co, -1) &&
         lua_touserdata(co, -1) == runner) {
         return answer(call, runner);
     }
-    return fail(call, unit, runner, LT_CAUSE_FILTER_ERROR,
-                "a hook returns nothing, or what ctx:deny, ctx:respond or ctx:redirect gave");
+    return refuse_result(call, runner,
+                         "returned something else than nothing or what ctx:deny, ctx:respond or "
+                         "ctx:redirect gave");
 }
 
 static void on_timer(void *arg)
@@ -226,11 +246,13 @@ static enum outcome resume(struct lt_filter_call *call, struct lt_filter_unit *u
     struct lt_filter_vm *fvm = unit->fvm;
     int n;
     fvm->running = unit->instance;
+    call->x->arena.max -= ARENA_RESERVE;
     enum lt_vm_end end = lt_vm_resume(fvm->vm, runner->co, n_args, unit->instance->cpu_ms, &n);
+    call->x->arena.max += ARENA_RESERVE;
     fvm->running = NULL;
     switch (end) {
     case LT_VM_DONE:
-        return finish(call, unit, runner);
+        return finish(call, runner);
     case LT_VM_WAITS:
         return wait(call, unit, runner);
     case LT_VM_RAISED:
@@ -250,8 +272,9 @@ static enum outcome go_on(struct lt_filter_call *call, struct lt_filter_unit *un
     call->waits = NULL;
     lt_timer_clear(&call->timer);
     if (call->wake_us > call->wall_us) {
-        return fail(call, unit, runner, LT_CAUSE_FILTER_WALL,
-                    "it still waited when its time was up");
+        struct lt_vm *vm = unit->fvm->vm;
+        lt_vm_where(runner->co, vm->error, sizeof(vm->error));
+        return fail(call, unit, runner, LT_CAUSE_FILTER_WALL, vm->error);
     }
     return resume(call, unit, runner, 0);
 }
@@ -322,6 +345,11 @@ static enum lt_step_result run_hook(struct lt_exchange *x, enum lt_filter_hook h
     if (call->waits == NULL) {
         call->hook = hook;
         call->at = 0;
+        if (hook == LT_FILTER_REQUEST) {
+            /* Before filters add fields: a client must not have those taken off by naming them in
+             * its Connection field. */
+            lt_hop_strip(&x->req.headers);
+        }
     }
     for (; call->at < chain->n; call->at++) {
         enum outcome outcome = run_one(call, chain->at[call->at]);

@@ -43,7 +43,7 @@ struct lt_runner *lt_runner_check(lua_State *L, int arg)
 {
     struct lt_runner *runner = lua_touserdata(L, arg);
     if (!lua_isuserdata(L, arg) || !is_runner(runner, lua_rawlen(L, arg))) {
-        luaL_typeerror(L, arg, "ctx");
+        luaL_argerror(L, arg, "ctx expected: is a colon missing, as in ctx:deny(...)?");
     }
     return live(L, runner);
 }

@@ -97,7 +97,11 @@ void lt_ctx_closure(lua_State *L, int ctx, lua_CFunction fn);
 /* Copies text into x's arena; raises without memory. */
 struct lt_str lt_ctx_keep(lua_State *L, struct lt_runner *runner, struct lt_str text);
 
-/* Sets or adds a field; refuses what would break framing. value: nil deletes. */
+/* Raises unless a filter may give the field of a request or a response this value, which is a
+ * string, a number, or nil and none for its removal. Gives the name's id. */
+enum lt_header_id lt_ctx_header_check(lua_State *L, bool request, struct lt_str name, int value);
+
+/* Sets or adds a field that passes lt_ctx_header_check. value: nil deletes. */
 void lt_ctx_header_write(lua_State *L, struct lt_runner *runner, struct lt_headers *headers,
                          struct lt_str name, int value, bool add);
 

@@ -109,9 +109,11 @@ static void json_body(lua_State *L, struct lt_runner *runner, int index)
 /* ctx:respond{status =, headers =, body = or json =} */
 static int respond(lua_State *L)
 {
+    static const char *const known[] = {"status", "headers", "body", "json"};
     struct lt_runner *runner = lt_runner_check(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);
+    lt_lua_check_keys(L, 2, "respond", known, lt_countof(known));
     lua_getfield(L, 2, "status"); /* 3 */
     lua_Integer status = luaL_optinteger(L, 3, 200);
     if (status < 200 || status > 599) {
@@ -129,6 +131,10 @@ static int respond(lua_State *L)
     if (!lua_isnil(L, 6)) {
         json_body(L, runner, 6);
     } else if (!lua_isnil(L, 5)) {
+        if (!lua_isstring(L, 5)) {
+            return luaL_error(L, "respond: `body` is a string, not a %s: `json` is for values",
+                              luaL_typename(L, 5));
+        }
         runner->reply.body = lt_lua_check_str(L, 5);
         take_body(L, runner, "text/plain; charset=utf-8");
     }

@@ -10,36 +10,50 @@
 
 /* ---- headers ---- */
 
-/* Fields that decide where a message ends or how a connection goes on are never the filter's. */
-static bool is_ours(enum lt_header_id id)
+/* Whether a field is never the filter's: it decides where a message ends or how a connection goes
+ * on, or lt_hop_request writes it anew for every server. */
+static bool is_ours(enum lt_header_id id, bool request)
 {
-    return (lt_header_flags(id) & LT_HEADER_F_HOP) != 0 || id == LT_HEADER_CONTENT_LENGTH;
+    if ((lt_header_flags(id) & LT_HEADER_F_HOP) != 0 || id == LT_HEADER_CONTENT_LENGTH) {
+        return true;
+    }
+    return request && ((lt_header_flags(id) & LT_HEADER_F_OURS) != 0 || id == LT_HEADER_HOST ||
+                       id == LT_HEADER_EXPECT || id == LT_HEADER_TRACEPARENT);
 }
 
-/* The value at index as the text of a field; a number is written out. */
-static struct lt_str field_value(lua_State *L, struct lt_runner *runner, int index)
+enum lt_header_id lt_ctx_header_check(lua_State *L, bool request, struct lt_str name, int value)
 {
-    struct lt_str value;
-    if (!lua_isstring(L, index)) {
-        luaL_error(L, "the value of a header is a string, not a %s", luaL_typename(L, index));
+    enum lt_header_id id = lt_header_find_id(name);
+    if (id == LT_HEADER_OTHER && !lt_header_name_ok(name)) {
+        luaL_error(L, "'%s' is not a name of a header", name.p);
     }
-    value.p = lua_tolstring(L, index, &value.len);
-    if (!lt_header_value_ok(value)) {
-        luaL_error(L, "the value of a header may hold no CR, LF, NUL or other control bytes");
+    if (is_ours(id, request)) {
+        luaL_error(L, "the header '%s' is Lintel's own", name.p);
     }
-    return lt_ctx_keep(L, runner, lt_str_trim(value));
+    if (lua_isnoneornil(L, value)) {
+        return id;
+    }
+    if (request && lt_str_chr(name, '_', 0) != SIZE_MAX) {
+        luaL_error(L, "the header '%s' reaches no server: '_' can't be told from '-' there",
+                   name.p);
+    }
+    if (!lua_isstring(L, value)) {
+        luaL_error(L, "the value of the header '%s' is a %s: write a string", name.p,
+                   luaL_typename(L, value));
+    }
+    struct lt_str text;
+    text.p = lua_tolstring(L, value, &text.len); /* a number is written out */
+    if (!lt_header_value_ok(text)) {
+        luaL_error(L, "the value of the header '%s' holds CR, LF, NUL or another control byte",
+                   name.p);
+    }
+    return id;
 }
 
 void lt_ctx_header_write(lua_State *L, struct lt_runner *runner, struct lt_headers *headers,
                          struct lt_str name, int value, bool add)
 {
-    enum lt_header_id id = lt_header_find_id(name);
-    if (id == LT_HEADER_OTHER && !lt_header_name_ok(name)) {
-        luaL_error(L, "this is not a name of a header");
-    }
-    if (is_ours(id)) {
-        luaL_error(L, "the header '%s' is Lintel's own", name.p);
-    }
+    enum lt_header_id id = lt_ctx_header_check(L, headers == &runner->x->req.headers, name, value);
     if (lua_isnil(L, value)) {
         if (id != LT_HEADER_OTHER) {
             lt_headers_remove(headers, id);
@@ -48,7 +62,9 @@ void lt_ctx_header_write(lua_State *L, struct lt_runner *runner, struct lt_heade
         }
         return;
     }
-    struct lt_str text = field_value(L, runner, value);
+    struct lt_str text;
+    text.p = lua_tolstring(L, value, &text.len);
+    text = lt_ctx_keep(L, runner, lt_str_trim(text));
     enum lt_err err;
     if (id != LT_HEADER_OTHER) {
         err = add ? lt_headers_add_id(headers, id, text) : lt_headers_set_id(headers, id, text);
@@ -97,11 +113,24 @@ static int all(lua_State *L, headers_fn get)
     return 1;
 }
 
-static int add(lua_State *L, headers_fn get)
+/* In any other hook nobody would see what is written. */
+static void check_hook(lua_State *L, const struct lt_runner *runner, headers_fn get)
+{
+    if (LT_UNLIKELY(runner->hook !=
+                    (get == req_headers ? LT_FILTER_REQUEST : LT_FILTER_RESPONSE))) {
+        luaL_error(L, get == req_headers ? "the request's headers can be written in `request` only"
+                                         : "the response's headers can be written in `response` "
+                                           "only");
+    }
+}
+
+static int write_field(lua_State *L, headers_fn get, bool add)
 {
     struct lt_runner *runner = lt_runner_of(L);
+    struct lt_headers *headers = get(L, runner);
     luaL_checkany(L, 3);
-    lt_ctx_header_write(L, runner, get(L, runner), lt_lua_check_str(L, 2), 3, true);
+    check_hook(L, runner, get);
+    lt_ctx_header_write(L, runner, headers, lt_lua_check_str(L, 2), 3, add);
     return 0;
 }
 
@@ -120,13 +149,6 @@ static int field_get(lua_State *L, headers_fn get)
     }
     lua_pushlstring(L, header->value.p != NULL ? header->value.p : "", header->value.len);
     return 1;
-}
-
-static int field_set(lua_State *L, headers_fn get)
-{
-    struct lt_runner *runner = lt_runner_of(L);
-    lt_ctx_header_write(L, runner, get(L, runner), lt_lua_check_str(L, 2), 3, false);
-    return 0;
 }
 
 /* for name, value in pairs(headers): in order, names in lower case. Upvalues: ctx, number of the
@@ -159,7 +181,7 @@ static int next_field(lua_State *L, headers_fn get)
     }                                                                                              \
     static int side##_add(lua_State *L)                                                            \
     {                                                                                              \
-        return add(L, side##_headers);                                                             \
+        return write_field(L, side##_headers, true);                                               \
     }                                                                                              \
     static int side##_field(lua_State *L)                                                          \
     {                                                                                              \
@@ -167,7 +189,7 @@ static int next_field(lua_State *L, headers_fn get)
     }                                                                                              \
     static int side##_set(lua_State *L)                                                            \
     {                                                                                              \
-        return field_set(L, side##_headers);                                                       \
+        return write_field(L, side##_headers, false);                                              \
     }                                                                                              \
     static int side##_next(lua_State *L)                                                           \
     {                                                                                              \
@@ -523,7 +545,10 @@ void lt_ctx_set_user(lua_State *L, struct lt_runner *runner, int index)
     if (lua_isnil(L, index)) {
         return;
     }
-    luaL_checktype(L, index, LUA_TTABLE);
+    if (!lua_istable(L, index)) {
+        luaL_error(L, "ctx.user is a table such as {id = \"alice\"}, not a %s",
+                   luaL_typename(L, index));
+    }
     for (lua_pushnil(L); lua_next(L, index) != 0; lua_settop(L, index + 1)) {
         if (lua_type(L, -2) != LUA_TSTRING) {
             luaL_error(L, "a field of the user has a name");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table `lintel`: now, uuid, log and the parts of the other lib_*.c; and the function that
- * settings of the type expr become. */
+/* The table `lintel`: now, uuid, log, header and the parts of the other lib_*.c; and the function
+ * that settings of the type expr become. */
 #include "filters/lib.h"
 
 #include <stdio.h>
@@ -37,6 +37,25 @@ static int uuid(lua_State *L)
              r[15]);
     lua_pushstring(L, text);
     return 1;
+}
+
+void lt_lua_check_keys(lua_State *L, int index, const char *what, const char *const *known,
+                       size_t n)
+{
+    index = lua_absindex(L, index);
+    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+        bool found = false;
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+        for (size_t i = 0; i < n; i++) {
+            found |= strcmp(key, known[i]) == 0;
+        }
+        if (!found) {
+            const char *close = lt_schema_closest(lt_str_c(key), known, n);
+            luaL_error(L, "%s: `%s` is not known here%s%s%s", what, key,
+                       close != NULL ? ": did you mean `" : "", close != NULL ? close : "",
+                       close != NULL ? "`?" : "");
+        }
+    }
 }
 
 /* ---- log ---- */
@@ -89,6 +108,9 @@ int lt_lua_log(lua_State *L, int arg, enum lt_log_level level, struct lt_str id)
 {
     struct lt_kv fields[LOG_FIELDS_MAX + 4];
     struct lt_filter_vm *fvm = lt_filter_vm_of(L);
+    if (lua_isuserdata(L, arg) || lua_istable(L, arg)) {
+        return luaL_error(L, "write log.info(message, fields), with a dot and the message first");
+    }
     struct lt_str message = lt_lua_check_str(L, arg);
     int n = 0;
     lua_settop(L, arg + 1);
@@ -128,6 +150,18 @@ static int log_error(lua_State *L)
     return lt_lua_log(L, 1, LT_LOG_ERROR, LT_STR_NONE);
 }
 
+/* ---- headers ---- */
+
+/* lintel.header.check(side, name [, value]): raises unless the headers of the request or response
+ * can be given this field, or, without a value, be rid of it; for init. */
+static int header_check(lua_State *L)
+{
+    static const char *const sides[] = {"request", "response", NULL};
+    bool request = luaL_checkoption(L, 1, NULL, sides) == 0;
+    lt_ctx_header_check(L, request, lt_lua_check_str(L, 2), 3);
+    return 0;
+}
+
 /* ---- expressions ---- */
 
 /* conf.key(ctx): the expression's value as text, or nil. Upvalue: the expression. */
@@ -157,11 +191,15 @@ void lt_lua_open_lintel(lua_State *L)
     static const luaL_Reg plain[] = {{"now", now}, {"uuid", uuid}, {NULL, NULL}};
     static const luaL_Reg log[] = {
         {"info", log_info}, {"warn", log_warn}, {"error", log_error}, {NULL, NULL}};
+    static const luaL_Reg header[] = {{"check", header_check}, {NULL, NULL}};
     lua_getfield(L, LUA_REGISTRYINDEX, LT_SANDBOX_GLOBALS);
     luaL_newlib(L, plain);
     luaL_newlib(L, log);
     lt_sandbox_freeze(L, "lintel.log");
     lua_setfield(L, -2, "log");
+    luaL_newlib(L, header);
+    lt_sandbox_freeze(L, "lintel.header");
+    lua_setfield(L, -2, "header");
     lt_lua_open_limit(L);
     lt_sandbox_freeze(L, "lintel.limit");
     lua_setfield(L, -2, "limit");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table `lintel` that filters see: limit, crypto, json, log, now, uuid. Each lib_*.c adds its
- * part. All functions raise Lua errors. */
+/* The table `lintel` that filters see: limit, crypto, json, log, header, now, uuid. Each lib_*.c
+ * adds its part. All functions raise Lua errors. */
 #ifndef LT_FILTERS_LIB_H
 #define LT_FILTERS_LIB_H
 
@@ -31,6 +31,11 @@ void lt_lua_json_write(lua_State *L, int index, struct lt_buf *out);
 
 /* Largest JSON text, both ways. */
 #define LT_LUA_JSON_MAX ((size_t)512 << 10)
+
+/* Raises when the table at index has a key that is none of the n known ones, so that none that is
+ * misspelt is passed over; the message begins with what. Raw access. */
+void lt_lua_check_keys(lua_State *L, int index, const char *what, const char *const *known,
+                       size_t n);
 
 /* Writes message (argument arg) and fields (table at arg + 1 or nothing) to the error log, with the
  * filter's name and the exchange's id. */

@@ -31,6 +31,9 @@ static void push_json(lua_State *L, json_t *json, int depth)
         luaL_error(L, "deeper than %d levels", DEPTH_MAX);
     }
     luaL_checkstack(L, 4, NULL);
+    if (json_is_object(json) || json_is_array(json)) {
+        lt_vm_poll(L);
+    }
     switch (json_typeof(json)) {
     case JSON_OBJECT:
         lua_createtable(L, 0, (int)json_object_size(json));
@@ -136,7 +139,10 @@ static void write_object(lua_State *L, int index, struct lt_buf *out, int depth)
     lt_buf_char(out, '{');
     for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING) {
-            luaL_error(L, "json: a key is a %s", luaL_typename(L, -2));
+            luaL_error(L,
+                       "json: a table is a list without gaps or has text for keys; this one has a "
+                       "%s for a key",
+                       luaL_typename(L, -2));
         }
         key.p = lua_tolstring(L, -2, &key.len);
         if (!first) {

@@ -16,10 +16,13 @@ static inline void poll(lua_State *L, lua_Integer round)
     }
 }
 
+/* Of the table at 1; never the largest integer, so that the position behind the end is one, too. */
 static lua_Integer length(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
-    return luaL_len(L, 1);
+    lua_Integer n = luaL_len(L, 1);
+    luaL_argcheck(L, n < LUA_MAXINTEGER, 1, "array too big");
+    return n;
 }
 
 /* insert(t, [pos,] value) */

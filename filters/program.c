@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "config/file.h"
 #include "filters/schema.h"
@@ -29,6 +28,7 @@ static bool find_path(struct lt_schema_load *load, struct lt_str filter, struct 
                       struct lt_str *path)
 {
     const char *folder = getenv("LINTEL_SCRIPTS");
+    struct stat st;
     if (is_path(filter)) {
         return lt_file_join(load->arena, dir, filter, path);
     }
@@ -36,7 +36,7 @@ static bool find_path(struct lt_schema_load *load, struct lt_str filter, struct 
         if (!lt_arena_printf(load->arena, path, "%s/%.*s.lua", folder, LT_STR_ARG(filter))) {
             return false;
         }
-        if (access(path->p, F_OK) == 0) {
+        if (lt_files_stat(load->files, path->p, &st)) {
             return true;
         }
     }
@@ -63,7 +63,8 @@ struct lt_filter_file *lt_filter_file_find(struct lt_schema_load *load, struct l
         load->nomem = true;
         return NULL;
     }
-    if (lt_file_read(load->arena, file->path.p, FILE_TEXT_MAX, &file->text, NULL, why) != LT_OK) {
+    if (lt_file_read(load->files, load->arena, file->path.p, FILE_TEXT_MAX, &file->text, NULL,
+                     why) != LT_OK) {
         load->nomem |= why->len == 0;
         return NULL;
     }

@@ -58,7 +58,15 @@ static enum lt_type read_type(struct reader *r, const char *key)
             return types[i].type;
         }
     }
-    luaL_error(L, "schema: `%s`: \"%s\" is not a type", r->name, text);
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (size_t i = 0; i < lt_countof(types); i++) {
+        luaL_addstring(&b, i > 0 ? ", " : "");
+        luaL_addstring(&b, types[i].name);
+    }
+    luaL_pushresult(&b);
+    luaL_error(L, "schema: `%s`: \"%s\" is not a type; there are %s", r->name, text,
+               lua_tostring(L, -1));
     return LT_T_STRING;
 }
 
@@ -73,7 +81,12 @@ static const char *scalar_text(struct reader *r, const char *key)
         luaL_error(L, "schema: `%s`: `%s` is a %s", r->name, key, luaL_typename(L, -1));
     }
     lua_pushvalue(L, -1); /* a number under a table's own key must stay one */
-    const char *text = keep(r, lua_tostring(L, -1));
+    size_t len;
+    const char *text = lua_tolstring(L, -1, &len);
+    if (strlen(text) != len) {
+        luaL_error(L, "schema: `%s`: `%s` holds a NUL byte", r->name, key);
+    }
+    text = keep(r, text);
     lua_pop(L, 1);
     return text;
 }
@@ -164,27 +177,10 @@ static const char *const *read_choices(struct reader *r)
     return choices;
 }
 
-/* Only keys that mean something. */
-static void check_keys(struct reader *r)
-{
-    static const char *const known[] = {"type", "of",  "default", "required",
-                                        "min",  "max", "values",  "doc"};
-    lua_State *L = r->L;
-    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
-        bool found = false;
-        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-        for (size_t i = 0; i < lt_countof(known); i++) {
-            found |= strcmp(key, known[i]) == 0;
-        }
-        if (!found) {
-            luaL_error(L, "schema: `%s`: `%s` is not known here", r->name, key);
-        }
-    }
-}
-
-/* Whether the engine takes text as a value of the row; raises when it doesn't. */
-static void check_text(struct reader *r, const struct lt_row *row, const char *key,
-                       const char *text)
+/* Raises unless the engine takes text, which may be NULL, as a value of the row; key says what it
+ * is written for. */
+static void check_text(struct reader *r, const struct lt_row *row, enum lt_type type,
+                       const char *key, const char *text)
 {
     union {
         max_align_t align;
@@ -197,22 +193,70 @@ static void check_text(struct reader *r, const struct lt_row *row, const char *k
     }
     lt_diags_init(&tried, load->arena);
     load->diags = &tried;
-    bool ok = lt_type_parse_text(load, row, row->type, text, &value);
+    bool ok = lt_type_parse_text(load, row, type, text, &value);
     load->diags = real;
-    if (!ok) {
-        luaL_error(r->L, "schema: `%s`: \"%s\" does not do as `%s`", r->name, text, key);
+    if (ok) {
+        return;
     }
+    if (lt_list_empty(&tried.list)) {
+        luaL_error(r->L, "schema: `%s`: `%s`: \"%s\" does not do", r->name, key, text);
+    }
+    const struct lt_diag *d = lt_container_of(tried.list.next, struct lt_diag, link);
+    bool hint = d->hint.len > 0;
+    luaL_error(r->L, "schema: `%s`: `%s`: %s%s%s%s", r->name, key, d->message.p, hint ? " (" : "",
+               hint ? d->hint.p : "", hint ? ")" : "");
+}
+
+/* The elements of a list's or map's default. */
+static void check_elements(struct reader *r, const struct lt_row *row, const struct lt_node *node)
+{
+    for (size_t i = 0; node != NULL && i < node->n_items; i++) {
+        check_text(r, row, row->item, "default", node->items[i]->text.p);
+    }
+    for (size_t i = 0; node != NULL && i < node->n_pairs; i++) {
+        check_text(r, row, row->item, "default", node->pairs[i].value->text.p);
+    }
+}
+
+/* `min` and `max`: of the type itself, or a number of bytes or entries. */
+static void check_bounds(struct reader *r, const struct lt_row *row)
+{
+    struct lt_row plain = {.name = row->name, .type = row->type};
+    switch (row->type) {
+    case LT_T_STRING:
+    case LT_T_SECRET:
+    case LT_T_LIST:
+    case LT_T_MAP:
+        plain.type = LT_T_INT;
+        break;
+    case LT_T_INT:
+    case LT_T_DURATION:
+    case LT_T_SIZE:
+    case LT_T_PERCENT:
+        break;
+    default: /* a default on purpose: the rest has no order */
+        if (row->min != NULL || row->max != NULL) {
+            luaL_error(r->L, "schema: `%s`: values of this type have no `min` and `max`", r->name);
+        }
+        return;
+    }
+    check_text(r, &plain, plain.type, "max", row->max);
+    plain.max = row->max;
+    check_text(r, &plain, plain.type, "min", row->min);
 }
 
 /* The row from the description on top of the stack; gives the node of a list's or map's default. */
 static const struct lt_node *read_row(struct reader *r, struct lt_row *row)
 {
     lua_State *L = r->L;
+    static const char *const known[] = {"type", "of",  "default", "required",
+                                        "min",  "max", "values",  "doc"};
     const struct lt_node *fallback = NULL;
     if (!lua_istable(L, -1)) {
         luaL_error(L, "schema: `%s` is no table such as {type = \"string\"}", r->name);
     }
-    check_keys(r);
+    lt_lua_check_keys(L, -2, lua_pushfstring(L, "schema: `%s`", r->name), known, lt_countof(known));
+    lua_pop(L, 1);
     row->type = read_type(r, "type");
     row->doc = read_text(r, "doc");
     row->min = read_text(r, "min");
@@ -243,15 +287,21 @@ static const struct lt_node *read_row(struct reader *r, struct lt_row *row)
     if ((row->def != NULL || fallback != NULL) && (row->flags & LT_ROW_REQUIRED) != 0) {
         luaL_error(L, "schema: `%s`: what is required needs no default", r->name);
     }
-    if (!many) {
-        check_text(r, row, "default", row->def);
-    }
+    check_bounds(r, row);
+    check_elements(r, row, fallback);
+    check_text(r, row, row->type, "default", row->def);
     return fallback;
 }
 
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool is_setting_name(const char *name)
+{
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    return n > 0 && name[n] == '\0';
 }
 
 /* The names of the rows, sorted: Lua's tables have no order. */
@@ -267,6 +317,10 @@ static size_t read_names(struct reader *r, const char *names[ROWS_MAX])
             luaL_error(L, "schema: more than %d settings", ROWS_MAX);
         }
         names[n] = keep(r, lua_tostring(L, -2));
+        if (!is_setting_name(names[n])) {
+            luaL_error(L, "schema: `%s`: a name is made of small letters, digits and '_'",
+                       names[n]);
+        }
         if (lt_filter_conf_reserved(lt_str_c(names[n]))) {
             luaL_error(L, "schema: `%s` is a key of every filter", names[n]);
         }
@@ -387,6 +441,20 @@ static void push_value(lua_State *L, const struct lt_row *row, enum lt_type type
     }
 }
 
+/* conf.NAME of a setting that has no value: nil; of none in the schema: a typing error. Upvalue:
+ * the schema. */
+static int unset_setting(lua_State *L)
+{
+    const struct lt_schema *schema = lua_touserdata(L, lua_upvalueindex(1));
+    const char *name = luaL_checkstring(L, 2);
+    for (size_t i = 0; i < schema->n_rows; i++) {
+        if (strcmp(schema->rows[i].name, name) == 0) {
+            return 0;
+        }
+    }
+    return luaL_error(L, "conf has no `%s`: it is not in the schema", name);
+}
+
 void lt_filter_settings_push(lua_State *L, const struct lt_filter_instance *instance)
 {
     const struct lt_schema *schema = &instance->file->schema;
@@ -401,5 +469,10 @@ void lt_filter_settings_push(lua_State *L, const struct lt_filter_instance *inst
         push_value(L, row, row->type, (const char *)instance->settings + row->offset);
         lua_setfield(L, -2, row->name);
     }
+    lua_createtable(L, 0, 1);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)schema);
+    lua_pushcclosure(L, unset_setting, 1);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
     lt_sandbox_freeze(L, "ctx.conf");
 }

@@ -14,15 +14,17 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "filters/host_impl.h"
+#include "filters/lib.h"
 #include "filters/sandbox.h"
 #include "filters/test_bed.h"
 
 #define FILES_MAX 10000u
-#define CPU_MS 60000u
+#define CPU_MS 10000u /* of one file */
 #define MEMORY ((size_t)64 << 20)
 #define WHY_MAX 600u
 #define LOG_LINES_MAX 100u
 #define CONF_DEPTH_MAX 8
+#define SECONDS_MAX 9e8
 
 struct runner {
     struct lt_test_bed *bed;
@@ -240,11 +242,13 @@ static void fill_headers(lua_State *L, struct lt_exchange *x, int index, struct 
 /* Begins the exchange that the table at index (or nil) describes. */
 static struct lt_exchange *begin(lua_State *L, struct runner *r, int index)
 {
+    static const char *const known[] = {"method", "path", "host", "scheme", "client_ip", "headers"};
     if (lua_isnil(L, index)) {
         lua_newtable(L);
         lua_replace(L, index);
     }
     luaL_checktype(L, index, LUA_TTABLE);
+    lt_lua_check_keys(L, index, "request", known, lt_countof(known));
     struct lt_test_request request = {
         .method = text_field(L, index, "method", "GET"),
         .target = text_field(L, index, "path", "/"),
@@ -363,14 +367,20 @@ static void take_reply(struct lt_exchange *x)
 /* The server's answer: table at index, or nil. */
 static void take_response(lua_State *L, struct lt_exchange *x, int index)
 {
+    static const char *const known[] = {"status", "headers"};
     x->res = (struct lt_response){.status = 200, .version = 11};
     lt_headers_init(&x->res.headers, &x->arena, 200);
     if (lua_isnil(L, index)) {
         return;
     }
     luaL_checktype(L, index, LUA_TTABLE);
+    lt_lua_check_keys(L, index, "response", known, lt_countof(known));
     lua_getfield(L, index, "status");
-    x->res.status = (unsigned)luaL_optinteger(L, -1, 200);
+    lua_Integer status = luaL_optinteger(L, -1, 200);
+    if (status < 200 || status > 599) {
+        luaL_error(L, "response: a status is 200 to 599");
+    }
+    x->res.status = (unsigned)status;
     lua_getfield(L, index, "headers");
     fill_headers(L, x, lua_gettop(L), &x->res.headers);
     lua_pop(L, 2);
@@ -396,6 +406,16 @@ static void run_exchange(lua_State *L, struct lt_test_bed *bed, int response)
     (void)lt_test_bed_run(bed, LT_FILTER_LOG);
 }
 
+/* The number of seconds at index, in microseconds. */
+static uint64_t check_seconds(lua_State *L, int index)
+{
+    double s = luaL_checknumber(L, index);
+    if (!(s >= 0 && s <= SECONDS_MAX)) {
+        luaL_error(L, "time goes forward, by less than 30 years");
+    }
+    return (uint64_t)(s * 1e6);
+}
+
 /* t.run(filter, {conf=, request=, response=, user=, now=}) */
 static int run(lua_State *L)
 {
@@ -405,12 +425,13 @@ static int run(lua_State *L)
     luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);
+    lt_lua_check_keys(L, 2, "t.run", keys, lt_countof(keys));
     for (size_t i = 0; i < lt_countof(keys); i++) { /* indices 3 to 7 */
         lua_getfield(L, 2, keys[i]);
     }
     forget_lines(r);
     if (!lua_isnil(L, 7)) {
-        uint64_t us = (uint64_t)(luaL_checknumber(L, 7) * 1e6);
+        uint64_t us = check_seconds(L, 7);
         bed->loop->now_us = bed->start_us + us;
         bed->loop->wall_us = bed->start_wall_us + us;
     }
@@ -564,10 +585,9 @@ static int raises(lua_State *L)
 static int advance(lua_State *L)
 {
     struct runner *r = runner_of(L);
-    double s = luaL_checknumber(L, 1);
-    luaL_argcheck(L, s >= 0, 1, "time goes forward");
-    r->bed->loop->now_us += (uint64_t)(s * 1e6);
-    r->bed->loop->wall_us += (uint64_t)(s * 1e6);
+    uint64_t us = check_seconds(L, 1);
+    r->bed->loop->now_us += us;
+    r->bed->loop->wall_us += us;
     return 0;
 }
 

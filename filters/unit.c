@@ -66,7 +66,8 @@ static const struct lt_filter_module *read_module(lua_State *L, struct lt_filter
     if (!lt_file_join(arena, fvm->file->dir, file, &path)) {
         luaL_error(L, "out of memory");
     }
-    if (lt_file_read(arena, path.p, MODULE_FILE_MAX, &m->text, NULL, &why) != LT_OK) {
+    if (lt_file_read(fvm->load->files, arena, path.p, MODULE_FILE_MAX, &m->text, NULL, &why) !=
+        LT_OK) {
         luaL_error(L, "require: %s", why.len > 0 ? why.p : "out of memory");
     }
     m->next = fvm->record->modules;
@@ -191,8 +192,8 @@ static int run_file(lua_State *L)
     }
     lua_call(L, 0, 1);
     if (!lua_istable(L, -1)) {
-        return luaL_error(L, "%s.lua returns a %s: a filter returns its table", file->name.p,
-                          luaL_typename(L, -1));
+        return luaL_error(L, "%s.lua returns %s: a filter ends with `return` and its table",
+                          file->name.p, lua_isnil(L, -1) ? "nothing" : luaL_typename(L, -1));
     }
     lua_setfield(L, LUA_REGISTRYINDEX, MODULE);
     return 0;

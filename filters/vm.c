@@ -48,8 +48,7 @@ static void *allocate(void *arg, void *p, size_t old, size_t size)
     return NULL;
 }
 
-/* Where L is, without an allocation: "file:line, called from file:line". */
-static void trace(lua_State *L, char *out, size_t size)
+void lt_vm_where(lua_State *L, char *out, size_t size)
 {
     lua_Debug ar;
     size_t len = 0;
@@ -74,7 +73,7 @@ static void note_stop(struct lt_vm *vm, lua_State *L)
 {
     if (!vm->stopped) {
         vm->stopped = true;
-        trace(L, vm->error, sizeof(vm->error));
+        lt_vm_where(L, vm->error, sizeof(vm->error));
     }
 }
 
@@ -177,13 +176,14 @@ static void note_error(struct lt_vm *vm, lua_State *L)
     }
 }
 
-/* Appends where co was when it raised; its stack is still there. */
+/* Appends where co was when it raised, its stack is still there; unless the message says that. */
 static void note_trace(struct lt_vm *vm, lua_State *co)
 {
     char where[LT_VM_TRACE_MAX / 2];
-    trace(co, where, sizeof(where));
-    size_t len = strlen(vm->error);
-    if (where[0] != '\0' && len < sizeof(vm->error) - 8) {
+    lt_vm_where(co, where, sizeof(where));
+    size_t len = strlen(vm->error), n = strlen(where);
+    bool said = strncmp(vm->error, where, n) == 0 && vm->error[n] == ':';
+    if (n > 0 && !said && len < sizeof(vm->error) - 8) {
         snprintf(vm->error + len, sizeof(vm->error) - len, " (at %s)", where);
     }
 }

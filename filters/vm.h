@@ -58,6 +58,9 @@ static inline struct lt_vm *lt_vm_of(lua_State *L)
 enum lt_vm_end lt_vm_resume(struct lt_vm *vm, lua_State *co, int n, uint64_t cpu_ms,
                             int *n_results) LT_MUST_CHECK;
 
+/* Writes where L is, or waits, as "file:line, called from file:line"; allocates nothing. */
+void lt_vm_where(lua_State *L, char *out, size_t size);
+
 /* Makes the hook run at the next instruction of L. Safe in a signal's action. */
 void lt_vm_arm(lua_State *L);
 

@@ -16,7 +16,8 @@ static int usage(FILE *out)
 {
     fputs("usage: lintel COMMAND\n"
           "\n"
-          "  run [-c FILE] [--user NAME]     serve; the file is $LINTEL_CONFIG or\n"
+          "  run [-c FILE] [--user NAME] [--core-dumps]\n"
+          "                                  serve; the file is $LINTEL_CONFIG or\n"
           "                                  /etc/lintel/lintel.yaml unless named\n"
           "  check [-c FILE] [--json]        say everything that is wrong with a configuration\n"
           "  show config [-c FILE]           print it with all defaults and where they come from\n"
@@ -48,8 +49,10 @@ static int cmd_run(int argc, char **argv)
             options.config = argv[++i];
         } else if (strcmp(argv[i], "--user") == 0 && i + 1 < argc) {
             options.user = argv[++i];
+        } else if (strcmp(argv[i], "--core-dumps") == 0) {
+            options.core_dumps = true;
         } else {
-            fputs("usage: lintel run [-c FILE] [--user NAME]\n", stderr);
+            fputs("usage: lintel run [-c FILE] [--user NAME] [--core-dumps]\n", stderr);
             return 2;
         }
     }
@@ -64,8 +67,8 @@ static bool number(const char *text, uint64_t max, uint64_t *out)
 /* What the supervisor starts; not for people. */
 static int cmd_gateway(int argc, char **argv)
 {
-    struct lt_gateway_options options = {.admin = &lt_admin_ops};
-    uint64_t control = 0, shm = 0, generation = 0;
+    struct lt_gateway_options options = {.admin = &lt_admin_ops, .kept = -1};
+    uint64_t control = 0, shm = 0, generation = 0, kept = 0, core_dumps = 0;
     bool ok = argc % 2 == 1;
     for (int i = 1; ok && i < argc; i += 2) {
         if (strcmp(argv[i], "--control") == 0) {
@@ -74,6 +77,11 @@ static int cmd_gateway(int argc, char **argv)
             ok = number(argv[i + 1], INT32_MAX, &shm);
         } else if (strcmp(argv[i], "--generation") == 0) {
             ok = number(argv[i + 1], UINT32_MAX, &generation);
+        } else if (strcmp(argv[i], "--core-dumps") == 0) {
+            ok = number(argv[i + 1], 1, &core_dumps);
+        } else if (strcmp(argv[i], "--kept") == 0) {
+            ok = number(argv[i + 1], INT32_MAX, &kept);
+            options.kept = (int)kept;
         } else if (strcmp(argv[i], "-c") == 0) {
             options.config = argv[i + 1];
         } else if (strcmp(argv[i], "--user") == 0) {
@@ -89,6 +97,7 @@ static int cmd_gateway(int argc, char **argv)
     options.control = (int)control;
     options.shm = (int)shm;
     options.generation = (uint32_t)generation;
+    options.core_dumps = core_dumps == 1;
     return lt_gateway_run(&options);
 }
 

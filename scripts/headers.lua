@@ -18,20 +18,10 @@ M.schema = {
                       doc = "Headers that the client doesn't get." },
 }
 
-local own = {
-  ["connection"] = true, ["content-length"] = true, ["keep-alive"] = true, ["te"] = true,
-  ["trailer"] = true, ["transfer-encoding"] = true, ["upgrade"] = true,
-}
-
-local function check(option, name, value)
-  if not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then
-    error(("%s: %q is not a name of a header"):format(option, name), 0)
-  end
-  if own[name:lower()] then
-    error(("%s: %s is Lintel's own"):format(option, name), 0)
-  end
-  if value and value:find("[\0-\8\10-\31\127]") then
-    error(("%s: the value of %s holds control bytes"):format(option, name), 0)
+local function check(which, option, name, value)
+  local ok, why = pcall(lintel.header.check, which, name, value)
+  if not ok then
+    error(which .. option .. ": " .. why, 0)
   end
 end
 
@@ -39,15 +29,15 @@ end
 local function plan(conf, which)
   local remove, set, add = {}, {}, {}
   for _, name in ipairs(conf[which .. "_remove"]) do
-    check(which .. "_remove", name)
+    check(which, "_remove", name)
     remove[#remove + 1] = name:lower()
   end
   for name, value in pairs(conf[which .. "_set"]) do
-    check(which .. "_set", name, value)
+    check(which, "_set", name, value)
     set[#set + 1] = { name:lower(), value }
   end
   for name, value in pairs(conf[which .. "_add"]) do
-    check(which .. "_add", name, value)
+    check(which, "_add", name, value)
     add[#add + 1] = { name:lower(), value }
   end
   if #remove + #set + #add > 0 then

@@ -17,6 +17,10 @@ M.schema = {
 }
 
 function M.init(conf)
+  lintel.header.check("request", conf.header)
+  if conf.forward_as ~= "" then
+    lintel.header.check("request", conf.forward_as, "consumer")
+  end
   local users = {}
   for name, hex in pairs(conf.keys) do
     local digest = lintel.crypto.hex_decode(hex)

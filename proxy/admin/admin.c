@@ -117,6 +117,7 @@ static void get_metrics(struct connection *c)
     struct lt_gateway *g = c->admin->gateway;
     lt_gateway_refresh_metrics(g);
     lt_metrics_write(g->metrics, &c->body);
+    lt_gateway_write_metrics(g, &c->body);
     send_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 

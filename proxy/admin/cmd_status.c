@@ -138,6 +138,11 @@ static int print_status(struct lt_str body)
     printf("\n");
     printf("config      %s, number %lld, hash %.12s, since %s\n", text_of(config, "file"),
            number_of(config, "number"), text_of(config, "hash"), text_of(config, "since"));
+    if (json_is_true(json_object_get(config, "fallback"))) {
+        printf("            FALLBACK: the file has errors; what is used is the last that worked\n");
+    } else if (json_is_true(json_object_get(config, "load_failed"))) {
+        printf("            the last reload failed: the file has errors\n");
+    }
     printf("workers     %lld, %lld connections, %lld exchanges, %lld log lines dropped\n",
            number_of(root, "workers"), number_of(root, "connections"), number_of(root, "exchanges"),
            number_of(root, "log_dropped"));
@@ -153,25 +158,30 @@ static int print_status(struct lt_str body)
 /* The admin socket that the configuration at path names. */
 static bool address_from_config(const char *path, struct lt_addr *addr)
 {
-    struct lt_root_load *load = lt_root_load_file(path);
-    bool ok = false;
-    if (load == NULL || load->conf == NULL) {
+    struct lt_root_load *load = lt_root_load_file(NULL, path);
+    /* Mistakes elsewhere are no reason not to tell: the gateway may well run with an older file. */
+    const struct lt_root_conf *conf = load != NULL ? load->read : NULL;
+    bool named = conf != NULL && lt_schema_is_set(conf, offsetof(struct lt_root_conf, admin)) &&
+                 conf->admin.listen.len > 0;
+    if (named) {
+        *addr = conf->admin.listen;
+    } else if (load == NULL || load->conf == NULL) {
         struct lt_buf text;
         lt_buf_init(&text, (size_t)1 << 20);
         if (load != NULL) {
             lt_diags_print(&load->diags, &text);
         }
-        fprintf(stderr, "%.*s", LT_STR_ARG(lt_buf_view(&text)));
+        fprintf(stderr,
+                "%.*slintel: %s can't be read; name the socket: lintel status --admin "
+                "unix:PATH\n",
+                LT_STR_ARG(lt_buf_view(&text)), path);
         lt_buf_fini(&text);
-    } else if (!lt_schema_is_set(load->conf, offsetof(struct lt_root_conf, admin))) {
+    } else {
         fprintf(stderr, "lintel: %s has no admin socket: add `admin: {listen: \"unix:...\"}`\n",
                 path);
-    } else {
-        *addr = load->conf->admin.listen;
-        ok = true;
     }
     lt_root_load_free(load);
-    return ok;
+    return named;
 }
 
 static int usage(void)

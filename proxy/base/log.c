@@ -2,12 +2,16 @@
 /* The error log: formats a line on the caller's stack and hands it to the sink. Any thread. */
 #include "base/log.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
 #define LINE_MAX_BYTES 4096
+/* How long a reader of standard error may take. */
+#define PATIENCE_MS 500
 
 /* Relaxed: a level that arrives a moment late does no harm. */
 static _Atomic int min_level = LT_LOG_INFO;
@@ -68,6 +72,29 @@ void lt_log_fields(struct lt_buf *out, const struct lt_kv *fields)
     }
 }
 
+/* Waits for room once; while nobody reads, later texts are dropped at once. */
+static bool has_room(int fd)
+{
+    static _Atomic bool stuck; /* relaxed: nothing depends on it but how long we wait */
+    struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+    bool patient = !atomic_load_explicit(&stuck, memory_order_relaxed);
+    bool room = poll(&pfd, 1, patient ? PATIENCE_MS : 0) > 0;
+    atomic_store_explicit(&stuck, !room, memory_order_relaxed);
+    return room;
+}
+
+void lt_log_stderr(struct lt_str text)
+{
+    /* A pipe that poll calls writable has room for PIPE_BUF bytes: such a write doesn't wait. */
+    while (text.len > 0 && has_room(STDERR_FILENO)) {
+        ssize_t n = write(STDERR_FILENO, text.p, lt_min(text.len, (size_t)PIPE_BUF));
+        if (n <= 0) {
+            return; /* nobody could be told */
+        }
+        text = lt_str_sub(text, (size_t)n, text.len);
+    }
+}
+
 void lt_log_emit(enum lt_log_level level, const char *subsystem, const char *event,
                  const struct lt_kv *fields)
 {
@@ -98,6 +125,5 @@ void lt_log_emit(enum lt_log_level level, const char *subsystem, const char *eve
         sink_fn(lt_buf_view(&line));
         return;
     }
-    ssize_t n = write(STDERR_FILENO, line.p, line.len);
-    (void)n; /* nobody could be told */
+    lt_log_stderr(lt_buf_view(&line));
 }

@@ -46,6 +46,10 @@ struct lt_kv {
 typedef void (*lt_log_sink_fn)(struct lt_str line);
 
 void lt_log_set_sink(lt_log_sink_fn sink);
+
+/* Text for people straight to standard error. A pipe that nobody reads stops nobody: after a moment
+ * the rest is dropped. */
+void lt_log_stderr(struct lt_str text);
 void lt_log_set_level(enum lt_log_level level);
 bool lt_log_enabled(enum lt_log_level level);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "config/redact.h"
 #include "config/source.h"
 
 #define KEEP_MAX 200
@@ -162,14 +163,25 @@ static void add_line(const struct lt_diags *diags, struct lt_buf *out, struct lt
         lt_buf_printf(out, "%5u | <a secret stands in this line>\n", pos.line);
         return;
     }
+    /* What may not be shown is cut off; the caret then stands at the mark. */
+    size_t hidden = lt_redact_shown(pos.source, pos.line, diags->wary);
+    size_t skipped = (size_t)(tail.p - line.p);
+    bool cut = hidden < line.len && hidden < skipped + shown.len;
+    if (cut) {
+        shown.len = hidden > skipped ? hidden - skipped : 0;
+        tail.len = shown.len;
+    }
     unsigned room = lt_source_chars(shown);
     col -= from;
-    col = lt_min(col, room);
+    col = cut && col >= room ? room + 1 : lt_min(col, room);
     lt_buf_printf(out, "%5u | %s", pos.line, from > 0 ? "..." : "");
     add_plain(out, shown);
-    lt_buf_printf(out, "%s\n      | %*s", shown.len < tail.len ? "..." : "",
+    lt_buf_printf(out, "%s\n      | %*s",
+                  cut                    ? " <redacted>"
+                  : shown.len < tail.len ? "..."
+                                         : "",
                   (int)(col + (from > 0 ? 3 : 0)), "");
-    unsigned width = lt_max(lt_min(pos.width, room - col), 1u);
+    unsigned width = col < room ? lt_max(lt_min(pos.width, room - col), 1u) : 1u;
     for (unsigned i = 0; i < width; i++) {
         lt_buf_char(out, '^');
     }

@@ -34,6 +34,7 @@ struct lt_diags {
     unsigned max;         /* how many are kept; more are only counted */
     unsigned lost;        /* counted, but not kept: over max or without memory */
     struct lt_list masks; /* struct lt_diag_mask */
+    bool wary;            /* no schema could say what is secret: hide more (redact.h) */
 };
 
 /* Lines of a source that hold a secret: never shown. */

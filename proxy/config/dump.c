@@ -11,9 +11,10 @@
 
 struct dump {
     struct lt_buf *out;
-    unsigned indent;   /* blanks before a key */
-    bool dash;         /* the next key is the first of a list's element */
-    size_t line_start; /* offset in out */
+    const struct lt_config_more *more; /* may be NULL */
+    unsigned indent;                   /* blanks before a key */
+    bool dash;                         /* the next key is the first of a list's element */
+    size_t line_start;                 /* offset in out */
 };
 
 static void show_object(struct dump *d, const void *obj, unsigned level);
@@ -226,9 +227,14 @@ static void show_row(struct dump *d, const struct lt_row *row, const struct lt_o
     }
 }
 
-/* Keys that are no rows: the module behind it knows them, we don't. */
+/* Keys that are no rows: the module behind it knows them, we may ask. */
 static void show_others(struct dump *d, const struct lt_conf *conf)
 {
+    const void *settings = d->more != NULL ? d->more->find(d->more->arg, conf) : NULL;
+    if (settings != NULL) {
+        show_object(d, settings, 0);
+        return;
+    }
     for (size_t i = 0; i < conf->node->n_pairs; i++) {
         const struct lt_node_pair *pair = &conf->node->pairs[i];
         const struct lt_origin origin = {.node = pair->key};
@@ -268,8 +274,9 @@ static void show_object(struct dump *d, const void *obj, unsigned level)
     }
 }
 
-void lt_config_show(const void *obj, unsigned level, struct lt_buf *out)
+void lt_config_show(const void *obj, unsigned level, const struct lt_config_more *more,
+                    struct lt_buf *out)
 {
-    struct dump d = {.out = out};
+    struct dump d = {.out = out, .more = more};
     show_object(&d, obj, level);
 }

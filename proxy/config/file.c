@@ -3,7 +3,6 @@
 #include "config/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -44,72 +43,36 @@ static void explain(struct lt_arena *arena, const char *path, int err, struct lt
     }
 }
 
-/* Reads up to max bytes from fd into arena. */
-static enum lt_err read_all(struct lt_arena *arena, int fd, size_t max, struct lt_str *out)
+static bool add_piece(void *arg, const char *p, size_t n)
 {
-    struct lt_buf buf;
-    enum lt_err err = LT_OK;
-    char chunk[16384];
-    lt_buf_init(&buf, max + 1);
-    for (;;) {
-        ssize_t n = read(fd, chunk, sizeof(chunk));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            err = LT_ERR_IO;
-            break;
-        }
-        if (n == 0) {
-            break;
-        }
-        lt_buf_add(&buf, chunk, (size_t)n);
-        if (buf.len > max) {
-            err = LT_ERR_LIMIT;
-            break;
-        }
-        if (buf.truncated) {
-            err = LT_ERR_NOMEM;
-            break;
-        }
-    }
-    if (err == LT_OK && !lt_arena_dup(arena, lt_buf_view(&buf), out)) {
-        err = LT_ERR_NOMEM;
-    }
-    lt_buf_fini(&buf);
-    return err;
+    struct lt_buf *buf = arg;
+    lt_buf_add(buf, p, n);
+    return !buf->truncated;
 }
 
-enum lt_err lt_file_read(struct lt_arena *arena, const char *path, size_t max, struct lt_str *out,
-                         struct stat *st, struct lt_str *why)
+enum lt_err lt_file_read(struct lt_files *files, struct lt_arena *arena, const char *path,
+                         size_t max, struct lt_str *out, struct stat *st, struct lt_str *why)
 {
     struct stat local;
-    enum lt_err err = LT_ERR_IO;
+    struct lt_buf buf;
     bool told = true;
-    st = st != NULL ? st : &local;
     *why = LT_STR_NONE;
-    /* O_NONBLOCK: opening a pipe must not wait for its writer. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || fstat(fd, st) != 0) {
-        err = lt_err_from_errno(errno);
-        explain(arena, path, errno, why);
-    } else if (!S_ISREG(st->st_mode)) {
+    lt_buf_init(&buf, max + 1);
+    enum lt_err err = lt_files_read(files, path, max, st != NULL ? st : &local, add_piece, &buf);
+    if (err == LT_OK && !lt_arena_dup(arena, lt_buf_view(&buf), out)) {
+        err = LT_ERR_NOMEM;
+    } else if (err == LT_ERR_LIMIT) {
+        told = lt_arena_printf(arena, why, "%s is larger than %zu bytes", path, max);
+    } else if (err != LT_OK && err != LT_ERR_NOMEM && (errno == EISDIR || errno == ENODEV)) {
         told = lt_arena_printf(arena, why, "can't read %s: it is %s", path,
-                               S_ISDIR(st->st_mode) ? "a folder" : "not a regular file");
-    } else {
-        err = read_all(arena, fd, max, out);
-        if (err == LT_ERR_LIMIT) {
-            told = lt_arena_printf(arena, why, "%s is larger than %zu bytes", path, max);
-        } else if (err == LT_ERR_IO) {
-            explain(arena, path, errno, why);
-        }
+                               errno == EISDIR ? "a folder" : "not a regular file");
+    } else if (err != LT_OK && err != LT_ERR_NOMEM) {
+        explain(arena, path, errno, why);
     }
     if (!told) {
         *why = LT_STR_NONE;
     }
-    if (fd >= 0) {
-        close(fd);
-    }
+    lt_buf_fini(&buf);
     return err;
 }
 

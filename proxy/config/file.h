@@ -4,16 +4,15 @@
 #ifndef LT_CONFIG_FILE_H
 #define LT_CONFIG_FILE_H
 
-#include "base/arena.h"
-#include "base/err.h"
-
-#include <sys/stat.h>
+#include "config/files.h"
 
 /* Reads path (NUL-terminated) whole into arena; *out is NUL-terminated. Regular files only, at most
  * max bytes. st (may be NULL) gets its status. On error *why is one sentence in arena, with owner,
- * mode and our uid where permission was denied; it is empty when memory is short. */
-enum lt_err lt_file_read(struct lt_arena *arena, const char *path, size_t max, struct lt_str *out,
-                         struct stat *st, struct lt_str *why) LT_MUST_CHECK;
+ * mode and our uid where permission was denied; it is empty when memory is short. files: where to
+ * read from (files.h), NULL: the disk. */
+enum lt_err lt_file_read(struct lt_files *files, struct lt_arena *arena, const char *path,
+                         size_t max, struct lt_str *out, struct stat *st,
+                         struct lt_str *why) LT_MUST_CHECK;
 
 /* path as seen from folder dir: dir/path unless path is absolute or dir empty. False without
  * memory. */

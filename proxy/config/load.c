@@ -3,9 +3,7 @@
  * thread. */
 #include "config/load.h"
 
-#include <glob.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/map.h"
 #include "config/file.h"
@@ -72,14 +70,14 @@ static struct lt_source *add_source(struct lt_schema_load *load, struct lt_str n
 static struct lt_source *open_source(struct lt_schema_load *load, struct lt_pos pos,
                                      const char *path)
 {
-    struct lt_str text, why, dir;
+    struct lt_str text, why, dir, absolute;
     struct stat st;
     if (load->n_sources >= LT_LOAD_FILES_MAX || load->n_bytes >= LT_LOAD_BYTES_MAX) {
         lt_diag_error(load->diags, pos, NULL, "more than %u files or %zu bytes of configuration",
                       LT_LOAD_FILES_MAX, LT_LOAD_BYTES_MAX);
         return NULL;
     }
-    enum lt_err err = lt_file_read(load->arena, path, LT_SOURCE_MAX, &text, &st, &why);
+    enum lt_err err = lt_file_read(load->files, load->arena, path, LT_SOURCE_MAX, &text, &st, &why);
     if (err != LT_OK) {
         if (why.len > 0) {
             lt_diag_error(load->diags, pos, NULL, "%.*s", LT_STR_ARG(why));
@@ -93,10 +91,12 @@ static struct lt_source *open_source(struct lt_schema_load *load, struct lt_pos 
         fail_nomem(load);
         return NULL;
     }
-    char *absolute = realpath(dir.p, NULL);
+    if (!lt_files_real(load->files, load->arena, dir.p, &absolute)) {
+        fail_nomem(load);
+        return NULL;
+    }
     struct lt_source *source =
-        add_source(load, lt_str_c(path), absolute != NULL ? lt_str_c(absolute) : dir, text);
-    free(absolute);
+        add_source(load, lt_str_c(path), absolute.len > 0 ? absolute : dir, text);
     if (source != NULL) {
         source->dev = (uint64_t)st.st_dev;
         source->ino = (uint64_t)st.st_ino;
@@ -256,7 +256,7 @@ static bool seen_before(struct lt_schema_load *load, struct lt_pos pos, const ch
                         const struct trail *trail)
 {
     struct stat st;
-    if (stat(path, &st) != 0) {
+    if (!lt_files_stat(load->files, path, &st)) {
         return false;
     }
     for (; trail != NULL; trail = trail->up) {
@@ -290,17 +290,12 @@ static void include_file(struct lt_schema_load *load, struct lt_node *root,
     }
 }
 
-static int compare_paths(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* One pattern: its files, sorted by name. */
 static void include_pattern(struct lt_schema_load *load, struct lt_node *root,
                             const struct lt_node *pattern, const struct trail *trail)
 {
-    struct lt_str full;
-    glob_t found = {0};
+    struct lt_str full, *found = NULL;
+    size_t n = 0;
     if (!lt_file_join(load->arena, folder(trail->source->name), pattern->text, &full)) {
         fail_nomem(load);
         return;
@@ -309,19 +304,16 @@ static void include_pattern(struct lt_schema_load *load, struct lt_node *root,
         include_file(load, root, pattern, full.p, trail);
         return;
     }
-    int rc = glob(full.p, GLOB_NOSORT, NULL, &found);
-    if (rc == GLOB_NOSPACE) {
+    enum lt_err err = lt_files_glob(load->files, load->arena, full.p, &found, &n);
+    if (err == LT_ERR_NOMEM) {
         fail_nomem(load);
-    } else if (rc != 0 && rc != GLOB_NOMATCH) {
+    } else if (err != LT_OK) {
         lt_diag_error(load->diags, pattern->pos, NULL, "can't read the folder of %.*s",
                       LT_STR_ARG(full));
-    } else if (found.gl_pathc > 0) {
-        qsort(found.gl_pathv, found.gl_pathc, sizeof(char *), compare_paths);
-        for (size_t i = 0; i < found.gl_pathc && !load->nomem; i++) {
-            include_file(load, root, pattern, found.gl_pathv[i], trail);
-        }
     }
-    globfree(&found);
+    for (size_t i = 0; err == LT_OK && i < n && !load->nomem; i++) {
+        include_file(load, root, pattern, found[i].p, trail);
+    }
 }
 
 static void include_all(struct lt_schema_load *load, struct lt_node *root,

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "config/diag.h"
+#include "config/files.h"
 #include "config/node.h"
 #include "config/schema.h"
 #include "config/source.h"
@@ -23,6 +24,7 @@
 struct lt_schema_load {
     struct lt_arena *arena;       /* borrowed; everything that is read lives there */
     struct lt_diags *diags;       /* borrowed */
+    struct lt_files *files;       /* borrowed; where files are read; NULL: the disk */
     struct lt_hash_seed seed;     /* of tables of names */
     const struct lt_schema *root; /* of the whole file, for "it may stand in"; may be NULL */
     /* Top-level keys that included files may have; their values are mappings or lists, which are

@@ -6,9 +6,11 @@ liblintel_a_SOURCES += \
 	proxy/config/expr.c proxy/config/expr.def proxy/config/expr.h \
 	proxy/config/expr_compile.c proxy/config/expr_impl.h \
 	proxy/config/file.c proxy/config/file.h \
+	proxy/config/files.c proxy/config/files.h \
 	proxy/config/json_schema.c \
 	proxy/config/load.c proxy/config/load.h \
 	proxy/config/node.c proxy/config/node.h \
+	proxy/config/redact.c proxy/config/redact.h \
 	proxy/config/reference.c proxy/config/reference.h \
 	proxy/config/regex.c proxy/config/regex.h \
 	proxy/config/schema.c proxy/config/schema.h proxy/config/schema_impl.h \
@@ -22,10 +24,11 @@ liblintel_a_SOURCES += \
 	proxy/config/yaml_error.c proxy/config/yaml_error.h
 
 check_PROGRAMS += \
-	tests/unit/test_diag tests/unit/test_expr tests/unit/test_load tests/unit/test_schema \
-	tests/unit/test_yaml
+	tests/unit/test_diag tests/unit/test_expr tests/unit/test_files tests/unit/test_load \
+	tests/unit/test_schema tests/unit/test_yaml
 tests_unit_test_diag_SOURCES = tests/unit/test_diag.c tests/unit/config_env.h
 tests_unit_test_expr_SOURCES = tests/unit/test_expr.c tests/unit/config_env.h
+tests_unit_test_files_SOURCES = tests/unit/test_files.c
 tests_unit_test_load_SOURCES = tests/unit/test_load.c tests/unit/config_env.h
 tests_unit_test_schema_SOURCES = tests/unit/test_schema.c tests/unit/config_env.h
 tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c tests/unit/config_env.h

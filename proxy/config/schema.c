@@ -72,6 +72,9 @@ static const char *kind_name(const struct lt_node *node)
 static void say_kind(struct lt_schema_load *load, const struct slot *slot,
                      const struct lt_node *node, const char *wanted, const char *hint)
 {
+    if (slot->row->item == LT_T_SECRET) {
+        lt_diags_mask(load->diags, node->pos, node->last_line);
+    }
     lt_diag_error(load->diags, node->pos, hint, "%.*s: %s is expected here, not %s",
                   LT_STR_ARG(slot->name), wanted, kind_name(node));
 }
@@ -182,6 +185,9 @@ static bool read_value(struct lt_schema_load *load, const struct slot *slot,
                        const struct lt_node *node, void *out)
 {
     if (node->unresolved) {
+        if (is_secret(slot)) {
+            lt_diags_mask(load->diags, node->pos, node->last_line);
+        }
         return false;
     }
     if (slot->type == LT_T_NODE) {
@@ -260,7 +266,7 @@ static void read_keys(struct lt_schema_load *load, void *obj, const struct lt_no
         if (row != SIZE_MAX) {
             read_row(load, obj, row, key, node->pairs[i].value, level);
         } else if (!conf->schema->open) {
-            lt_schema_unknown(load, conf->schema, level, key, conf);
+            lt_schema_unknown(load, conf->schema, level, key, node->pairs[i].value, conf);
             conf->broken = true;
         }
     }

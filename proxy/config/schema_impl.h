@@ -32,7 +32,8 @@ size_t lt_schema_find(const struct lt_schema *schema, struct lt_str name);
 /* Says that key is no key of schema at this level, with what may be meant; marks the row that was
  * probably meant as bad. */
 void lt_schema_unknown(struct lt_schema_load *load, const struct lt_schema *schema, unsigned level,
-                       const struct lt_node *key, struct lt_conf *conf);
+                       const struct lt_node *key, const struct lt_node *value,
+                       struct lt_conf *conf);
 
 /* Says that the row called name may not stand at this level, but elsewhere. */
 void lt_schema_misplaced(struct lt_schema_load *load, const struct lt_schema *schema,

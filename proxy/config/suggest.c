@@ -137,8 +137,21 @@ static void add_keys(const struct lt_schema *schema, unsigned level, struct lt_b
     }
 }
 
+/* Whether a key that was written wrongly may have been meant for a secret. */
+static bool has_secrets(const struct lt_schema *schema)
+{
+    for (size_t i = 0; i < schema->n_rows; i++) {
+        const struct lt_row *row = &schema->rows[i];
+        if (row->type == LT_T_SECRET || row->item == LT_T_SECRET ||
+            (row->flags & LT_ROW_SECRET) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void lt_schema_unknown(struct lt_schema_load *load, const struct lt_schema *schema, unsigned level,
-                       const struct lt_node *key, struct lt_conf *conf)
+                       const struct lt_node *key, const struct lt_node *value, struct lt_conf *conf)
 {
     char text[HINT_MAX], where[HINT_MAX];
     struct lt_buf hint, places;
@@ -158,6 +171,9 @@ void lt_schema_unknown(struct lt_schema_load *load, const struct lt_schema *sche
         add_keys(schema, level, &hint);
     }
     text[hint.len] = '\0';
+    if (has_secrets(schema)) {
+        lt_diags_mask(load->diags, key->pos, value->last_line);
+    }
     lt_diag_error(load->diags, key->pos, text, "unknown key \"%.*s\" in %s",
                   LT_STR_ARG(lt_str_sub(key->text, 0, 100)), schema->name);
 }

@@ -57,6 +57,12 @@ static const char *parse_int(struct parse *p, void *out)
         }
         return "is not a whole number";
     }
+    if (negative && p->row->choices != NULL) {
+        snprintf(p->space, sizeof(p->space), "the least is %s",
+                 p->row->min != NULL ? p->row->min : "0");
+        p->hint = p->space;
+        return "is too small"; /* negative numbers stand for the words */
+    }
     *(int64_t *)out = negative ? -(int64_t)v : (int64_t)v;
     return NULL;
 }

@@ -53,7 +53,8 @@ static bool from_file(struct lt_schema_load *load, struct lt_node *node, struct 
         load->nomem = true;
         return false;
     }
-    enum lt_err err = lt_file_read(load->arena, full.p, LT_VARS_FILE_MAX, value, NULL, &why);
+    enum lt_err err =
+        lt_file_read(load->files, load->arena, full.p, LT_VARS_FILE_MAX, value, NULL, &why);
     if (err != LT_OK) {
         load->nomem |= err == LT_ERR_NOMEM;
         lt_diag_error(load->diags, place(node, token), NULL, "%.*s",
@@ -85,7 +86,7 @@ static bool resolve(struct lt_schema_load *load, struct lt_node *node, struct lt
     if (!is_name(name)) {
         lt_diag_error(load->diags, place(node, token),
                       "write ${NAME}, ${NAME:-default} or ${file:/path}; $${ gives a literal ${",
-                      "\"%.*s\" is no name of a variable", LT_STR_ARG(name));
+                      "this is no name of a variable");
         return false;
     }
     char cname[NAME_MAX_LEN + 1];

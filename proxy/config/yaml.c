@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "config/vars.h"
+#include "config/redact.h"
 #include "config/yaml_error.h"
 
 /* Mappings up to this size are searched for duplicates one by one. */
@@ -142,7 +143,14 @@ static struct lt_node *read_alias(struct reader *r)
     if (node != NULL) {
         const char *name = (const char *)r->event.data.alias.anchor;
         char hint[128];
-        snprintf(hint, sizeof(hint), "quote this: \"*%.80s\"", name);
+        struct lt_pos pos = node->pos;
+        bool secret =
+            lt_redact_shown(pos.source, pos.line, true) < lt_source_line(pos.source, pos.line).len;
+        if (secret) {
+            snprintf(hint, sizeof(hint), "quote the value");
+        } else {
+            snprintf(hint, sizeof(hint), "quote this: \"*%.80s\"", name);
+        }
         node->pos.width = lt_source_chars(lt_str_c(name)) + 1;
         node->raw = node->text = LT_STR("");
         node->unresolved = true;

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "config/redact.h"
+
 #define QUOTE_MAX 80u
 
 struct lt_pos lt_yaml_pos(const struct lt_source *source, const yaml_mark_t *mark)
@@ -53,7 +55,14 @@ static struct lt_str meant(struct lt_pos *pos)
 static void say_quote(struct lt_schema_load *load, struct lt_pos pos, const char *message)
 {
     char hint[QUOTE_MAX + 32];
+    unsigned where = pos.col;
     struct lt_str word = meant(&pos);
+    struct lt_str line = lt_source_line(pos.source, pos.line);
+    if (lt_redact_shown(pos.source, pos.line, true) < line.len) {
+        pos.col = where; /* it may hold a secret: not for the hint */
+        lt_diag_error(load->diags, pos, "quote the value", "%s", message);
+        return;
+    }
     if (word.len == 0 || word.len > QUOTE_MAX || lt_str_chr(word, '"', 0) != SIZE_MAX ||
         lt_str_chr(word, '\\', 0) != SIZE_MAX) {
         lt_diag_error(load->diags, pos, "quote this", "%s", message);
@@ -138,6 +147,7 @@ static void say_flow(struct lt_schema_load *load, struct lt_pos open, struct lt_
 void lt_yaml_error(struct lt_schema_load *load, const struct lt_source *source,
                    const yaml_parser_t *parser)
 {
+    load->diags->wary = true;
     const char *problem = parser->problem != NULL ? parser->problem : "syntax error";
     const char *about = parser->context != NULL ? parser->context : "";
     struct lt_pos pos = lt_yaml_pos(source, &parser->problem_mark);

@@ -44,8 +44,12 @@ void lt_relay_drop_back(struct lt_exchange *x);
 enum lt_err lt_relay_send_request(struct lt_exchange *x) LT_MUST_CHECK;
 /* Sends what was held of the response body, and its end. */
 enum lt_err lt_relay_send_held(struct lt_exchange *x) LT_MUST_CHECK;
-/* The client can't be served any more. */
-void lt_relay_client_lost(struct lt_exchange *x);
+/* The client can't be served any more; err: what its side said. */
+void lt_relay_client_lost(struct lt_exchange *x, enum lt_err err);
+/* Of how many bytes one side may be ahead of the other; wanted: while memory is plenty. */
+size_t lt_relay_ahead(const struct lt_exchange *x, size_t wanted);
+/* Sets how long the server may take: with the request until all has left, then with its answer. */
+void lt_relay_watch_response(struct lt_exchange *x);
 
 /* reply.c */
 

@@ -42,37 +42,65 @@ void lt_relay_drop_back(struct lt_exchange *x)
     release_server(x);
 }
 
-void lt_relay_client_lost(struct lt_exchange *x)
+static enum lt_cause client_cause(enum lt_err err)
+{
+    switch (err) {
+    case LT_ERR_NOMEM:
+    case LT_ERR_LIMIT:
+        return LT_CAUSE_OUT_OF_MEMORY;
+    case LT_ERR_INVALID:
+        return LT_CAUSE_INTERNAL; /* a head that must not be sent got this far */
+    default:
+        return LT_CAUSE_CLIENT_GONE;
+    }
+}
+
+void lt_relay_client_lost(struct lt_exchange *x, enum lt_err err)
 {
     struct lt_front *front = x->front;
     x->front = NULL;
     if (x->cause == LT_CAUSE_NONE) {
-        x->cause = LT_CAUSE_CLIENT_GONE;
+        x->cause = client_cause(err);
     }
     front->ops->abort(front, x->cause);
     lt_relay_drop_back(x);
 }
 
+size_t lt_relay_ahead(const struct lt_exchange *x, size_t wanted)
+{
+    return lt_min(wanted, lt_loop_share(x->env->loop));
+}
+
 /* ---- request: client to server ---- */
 
-static void watch_response(struct lt_exchange *x)
+void lt_relay_watch_response(struct lt_exchange *x)
 {
-    if (x->step == LT_STEP_RESPONSE_HEAD) {
-        uint64_t ms = x->route->options[x->listener].first_byte_ms;
-        lt_exchange_set_timer(x, ms > 0 ? ms : x->upstream->first_byte_ms);
+    if (x->step != LT_STEP_RESPONSE_HEAD) {
+        return;
     }
+    bool sent = x->request_done && x->body.len == 0 && x->back->ops->unsent(x->back) == 0;
+    uint64_t ms = 0;
+    if (sent || !x->streaming) {
+        ms = x->route->options[x->listener].first_byte_ms;
+        ms = ms > 0 ? ms : x->upstream->first_byte_ms;
+    } else if (x->request_done || x->request_paused) {
+        ms = x->upstream->idle_ms; /* the server has to take more */
+    }                              /* else the client has to send more: its own time runs */
+    lt_exchange_set_timer(x, ms);
 }
 
 /* Sends what waits in x->body; the blocks are given back once the back has copied or sent them. */
 static enum lt_err send_collected(struct lt_exchange *x)
 {
     struct lt_back *back = x->back;
-    while (x->body.len > 0 && back->ops->unsent(back) <= x->view->request_ahead) {
+    while (x->body.len > 0 &&
+           back->ops->unsent(back) <= lt_relay_ahead(x, x->view->request_ahead)) {
         struct iovec iov[IOV_BATCH];
         size_t n = lt_chain_peek(&x->body, iov, IOV_BATCH);
-        size_t bytes = 0;
+        size_t bytes = 0, share = lt_loop_share(x->env->loop);
         enum lt_err err = LT_OK;
-        for (size_t i = 0; i < n && err == LT_OK; i++) {
+        /* What the server doesn't take is kept twice for a moment. */
+        for (size_t i = 0; i < n && err == LT_OK && (i == 0 || bytes < share); i++) {
             err = back->ops->send_body(back, iov[i].iov_base, iov[i].iov_len);
             bytes += iov[i].iov_len;
         }
@@ -127,6 +155,16 @@ enum lt_err lt_relay_send_request(struct lt_exchange *x)
     return err;
 }
 
+/* The server took no more: its answer or its end comes by reading. That we have no memory left to
+ * keep bytes for it doesn't. */
+static void send_failed(struct lt_exchange *x, enum lt_err err)
+{
+    x->streaming = false;
+    if (err == LT_ERR_NOMEM || err == LT_ERR_LIMIT) {
+        lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    }
+}
+
 void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n)
 {
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
@@ -140,9 +178,9 @@ void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n)
     }
     if (x->streaming && x->body.len == 0) {
         x->body_started = true;
-        if (x->back->ops->send_body(x->back, p, n) != LT_OK) {
-            /* The server took no more: its answer or its end comes by reading. */
-            x->streaming = false;
+        enum lt_err err = x->back->ops->send_body(x->back, p, n);
+        if (err != LT_OK) {
+            send_failed(x, err);
         }
         return;
     }
@@ -159,16 +197,19 @@ void lt_exchange_request_turn(struct lt_exchange *x)
     }
     size_t waiting = x->body.len;
     if (x->streaming) {
-        if (x->back->ops->flush(x->back) != LT_OK) {
-            x->streaming = false;
+        enum lt_err err = x->back->ops->flush(x->back);
+        if (err != LT_OK) {
+            send_failed(x, err);
             return;
         }
         waiting += x->back->ops->unsent(x->back);
-        watch_response(x);
     }
-    if (waiting > x->view->request_ahead && !x->request_paused) {
+    if (waiting > lt_relay_ahead(x, x->view->request_ahead) && !x->request_paused) {
         x->request_paused = true;
         x->front->ops->pause(x->front, LT_PAUSE_PEER);
+    }
+    if (x->streaming) {
+        lt_relay_watch_response(x);
     }
     if (x->step == LT_STEP_BODY) {
         lt_exchange_run(x);
@@ -184,16 +225,17 @@ void lt_exchange_request_end(struct lt_exchange *x)
         return;
     }
     if (x->streaming && x->body.len == 0) {
-        if (x->back->ops->send_end(x->back, &x->req_trailers) != LT_OK ||
-            x->back->ops->flush(x->back) != LT_OK) {
-            x->streaming = false;
+        enum lt_err err = x->back->ops->send_end(x->back, &x->req_trailers);
+        if (err == LT_OK) {
+            err = x->back->ops->flush(x->back);
         }
-        watch_response(x);
-        return;
-    }
-    if (x->step == LT_STEP_BODY) {
+        if (err != LT_OK) {
+            send_failed(x, err);
+        }
+    } else if (x->step == LT_STEP_BODY) {
         lt_exchange_run(x);
     }
+    lt_relay_watch_response(x);
 }
 
 void lt_exchange_request_fail(struct lt_exchange *x, enum lt_cause cause)
@@ -207,16 +249,16 @@ static void on_drained(void *owner)
     if (!x->streaming) {
         return;
     }
-    if (x->body.len > 0 && send_collected(x) != LT_OK) {
-        x->streaming = false;
+    enum lt_err err = x->body.len > 0 ? send_collected(x) : LT_OK;
+    if (err != LT_OK) {
+        send_failed(x, err);
         return;
     }
-    watch_response(x);
-    if (x->request_paused && x->front != NULL &&
-        x->body.len + x->back->ops->unsent(x->back) <= x->view->request_ahead) {
+    if (x->request_paused && x->front != NULL && x->body.len == 0) {
         x->request_paused = false;
         x->front->ops->resume(x->front, LT_PAUSE_PEER);
     }
+    lt_relay_watch_response(x);
 }
 
 /* ---- response: server to client ---- */
@@ -262,8 +304,9 @@ static void on_body(void *owner, const char *p, size_t n)
         return;
     }
     x->bytes_out += n;
-    if (x->front->ops->send_body(x->front, p, n) != LT_OK) {
-        lt_relay_client_lost(x);
+    enum lt_err err = x->front->ops->send_body(x->front, p, n);
+    if (err != LT_OK) {
+        lt_relay_client_lost(x, err);
         lt_exchange_run(x);
     }
 }
@@ -273,7 +316,7 @@ static void on_body(void *owner, const char *p, size_t n)
 static void balance_response(struct lt_exchange *x)
 {
     size_t waiting = x->front->ops->unsent(x->front) + x->held.len;
-    if (waiting > x->view->response_ahead) {
+    if (waiting > lt_relay_ahead(x, x->view->response_ahead)) {
         if (!x->response_paused) {
             x->response_paused = true;
             x->back->ops->pause(x->back, LT_PAUSE_PEER);
@@ -295,8 +338,9 @@ static void on_turn(void *owner)
         }
         return;
     }
-    if (x->front->ops->flush(x->front) != LT_OK) {
-        lt_relay_client_lost(x);
+    enum lt_err err = x->front->ops->flush(x->front);
+    if (err != LT_OK) {
+        lt_relay_client_lost(x, err);
         lt_exchange_run(x);
         return;
     }
@@ -338,8 +382,9 @@ static void on_end(void *owner, const struct lt_headers *trailers)
     if (!x->head_sent || x->held.len > 0) {
         return; /* relay sends it when it is its turn */
     }
-    if (finish_response(x) != LT_OK) {
-        lt_relay_client_lost(x);
+    enum lt_err err = finish_response(x);
+    if (err != LT_OK) {
+        lt_relay_client_lost(x, err);
     }
     lt_exchange_run(x);
 }

@@ -40,7 +40,6 @@ static const char *proxy_error(enum lt_cause cause)
         return "connection_read_timeout";
     case LT_CAUSE_CLOSED_BEFORE_RESPONSE:
     case LT_CAUSE_RESET_BEFORE_RESPONSE:
-    case LT_CAUSE_SEND_FAILED:
         return "connection_terminated";
     case LT_CAUSE_RESPONSE_CUT:
         return "http_response_incomplete";
@@ -53,6 +52,7 @@ static const char *proxy_error(enum lt_cause cause)
     case LT_CAUSE_OUT_OF_MEMORY:
     case LT_CAUSE_INTERNAL:
     case LT_CAUSE_NO_DESCRIPTORS:
+    case LT_CAUSE_DRAINING:
         return "proxy_internal_error";
     default:
         break; /* a default on purpose: the rest is told apart by its stage */

@@ -24,10 +24,14 @@ static enum lt_step_result step_head(struct lt_exchange *x LT_UNUSED)
 
 static enum lt_step_result redirect_to_https(struct lt_exchange *x)
 {
+    if (x->req.host.len == 0) {
+        return fail(x, LT_CAUSE_HOST_INVALID); /* HTTP/1.0: nobody knows where to */
+    }
     struct lt_reply *reply = lt_exchange_reply(x, 308, LT_STR("redirect_https"));
-    struct lt_str location;
+    bool server_wide = lt_str_eq_c(x->req.target, "*");
+    struct lt_str target = server_wide ? LT_STR("/") : x->req.target, location;
     if (reply == NULL || !lt_arena_printf(&x->arena, &location, "https://%.*s%.*s",
-                                          LT_STR_ARG(x->req.host), LT_STR_ARG(x->req.target))) {
+                                          LT_STR_ARG(x->req.host), LT_STR_ARG(target))) {
         return fail(x, LT_CAUSE_OUT_OF_MEMORY);
     }
     if (lt_headers_add_id(&reply->headers, LT_HEADER_LOCATION, location) != LT_OK) {
@@ -111,14 +115,16 @@ static enum lt_step_result step_request_hooks(struct lt_exchange *x)
 /* Collects the body, so that a slow client doesn't hold a server: whole, or as much as may wait. */
 static enum lt_step_result step_body(struct lt_exchange *x)
 {
-    if (x->request_done || x->body.len >= x->view->request_ahead) {
+    if (x->request_done) {
         return LT_STEP_NEXT;
     }
     if (x->req.expect_continue && x->body.len == 0) {
         x->req.expect_continue = false;
         x->front->ops->send_informational(x->front, 100, NULL);
     }
-    return LT_STEP_WAIT;
+    /* A front that is paused brings no more, even if more might be held by now. */
+    bool enough = x->request_paused || x->body.len >= lt_relay_ahead(x, x->view->request_ahead);
+    return enough ? LT_STEP_NEXT : LT_STEP_WAIT;
 }
 
 static enum lt_step_result step_pick(struct lt_exchange *x)
@@ -153,6 +159,7 @@ static enum lt_step_result step_connect(struct lt_exchange *x)
 {
     if (x->connected) {
         x->cause = LT_CAUSE_NONE;
+        x->cause_errno = 0;
         return LT_STEP_NEXT;
     }
     if (x->back != NULL) {
@@ -187,8 +194,7 @@ static enum lt_step_result step_send(struct lt_exchange *x)
 /* Waits for the final head; on_head goes on to the response hooks. */
 static enum lt_step_result step_response_head(struct lt_exchange *x)
 {
-    uint64_t ms = x->route->options[x->listener].first_byte_ms;
-    lt_exchange_set_timer(x, ms > 0 ? ms : x->upstream->first_byte_ms);
+    lt_relay_watch_response(x);
     return LT_STEP_WAIT;
 }
 
@@ -219,7 +225,7 @@ static enum lt_step_result send_reply(struct lt_exchange *x)
         err = front->flush(x->front);
     }
     if (err != LT_OK) {
-        lt_relay_client_lost(x);
+        lt_relay_client_lost(x, err);
     }
     x->response_done = err == LT_OK;
     return LT_STEP_NEXT;
@@ -234,7 +240,7 @@ static enum lt_step_result begin_relay(struct lt_exchange *x)
         err = lt_relay_send_held(x);
     }
     if (err != LT_OK) {
-        lt_relay_client_lost(x);
+        lt_relay_client_lost(x, err);
         return LT_STEP_NEXT;
     }
     return x->response_done ? LT_STEP_NEXT : LT_STEP_WAIT;
@@ -309,13 +315,15 @@ void lt_step_failed(struct lt_exchange *x)
         x->step = LT_STEP_LOG;
         return;
     }
-    if (x->head_sent) {
+    if (x->head_sent && !x->front->ops->take_back(x->front)) {
         struct lt_front *front = x->front;
         x->front = NULL;
         front->ops->abort(front, x->cause);
         x->step = LT_STEP_LOG;
         return;
     }
+    x->head_sent = false;
+    x->bytes_out = 0;
     lt_reply_prepare(x);
     /* Response hooks see our answers too, but not one that they made themselves. */
     x->step = x->response_hooked || !x->request_hooked ? LT_STEP_RELAY : LT_STEP_RESPONSE_HOOKS;

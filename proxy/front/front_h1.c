@@ -14,8 +14,14 @@
 #include "front/front_h1_conn.h"
 
 #define FRONTS_FREE_MAX 1024
-#define LINGER_MS 2000u             /* how long we wait for the client to close first */
-#define LINGER_BYTES_MAX (1u << 20) /* and how much of what it still sends is thrown away */
+#define LINGER_MS 2000u /* how long we wait for the client to close first */
+/* ... and how much of what it still sends is thrown away: it reads our answer only once it has sent
+ * what it is about to send, or at once when that fails. */
+#define LINGER_BYTES_MAX (32u << 20)
+#define HEADS_PER_TURN 8u    /* taken of one connection before others have their turn */
+#define BEHIND_BYTES 65536u  /* that wait for the client while it asks for more */
+#define CUT_LINGER_MS 500u   /* as LINGER_MS, when the time for draining is over */
+#define DRAIN_FRESH_MS 1000u /* how long a new connection may stay silent when draining */
 
 static const struct lt_stream_ops stream_ops;
 
@@ -93,6 +99,12 @@ void lt_front_h1_reset(struct lt_front_h1 *f)
     }
 }
 
+void lt_front_h1_watch_write(struct lt_front_h1 *f)
+{
+    f->taken = lt_stream_taken(&f->stream);
+    lt_timer_set(&f->timer, lt_front_h1_options(f)->write_ms);
+}
+
 /* Gives the memory of an empty `in` back. */
 static void release_in(struct lt_front_h1 *f)
 {
@@ -117,9 +129,11 @@ void lt_front_h1_linger(struct lt_front_h1 *f)
     if (!f->client_eof && f->stream.pause_reasons != 0) {
         lt_stream_resume(&f->stream, f->stream.pause_reasons);
     }
-    f->last_out = f->stream.bytes_out;
-    lt_timer_set(&f->timer,
-                 lt_stream_unsent(&f->stream) > 0 ? lt_front_h1_options(f)->write_ms : LINGER_MS);
+    if (lt_stream_unsent(&f->stream) > 0) {
+        lt_front_h1_watch_write(f);
+    } else {
+        lt_timer_set(&f->timer, LINGER_MS);
+    }
 }
 
 void lt_front_h1_go_idle(struct lt_front_h1 *f)
@@ -131,6 +145,20 @@ void lt_front_h1_go_idle(struct lt_front_h1 *f)
     lt_timer_set(&f->timer, lt_front_h1_options(f)->keepalive_ms);
 }
 
+/* Whether so much waits for the client that no further request of it is taken now: one that asks
+ * and asks and doesn't read may not fill the memory that all share. */
+static bool is_behind(const struct lt_front_h1 *f)
+{
+    return f->stream.unsent.len > BEHIND_BYTES;
+}
+
+/* Takes no further request until what waits for the client has left. */
+static void hold(struct lt_front_h1 *f)
+{
+    lt_stream_pause(&f->stream, LT_PAUSE_LIMIT);
+    lt_front_h1_watch_write(f);
+}
+
 /* ---- time ---- */
 
 static void on_timer(void *arg)
@@ -138,9 +166,8 @@ static void on_timer(void *arg)
     struct lt_front_h1 *f = arg;
     LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     bool waiting = lt_stream_unsent(&f->stream) > 0;
-    if (waiting && f->stream.bytes_out != f->last_out) {
-        f->last_out = f->stream.bytes_out; /* the client does read, slowly */
-        lt_timer_set(&f->timer, lt_front_h1_options(f)->write_ms);
+    if (waiting && lt_stream_taken(&f->stream) != f->taken) {
+        lt_front_h1_watch_write(f); /* the client does read, slowly */
         return;
     }
     switch (f->state) {
@@ -317,10 +344,21 @@ static size_t take_body(struct lt_front_h1 *f, const char *p, size_t n)
 static size_t process(struct lt_front_h1 *f, const char *p, size_t n)
 {
     size_t at = 0;
+    unsigned heads = 0;
     while (at < n) {
         switch (f->state) {
         case LT_FRONT_H1_IDLE:
         case LT_FRONT_H1_HEAD: {
+            if (is_behind(f)) {
+                hold(f);
+                return at;
+            }
+            if (heads++ == HEADS_PER_TURN) {
+                /* Exchanges that are over take memory until the end of the round. */
+                lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+                lt_loop_defer(f->fronts->env->loop, &f->deferred, lt_front_h1_go_on, f);
+                return at;
+            }
             size_t used = take_head(f, p + at, n - at);
             if (used == 0) {
                 return at;
@@ -372,7 +410,7 @@ void lt_front_h1_go_on(void *arg)
     release_in(f);
     if (f->in.len > 0 && f->state == LT_FRONT_H1_EXCHANGE) {
         lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
-    } else {
+    } else if (!lt_list_linked(&f->deferred.link)) {
         /* What is left is the beginning of a head: its end is to be read. */
         lt_stream_resume(&f->stream, LT_PAUSE_PIPE);
     }
@@ -436,10 +474,10 @@ static void on_readable(void *owner)
 {
     struct lt_front_h1 *f = owner;
     LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
-    char *scratch = f->fronts->env->loop->scratch;
+    struct lt_loop *loop = f->fronts->env->loop;
     while (f->state != LT_FRONT_H1_CLOSED && f->stream.pause_reasons == 0) {
         size_t n = 0;
-        enum lt_err err = lt_stream_recv(&f->stream, scratch, LT_SCRATCH_SIZE, &n);
+        enum lt_err err = lt_stream_recv(&f->stream, loop->scratch, lt_loop_read_max(loop), &n);
         if (err == LT_AGAIN) {
             return;
         }
@@ -447,7 +485,19 @@ static void on_readable(void *owner)
             on_eof(f, err);
             return;
         }
-        on_data(f, scratch, n);
+        on_data(f, loop->scratch, n);
+    }
+}
+
+/* The client has caught up: what it asked for meanwhile is taken. */
+static void take_on(struct lt_front_h1 *f)
+{
+    if ((f->stream.pause_reasons & LT_PAUSE_LIMIT) == 0) {
+        return;
+    }
+    lt_stream_resume(&f->stream, LT_PAUSE_LIMIT);
+    if (f->in.len > 0) {
+        lt_loop_defer(f->fronts->env->loop, &f->deferred, lt_front_h1_go_on, f);
     }
 }
 
@@ -474,13 +524,23 @@ static void on_drained(void *owner)
         break;
     case LT_FRONT_H1_IDLE:
         lt_timer_set(&f->timer, lt_front_h1_options(f)->keepalive_ms);
+        take_on(f);
+        break;
+    case LT_FRONT_H1_HEAD:
+        take_on(f);
         break;
     case LT_FRONT_H1_HANDSHAKE:
-    case LT_FRONT_H1_HEAD:
     case LT_FRONT_H1_DISCARD:
     case LT_FRONT_H1_CLOSED:
         break;
     }
+}
+
+/* How long a new connection may take for its first request. */
+static uint64_t first_head_ms(const struct lt_front_h1 *f)
+{
+    uint64_t ms = lt_front_h1_options(f)->head_ms;
+    return f->fronts->env->draining ? lt_min(ms, (uint64_t)DRAIN_FRESH_MS) : ms;
 }
 
 static void on_handshake(void *owner, enum lt_err err)
@@ -498,7 +558,7 @@ static void on_handshake(void *owner, enum lt_err err)
         lt_metrics_add(metrics, LT_COUNTER_TLS_RESUMED, 1);
     }
     lt_front_h1_go_idle(f);
-    lt_timer_set(&f->timer, lt_front_h1_options(f)->head_ms);
+    lt_timer_set(&f->timer, first_head_ms(f));
 }
 
 static const struct lt_stream_ops stream_ops = {
@@ -539,6 +599,37 @@ enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int 
     return LT_OK;
 }
 
+/* A request that lies in the socket already is served, and a new connection gets a moment to speak:
+ * closing them would break requests that came in time. */
+static void end_idle(struct lt_front_h1 *f)
+{
+    lt_stream_look(&f->stream);
+    if (f->state != LT_FRONT_H1_IDLE) {
+        return;
+    }
+    if (f->requests == 0) {
+        lt_timer_set(&f->timer, first_head_ms(f));
+    } else if (lt_stream_unsent(&f->stream) > 0) {
+        lt_front_h1_linger(f); /* the end of a response still waits for the client */
+    } else {
+        lt_front_h1_close(f);
+    }
+}
+
+/* Whoever has no response yet gets one that says why. */
+static void cut(struct lt_front_h1 *f)
+{
+    lt_exchange_request_fail(f->x, LT_CAUSE_DRAINING);
+    if (f->x != NULL) { /* filters still think about that response */
+        struct lt_exchange *x = f->x;
+        f->x = NULL;
+        lt_front_h1_reset(f);
+        lt_exchange_front_gone(x, LT_CAUSE_DRAINING);
+    } else if (f->state == LT_FRONT_H1_LINGER) {
+        lt_timer_set(&f->timer, CUT_LINGER_MS);
+    }
+}
+
 void lt_fronts_close(struct lt_fronts *fronts, bool all)
 {
     lt_list_each(it, tmp, &fronts->list)
@@ -546,13 +637,12 @@ void lt_fronts_close(struct lt_fronts *fronts, bool all)
         struct lt_front_h1 *f = lt_container_of(it, struct lt_front_h1, link);
         LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
         f->keep_alive = false;
-        if (f->state == LT_FRONT_H1_IDLE || (all && f->x == NULL)) {
+        if (all && f->x == NULL) {
             lt_front_h1_close(f);
         } else if (all) {
-            struct lt_exchange *x = f->x;
-            f->x = NULL;
-            lt_front_h1_reset(f);
-            lt_exchange_front_gone(x, LT_CAUSE_DRAINING);
+            cut(f);
+        } else if (f->state == LT_FRONT_H1_IDLE) {
+            end_idle(f);
         }
     }
 }

@@ -23,7 +23,9 @@ enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int 
                                const struct lt_addr *peer, struct lt_tls *tls,
                                void (*on_closed)(void *owner), void *owner) LT_MUST_CHECK;
 
-/* Closes the connections that are idle between requests; with `all`, also those in progress. */
+/* Draining: closes the connections that are idle between requests, once a request that lies in
+ * their socket has been served; new ones get a moment to send one. With `all`, ends those in
+ * progress too: with 503 where no response has begun, else by a reset. */
 void lt_fronts_close(struct lt_fronts *fronts, bool all);
 
 /* Connections open now. */

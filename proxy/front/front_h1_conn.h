@@ -36,15 +36,17 @@ struct lt_front_h1 {
     struct lt_list link;
     unsigned listener;
     bool tls;
-    bool keep_alive;  /* after the current response */
-    bool body_done;   /* the current request was received whole */
-    bool chunked;     /* the current response is sent in chunks */
-    bool until_close; /* ... or ends with the connection */
-    bool client_eof;  /* the client ended its direction */
-    bool was_unsent;  /* the exchange waits to hear that all has left */
+    bool keep_alive;   /* after the current response */
+    bool body_done;    /* the current request was received whole */
+    bool chunked;      /* the current response is sent in chunks */
+    bool until_close;  /* ... or ends with the connection */
+    bool client_eof;   /* the client ended its direction */
+    bool was_unsent;   /* the exchange waits to hear that all has left */
+    unsigned head_put; /* slices put before the current response, and bytes sent */
+    uint64_t head_at;
     unsigned requests;
     uint64_t lingered; /* bytes thrown away */
-    uint64_t last_out; /* bytes_out of the stream when the write timer was set */
+    uint64_t taken;    /* lt_stream_taken when the write timer was set */
     struct lt_stream stream;
     struct lt_addr peer;
     struct lt_timer timer;          /* of the connection's state */
@@ -68,6 +70,9 @@ const struct lt_front_options *lt_front_h1_options(const struct lt_front_h1 *f);
 /* Closes the connection, so or by a reset; the object goes at the end of the turn. */
 void lt_front_h1_close(struct lt_front_h1 *f);
 void lt_front_h1_reset(struct lt_front_h1 *f);
+
+/* Something waits for the client: it has time to read on from now. */
+void lt_front_h1_watch_write(struct lt_front_h1 *f);
 
 /* Our direction is ended; what the client still sends is thrown away for a while, so that it reads
  * the response instead of a reset (RFC 9112 §9.6). */

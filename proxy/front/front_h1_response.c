@@ -88,6 +88,8 @@ static enum lt_err send_head(struct lt_front *base, struct lt_response *res, boo
     struct lt_front_h1 *f = from_base(base);
     struct lt_str head;
     enum lt_err err = add_framing(f, res, bodiless);
+    f->head_put = f->stream.n_put;
+    f->head_at = f->stream.bytes_out;
     if (err == LT_OK) {
         err = lt_h1_write_response(&f->x->arena, 11, res->status, &res->headers, &head);
     }
@@ -128,8 +130,7 @@ static enum lt_err flush(struct lt_front *base)
     if (err == LT_OK && lt_stream_unsent(&f->stream) > 0) {
         f->was_unsent = true;
         if (f->timer.deadline_us == 0) {
-            f->last_out = f->stream.bytes_out;
-            lt_timer_set(&f->timer, lt_front_h1_options(f)->write_ms);
+            lt_front_h1_watch_write(f);
         }
     }
     return err;
@@ -138,6 +139,16 @@ static enum lt_err flush(struct lt_front *base)
 static size_t unsent(struct lt_front *base)
 {
     return lt_stream_unsent(&from_base(base)->stream);
+}
+
+static bool take_back(struct lt_front *base)
+{
+    struct lt_front_h1 *f = from_base(base);
+    if (f->stream.bytes_out != f->head_at) {
+        return false;
+    }
+    lt_stream_unput(&f->stream, f->head_put);
+    return true;
 }
 
 static void abort_front(struct lt_front *base, enum lt_cause cause LT_UNUSED)
@@ -209,6 +220,7 @@ const struct lt_front_ops lt_front_h1_ops = {
     .send_end = send_end,
     .flush = flush,
     .unsent = unsent,
+    .take_back = take_back,
     .abort = abort_front,
     .finish = finish,
     .pause = pause_front,

@@ -44,6 +44,9 @@ struct lt_front_ops {
     size_t (*unsent)(struct lt_front *front);
     /* The response can't be completed: make the cut visible (RFC 9112 §8, RFC 9113 §8.1). */
     void (*abort)(struct lt_front *front, enum lt_cause cause);
+    /* Takes back what was put since send_head, if nothing of it has left: another head may follow.
+     * False: the client may have seen some of it. */
+    bool (*take_back)(struct lt_front *front);
     /* The exchange is over; response_ok: it was sent whole. The front goes on or closes. After this
      * neither knows the other. */
     void (*finish)(struct lt_front *front, bool response_ok);

@@ -15,6 +15,10 @@
  * the next turn, after events had their chance. */
 #define DEFER_ROUNDS 8
 
+/* The part of the free memory for bodies that one connection may take. */
+#define SHARE 8u
+#define READ_MIN 2048u /* bytes at once, however scarce memory is */
+
 void lt_loop_update_time(struct lt_loop *loop)
 {
     ev_now_update(loop->ev);
@@ -120,6 +124,17 @@ void lt_loop_free(struct lt_loop *loop)
     lt_free(loop->scratch);
     LT_OBJ_FINI(loop);
     lt_free(loop);
+}
+
+size_t lt_loop_share(const struct lt_loop *loop)
+{
+    const struct lt_block_pool *pool = &loop->blocks;
+    return pool->max > pool->in_use ? (pool->max - pool->in_use) / SHARE : 0;
+}
+
+size_t lt_loop_read_max(const struct lt_loop *loop)
+{
+    return lt_max(lt_min(lt_loop_share(loop), (size_t)LT_SCRATCH_SIZE), (size_t)READ_MIN);
 }
 
 void lt_loop_run(struct lt_loop *loop)

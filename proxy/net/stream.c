@@ -15,6 +15,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/obj.h"
@@ -99,7 +101,11 @@ static void shake_hands(struct lt_stream *s)
 static void on_read(struct ev_loop *ev, ev_io *w, int revents)
 {
     (void)ev, (void)revents;
-    struct lt_stream *s = lt_container_of(w, struct lt_stream, rd);
+    lt_stream_look(lt_container_of(w, struct lt_stream, rd));
+}
+
+void lt_stream_look(struct lt_stream *s)
+{
     LT_OBJ_CHECK(s, STREAM_MAGIC);
     s->drained_socket = false;
     if (s->handshaking) {
@@ -164,6 +170,14 @@ enum lt_err lt_stream_recv(struct lt_stream *s, void *buf, size_t cap, size_t *n
     return err;
 }
 
+bool lt_stream_is_silent(const struct lt_stream *s)
+{
+    LT_OBJ_CHECK(s, STREAM_MAGIC);
+    char byte;
+    return !s->eof && !s->read_again && recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+           errno == EAGAIN;
+}
+
 void lt_stream_pause(struct lt_stream *s, unsigned reason)
 {
     LT_OBJ_CHECK(s, STREAM_MAGIC);
@@ -220,6 +234,7 @@ static enum lt_err send_unsent(struct lt_stream *s)
         if (sent < 0) {
             return errno == EAGAIN ? LT_AGAIN : write_errno(s);
         }
+        s->wire_out += (size_t)sent;
         lt_chain_consume(&s->unsent, (size_t)sent);
         if ((size_t)sent < want) {
             return LT_AGAIN;
@@ -273,6 +288,7 @@ enum lt_err lt_stream_wire_send(struct lt_stream *s, struct iovec *iov, unsigned
         want += iov[i].iov_len;
     }
     ssize_t sent = send_slices(s->fd, iov, n);
+    s->wire_out += sent > 0 ? (size_t)sent : 0;
     if (LT_LIKELY(sent >= 0 && (size_t)sent == want)) {
         return LT_OK;
     }
@@ -329,9 +345,24 @@ enum lt_err lt_stream_put(struct lt_stream *s, const void *p, size_t n)
     return LT_OK;
 }
 
+void lt_stream_unput(struct lt_stream *s, unsigned n)
+{
+    LT_OBJ_CHECK(s, STREAM_MAGIC);
+    s->n_put = lt_min(s->n_put, n);
+}
+
 size_t lt_stream_unsent(const struct lt_stream *s)
 {
     return s->unsent.len + put_bytes(s);
+}
+
+uint64_t lt_stream_taken(const struct lt_stream *s)
+{
+    int queued = 0;
+    if (s->fd < 0 || ioctl(s->fd, SIOCOUTQ, &queued) != 0) {
+        queued = 0;
+    }
+    return s->wire_out - (uint64_t)queued;
 }
 
 void lt_stream_shutdown(struct lt_stream *s)

@@ -52,6 +52,7 @@ struct lt_stream {
     struct lt_chain unsent;       /* what the socket didn't take (ciphertext for TLS) */
     struct lt_deferred again;     /* reads on when read_again was left over a pause */
     uint64_t bytes_in, bytes_out; /* of the application */
+    uint64_t wire_out;            /* that the socket took */
 };
 
 /* Takes fd (non-blocking, connected or accepted); s may hold anything and stays where it is. ops
@@ -65,6 +66,17 @@ void lt_stream_close(struct lt_stream *s);
 
 /* As close, but the peer sees a reset: for messages that were cut. */
 void lt_stream_reset(struct lt_stream *s);
+
+/* Looks whether something has come, as when the socket says so: on_readable or on_handshake may
+ * follow. */
+void lt_stream_look(struct lt_stream *s);
+
+/* Whether nothing has come that was not read: no byte, no end. Asks the socket. */
+bool lt_stream_is_silent(const struct lt_stream *s);
+
+/* Bytes that the peer's side has taken: stands still when it has stopped reading. Asks the kernel,
+ * which holds megabytes and asks for more only when much of that is gone. */
+uint64_t lt_stream_taken(const struct lt_stream *s);
 
 /* Ends our direction (TCP FIN, close_notify) once nothing waits. The other direction stays open. */
 void lt_stream_shutdown(struct lt_stream *s);
@@ -84,6 +96,9 @@ enum lt_err lt_stream_put(struct lt_stream *s, const void *p, size_t n) LT_MUST_
 /* Sends what was put, one system call when the socket takes it all. LT_OK also when part waits.
  * LT_ERR_LIMIT: no block was left to keep it. Else the failure. */
 enum lt_err lt_stream_flush(struct lt_stream *s) LT_MUST_CHECK;
+
+/* Forgets what was put after the first n slices and not yet flushed. */
+void lt_stream_unput(struct lt_stream *s, unsigned n);
 
 /* Bytes put or waiting. */
 size_t lt_stream_unsent(const struct lt_stream *s);

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "config/files.h"
 #include "net/stream.h"
 
 #include <openssl/ssl.h>
@@ -15,14 +16,16 @@
 
 struct lt_tls_cert; /* a certificate chain and its key */
 
-/* Reads PEM files. On error *why is a sentence (in arena) that names the file and the reason:
- * unreadable (owner, mode, our uid), not PEM, key that doesn't fit, expired. Returns owned, or
- * NULL. */
-struct lt_tls_cert *lt_tls_cert_load(struct lt_arena *arena, struct lt_str cert_file,
-                                     struct lt_str key_file, struct lt_str *why) LT_MUST_CHECK;
+/* Reads PEM files (from files, see config/files.h). On error *why is a sentence (in arena) that
+ * names the file and the reason: unreadable (owner, mode, our uid), not PEM, key that doesn't fit.
+ * When it is valid is the caller's to judge. Returns owned, or NULL. */
+struct lt_tls_cert *lt_tls_cert_load(struct lt_files *files, struct lt_arena *arena,
+                                     struct lt_str cert_file, struct lt_str key_file,
+                                     struct lt_str *why) LT_MUST_CHECK;
 void lt_tls_cert_free(struct lt_tls_cert *cert);
 
-/* Seconds since 1970 when it ends. */
+/* Seconds since 1970 when it begins and ends to be valid. */
+int64_t lt_tls_cert_not_before(const struct lt_tls_cert *cert);
 int64_t lt_tls_cert_not_after(const struct lt_tls_cert *cert);
 
 /* Names to certificates, exact and "*.suffix", several key types per name. */

@@ -4,7 +4,6 @@
 #include "net/tls_impl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -59,38 +58,32 @@ static void complain_openssl(struct lt_arena *arena, struct lt_str *why, struct 
     ERR_clear_error();
 }
 
-/* The whole file as a memory BIO, or NULL and *why. */
-static BIO *read_pem(struct lt_arena *arena, struct lt_str file, struct lt_str *why)
+static bool add_piece(void *bio, const char *p, size_t n)
 {
-    BIO *bio = NULL;
-    char block[4096];
-    ssize_t n;
-    size_t total = 0;
-    int fd = open(file.p, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        complain_errno(arena, why, file, errno);
-        return NULL;
+    return BIO_write(bio, p, (int)n) == (int)n;
+}
+
+/* The whole file as a memory BIO, or NULL and *why. */
+static BIO *read_pem(struct lt_files *files, struct lt_arena *arena, struct lt_str file,
+                     struct lt_str *why)
+{
+    struct stat st;
+    BIO *bio = BIO_new(BIO_s_secmem());
+    enum lt_err err = bio != NULL ? lt_files_read(files, file.p, PEM_FILE_MAX, &st, add_piece, bio)
+                                  : LT_ERR_NOMEM;
+    if (err == LT_OK) {
+        return bio;
     }
-    bio = BIO_new(BIO_s_secmem());
-    while (bio != NULL && (n = read(fd, block, sizeof(block))) != 0) {
-        total += n > 0 ? (size_t)n : 0;
-        if (n < 0 || total > PEM_FILE_MAX || BIO_write(bio, block, (int)n) != n) {
-            complain(arena, why, file,
-                     n < 0                  ? strerror(errno)
-                     : total > PEM_FILE_MAX ? "larger than 1 MB"
-                                            : "out of memory");
-            BIO_free(bio);
-            bio = NULL;
-            goto out;
-        }
+    int error = errno;
+    BIO_free(bio);
+    if (err == LT_ERR_NOMEM || err == LT_ERR_LIMIT) {
+        complain(arena, why, file, err == LT_ERR_LIMIT ? "larger than 1 MB" : "out of memory");
+    } else if (error == ENODEV) {
+        complain(arena, why, file, "not a regular file");
+    } else {
+        complain_errno(arena, why, file, error);
     }
-    if (bio == NULL) {
-        complain(arena, why, file, "out of memory");
-    }
-out:
-    OPENSSL_cleanse(block, sizeof(block));
-    close(fd);
-    return bio;
+    return NULL;
 }
 
 /* Nobody can be asked for a pass phrase here. */
@@ -101,11 +94,11 @@ static int no_passphrase(char *buf, int size, int rwflag, void *arg)
     return -1;
 }
 
-static bool load_chain(struct lt_tls_cert *cert, struct lt_arena *arena, struct lt_str file,
-                       struct lt_str *why)
+static bool load_chain(struct lt_tls_cert *cert, struct lt_files *files, struct lt_arena *arena,
+                       struct lt_str file, struct lt_str *why)
 {
     bool asked = false, ok = false;
-    BIO *bio = read_pem(arena, file, why);
+    BIO *bio = read_pem(files, arena, file, why);
     if (bio == NULL) {
         return false;
     }
@@ -137,11 +130,11 @@ out:
     return ok;
 }
 
-static bool load_key(struct lt_tls_cert *cert, struct lt_arena *arena, struct lt_str file,
-                     struct lt_str *why)
+static bool load_key(struct lt_tls_cert *cert, struct lt_files *files, struct lt_arena *arena,
+                     struct lt_str file, struct lt_str *why)
 {
     bool asked = false;
-    BIO *bio = read_pem(arena, file, why);
+    BIO *bio = read_pem(files, arena, file, why);
     if (bio == NULL) {
         return false;
     }
@@ -172,18 +165,11 @@ static bool check_pair(struct lt_tls_cert *cert, struct lt_arena *arena, struct 
     int bits = 0;
     char text[160];
     X509_check_purpose(cert->leaf, -1, 0); /* fills its caches before threads share it */
+    cert->not_before = seconds_of(X509_get0_notBefore(cert->leaf));
     cert->not_after = seconds_of(X509_get0_notAfter(cert->leaf));
     if (X509_check_private_key(cert->leaf, cert->key) != 1) {
         ERR_clear_error();
         complain(arena, why, key_file, "the key doesn't belong to the certificate");
-        return false;
-    }
-    if (X509_cmp_current_time(X509_get0_notAfter(cert->leaf)) <= 0) {
-        time_t when = (time_t)cert->not_after;
-        struct tm tm;
-        gmtime_r(&when, &tm);
-        strftime(text, sizeof(text), "the certificate expired on %Y-%m-%d", &tm);
-        complain(arena, why, cert_file, text);
         return false;
     }
     if (EVP_PKEY_get_security_bits(cert->key) < SECURITY_BITS_MIN) {
@@ -201,8 +187,9 @@ static bool check_pair(struct lt_tls_cert *cert, struct lt_arena *arena, struct 
     return true;
 }
 
-struct lt_tls_cert *lt_tls_cert_load(struct lt_arena *arena, struct lt_str cert_file,
-                                     struct lt_str key_file, struct lt_str *why)
+struct lt_tls_cert *lt_tls_cert_load(struct lt_files *files, struct lt_arena *arena,
+                                     struct lt_str cert_file, struct lt_str key_file,
+                                     struct lt_str *why)
 {
     struct lt_tls_cert *cert = NULL;
     if (!lt_arena_dup(arena, cert_file, &cert_file) || !lt_arena_dup(arena, key_file, &key_file) ||
@@ -211,7 +198,8 @@ struct lt_tls_cert *lt_tls_cert_load(struct lt_arena *arena, struct lt_str cert_
         return NULL;
     }
     atomic_init(&cert->refs, 1);
-    if (load_chain(cert, arena, cert_file, why) && load_key(cert, arena, key_file, why) &&
+    if (load_chain(cert, files, arena, cert_file, why) &&
+        load_key(cert, files, arena, key_file, why) &&
         check_pair(cert, arena, cert_file, key_file, why)) {
         return cert;
     }
@@ -227,6 +215,11 @@ void lt_tls_cert_free(struct lt_tls_cert *cert)
         EVP_PKEY_free(cert->key);
         lt_free(cert);
     }
+}
+
+int64_t lt_tls_cert_not_before(const struct lt_tls_cert *cert)
+{
+    return cert->not_before;
 }
 
 int64_t lt_tls_cert_not_after(const struct lt_tls_cert *cert)

@@ -2,7 +2,14 @@
 /* The rows of TLS, and certificates loaded with errors at their place. Loader thread. */
 #include "net/tls_conf.h"
 
+#include <time.h>
+
+#include "base/clock.h"
 #include "config/load.h"
+
+/* From so many seconds before its end on a certificate is warned of; one for a shorter time, in the
+ * last third of it. */
+#define SOON_S (INT64_C(14) * 86400)
 
 #define AT(member) offsetof(struct lt_tls_cert_conf, member)
 
@@ -76,6 +83,35 @@ int lt_tls_conf_version(const struct lt_tls_conf *conf)
     return conf->min_version == LT_TLS_MIN_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
 }
 
+static void say_validity(struct lt_schema_load *load, struct lt_pos pos, struct lt_str file,
+                         const char *what, int64_t when)
+{
+    time_t seconds = (time_t)when;
+    struct tm tm;
+    char date[32];
+    gmtime_r(&seconds, &tm);
+    strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", &tm);
+    lt_diag_warning(load->diags, pos, "renew it, then reload", "%.*s: the certificate %s %s",
+                    LT_STR_ARG(file), what, date);
+}
+
+/* A certificate that clients refuse is no reason to serve nobody: what is wrong with its time is a
+ * warning. */
+static void check_validity(struct lt_schema_load *load, const struct lt_tls_cert_conf *conf,
+                           const struct lt_tls_cert *cert)
+{
+    int64_t now = (int64_t)(lt_clock_wall_us() / 1000000);
+    int64_t from = lt_tls_cert_not_before(cert), to = lt_tls_cert_not_after(cert);
+    struct lt_pos pos = lt_schema_pos(conf, "certificate");
+    if (now >= to) {
+        say_validity(load, pos, conf->certificate, "expired on", to);
+    } else if (now < from) {
+        say_validity(load, pos, conf->certificate, "is not valid before", from);
+    } else if (to - now < lt_min(SOON_S, (to - from) / 3)) {
+        say_validity(load, pos, conf->certificate, "expires soon, on", to);
+    }
+}
+
 bool lt_tls_conf_load(struct lt_schema_load *load, const struct lt_tls_site_conf *conf,
                       struct lt_tls_cert **out)
 {
@@ -84,12 +120,15 @@ bool lt_tls_conf_load(struct lt_schema_load *load, const struct lt_tls_site_conf
     bool ok = true;
     for (size_t i = 0; i < n; i++) {
         struct lt_str why;
-        out[i] = lt_tls_cert_load(load->arena, items[i].certificate, items[i].key, &why);
+        out[i] =
+            lt_tls_cert_load(load->files, load->arena, items[i].certificate, items[i].key, &why);
         if (out[i] == NULL) {
             bool of_key = lt_str_starts(why, items[i].key);
             lt_diag_error(load->diags, lt_schema_pos(&items[i], of_key ? "key" : "certificate"),
                           NULL, "%.*s", LT_STR_ARG(why));
             ok = false;
+        } else {
+            check_validity(load, &items[i], out[i]);
         }
     }
     for (size_t i = 0; !ok && i < n; i++) {

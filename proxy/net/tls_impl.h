@@ -13,7 +13,7 @@ struct lt_tls_cert {
     X509 *leaf;
     STACK_OF(X509) * chain; /* intermediates, may be empty */
     EVP_PKEY *key;
-    int64_t not_after; /* seconds since 1970 */
+    int64_t not_before, not_after; /* seconds since 1970 */
 };
 
 /* The certificates of one host pattern. */

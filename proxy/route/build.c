@@ -62,15 +62,16 @@ static uint64_t all_listeners(const struct lt_route_build *b)
     return b->spec->n_listeners >= 64 ? UINT64_MAX : (UINT64_C(1) << b->spec->n_listeners) - 1;
 }
 
-/* The listener's bit, or 0. */
-static uint64_t listener_bit(const struct lt_route_build *b, struct lt_str name)
+/* The listener's bit, with those of numbers that had its name before; 0: there is none. */
+static uint64_t listener_bits(const struct lt_route_build *b, struct lt_str name)
 {
+    uint64_t bits = 0;
     for (unsigned i = 0; i < b->spec->n_listeners; i++) {
         if (lt_str_eq(b->spec->listeners[i].name, name)) {
-            return UINT64_C(1) << i;
+            bits |= UINT64_C(1) << i;
         }
     }
-    return 0;
+    return bits;
 }
 
 static void say_no_listener(struct lt_route_build *b, const struct lt_site_conf *site, size_t i,
@@ -97,11 +98,11 @@ static uint64_t site_listeners(struct lt_route_build *b, const struct lt_site_co
         return all_listeners(b);
     }
     for (size_t i = 0; i < site->listeners.n; i++) {
-        uint64_t bit = listener_bit(b, names[i]);
-        if (bit == 0 && names[i].len > 0) {
+        uint64_t bits = listener_bits(b, names[i]);
+        if (bits == 0 && names[i].len > 0) {
             say_no_listener(b, site, i, names[i]);
         }
-        mask |= bit;
+        mask |= bits;
     }
     return mask;
 }

@@ -8,6 +8,7 @@
 
 #include "config/dump.h"
 #include "config/reference.h"
+#include "filters/program.h"
 #include "server/root_conf.h"
 
 #define OUTPUT_MAX ((size_t)64 << 20)
@@ -61,7 +62,7 @@ static bool options(int argc, char **argv, const char **path, bool *json)
 
 static struct lt_root_load *load(const char *path)
 {
-    struct lt_root_load *root = lt_root_load_file(path);
+    struct lt_root_load *root = lt_root_load_file(NULL, path);
     if (root == NULL) {
         fputs("lintel: out of memory\n", stderr);
     }
@@ -97,6 +98,26 @@ int lt_cmd_check(int argc, char **argv)
     return status;
 }
 
+struct settings {
+    const struct lt_root_load *root;
+    const struct lt_filter_program *program;
+};
+
+/* The settings of the filter instance that conf is of. */
+static const void *find_settings(void *arg, const struct lt_conf *conf)
+{
+    const struct settings *s = arg;
+    const struct lt_conf_map *filters = &s->root->conf->filters;
+    for (size_t i = 0; i < filters->n; i++) {
+        if (filters->entries[i].value == conf) {
+            const struct lt_filter_instance *instance =
+                lt_filter_program_find(s->program, filters->entries[i].key);
+            return instance != NULL ? instance->settings : NULL;
+        }
+    }
+    return NULL;
+}
+
 static int show_config(int argc, char **argv)
 {
     const char *path;
@@ -110,8 +131,13 @@ static int show_config(int argc, char **argv)
         return EXIT_ERRORS;
     }
     lt_buf_init(&out, OUTPUT_MAX);
-    if (root->conf != NULL) {
-        lt_config_show(root->conf, 0, &out);
+    struct settings settings = {.root = root};
+    if (root->conf != NULL && root->conf->filters.n > 0) {
+        settings.program = lt_filter_program_new(&root->load, &root->conf->filters);
+    }
+    if (root->conf != NULL && lt_load_ok(&root->load)) {
+        const struct lt_config_more more = {.find = find_settings, .arg = &settings};
+        lt_config_show(root->conf, 0, &more, &out);
         status = put(&out, stdout, EXIT_WELL);
     } else {
         lt_diags_print(&root->diags, &out);

@@ -11,15 +11,17 @@ enum lt_control_type {
     /* Gateway to supervisor. */
     LT_CONTROL_LISTEN = 1, /* asks for sockets: key, addr, count, backlog, mode */
     LT_CONTROL_UNLISTEN,   /* the key isn't used any more */
-    LT_CONTROL_READY,      /* serves; value: milliseconds a drain may take */
-    LT_CONTROL_RELOADED,   /* a reload is over; value as for ready, sys_errno != 0: it failed */
+    LT_CONTROL_READY,      /* serves; value: milliseconds a drain may take; with it one descriptor:
+                              what was read, sealed (config/files.h); none: keep what you have */
+    LT_CONTROL_RELOADED,   /* a reload is over; as for ready; sys_errno != 0: it failed */
     LT_CONTROL_STOPPED,    /* accepts no more: the sockets may be closed */
     /* Supervisor to gateway. */
     LT_CONTROL_LISTENING, /* answer to listen: sys_errno, count, first, and up to
                              LT_CONTROL_FDS_MAX descriptors; as many messages as it takes */
     LT_CONTROL_RELOAD,    /* read the configuration again */
     LT_CONTROL_REOPEN,    /* open the log files again */
-    LT_CONTROL_DRAIN      /* finish and end */
+    LT_CONTROL_DRAIN,     /* finish and end */
+    LT_CONTROL_END        /* end now: what a drain is still waiting for is cut */
 };
 
 #define LT_CONTROL_FDS_MAX 64u

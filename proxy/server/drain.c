@@ -8,7 +8,7 @@
 /* How long connections may take to go once they were closed. */
 #define CUT_MS 1000u
 
-static void cut(struct lt_gateway *g);
+static void cut(struct lt_gateway *g, const char *why);
 
 static void end(struct lt_gateway *g)
 {
@@ -38,7 +38,7 @@ static void on_timer(void *arg)
         stop_accepting(g);
         break;
     case LT_DRAIN_FINISH:
-        cut(g);
+        cut(g, "drain.timeout");
         break;
     case LT_DRAIN_CUT:
         end(g);
@@ -49,9 +49,9 @@ static void on_timer(void *arg)
     }
 }
 
-static void cut(struct lt_gateway *g)
+static void cut(struct lt_gateway *g, const char *why)
 {
-    lt_log_warn("drain", "cut",
+    lt_log_warn("drain", "cut", LT_KV_CSTR("why", why),
                 LT_KV_INT("connections",
                           atomic_load_explicit(&g->shared.connections, memory_order_relaxed)));
     g->drain.state = LT_DRAIN_CUT;
@@ -85,6 +85,17 @@ void lt_drain_start(struct lt_gateway *g, const char *why)
     }
 }
 
+void lt_drain_hurry(struct lt_gateway *g)
+{
+    lt_drain_start(g, "asked to end at once");
+    if (g->drain.state == LT_DRAIN_DELAY) {
+        stop_accepting(g);
+    }
+    if (g->drain.state == LT_DRAIN_FINISH) {
+        cut(g, "asked to end at once");
+    }
+}
+
 void lt_drain_on_stopped(struct lt_gateway *g)
 {
     if (--g->drain.accepting == 0) {
@@ -92,7 +103,7 @@ void lt_drain_on_stopped(struct lt_gateway *g)
         for (unsigned i = 0; i < g->slots.n; i++) {
             lt_slot_close(&g->slots.v[i]);
         }
-        lt_gateway_tell(g, LT_CONTROL_STOPPED, 0);
+        lt_gateway_tell(g, LT_CONTROL_STOPPED, 0, -1);
     }
 }
 

@@ -26,6 +26,9 @@ struct lt_drain {
 /* Starts, once; why is for the log. */
 void lt_drain_start(struct lt_gateway *g, const char *why);
 
+/* Ends at once: what is in progress is cut off, in order. Starts a drain if none runs. */
+void lt_drain_hurry(struct lt_gateway *g);
+
 /* A worker accepts no more; a worker has nothing left. */
 void lt_drain_on_stopped(struct lt_gateway *g);
 void lt_drain_on_idle(struct lt_gateway *g);

@@ -51,6 +51,9 @@ static void obey(struct lt_gateway *g, uint32_t type)
     case LT_CONTROL_DRAIN:
         lt_drain_start(g, "asked to stop");
         break;
+    case LT_CONTROL_END:
+        lt_drain_hurry(g);
+        break;
     default:
         break;
     }
@@ -164,9 +167,10 @@ enum lt_err lt_gateway_listen(struct lt_gateway *g, const struct lt_control_mess
     return LT_OK;
 }
 
-static void send_control(struct lt_gateway *g, const struct lt_control_message *message)
+/* fd: a descriptor that goes with it, -1: none. */
+static void send_control(struct lt_gateway *g, const struct lt_control_message *message, int fd)
 {
-    enum lt_err err = lt_control_send(g->options->control, message, NULL, 0);
+    enum lt_err err = lt_control_send(g->options->control, message, &fd, fd >= 0 ? 1 : 0);
     (void)err; /* a supervisor that is gone is noticed when we read */
 }
 
@@ -174,14 +178,14 @@ void lt_gateway_unlisten(struct lt_gateway *g, const char *key)
 {
     struct lt_control_message message = {.type = LT_CONTROL_UNLISTEN};
     snprintf(message.key, sizeof(message.key), "%s", key);
-    send_control(g, &message);
+    send_control(g, &message, -1);
 }
 
-void lt_gateway_tell(struct lt_gateway *g, enum lt_control_type type, int sys_errno)
+void lt_gateway_tell(struct lt_gateway *g, enum lt_control_type type, int sys_errno, int kept)
 {
     struct lt_control_message message = {.type = type, .sys_errno = sys_errno};
     message.value = g->current != NULL ? lt_drain_limit_ms(g) : 0;
-    send_control(g, &message);
+    send_control(g, &message, kept);
 }
 
 static void on_term(struct ev_loop *ev, ev_signal *w, int revents)
@@ -200,9 +204,6 @@ void lt_gateway_put_view(struct lt_gateway *g, struct lt_worker_view *view)
         return;
     }
     g->snapshots--;
-    if (snapshot->filters != NULL && g->watchdog != NULL) {
-        lt_watchdog_filters(g->watchdog, false);
-    }
     lt_snapshot_free(snapshot);
     /* Its servers may be nobody's now; a worker that ends closes its connections by itself. */
     for (unsigned i = 0; i < g->n_workers && g->drain.state != LT_DRAIN_OVER; i++) {
@@ -238,18 +239,22 @@ static size_t filter_memory(const struct lt_snapshot *s)
 }
 
 /* What the configuration lets us use at most, so that nobody has to find out under load. */
-static void log_memory_bound(const struct lt_gateway *g, const struct lt_snapshot *first)
+static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
 {
-    const struct lt_root_conf *conf = first->root->conf;
-    size_t head_max = 0, rate_bytes, filters = filter_memory(first);
-    for (unsigned i = 0; i < first->n_listeners; i++) {
-        head_max = lt_max(head_max, first->fronts[i].head_max);
+    const struct lt_root_conf *conf = s->root->conf;
+    size_t head_max = 0, rate_bytes, filters = filter_memory(s);
+    for (unsigned i = 0; i < s->n_listeners; i++) {
+        head_max = lt_max(head_max, s->fronts[i].head_max);
     }
     (void)lt_shm_rate_area(g->shm, &rate_bytes);
-    uint64_t connections = (uint64_t)conf->limits.connections * (head_max + EXCHANGE_BYTES_MAX);
+    uint64_t connections = (uint64_t)s->connections_max * (head_max + EXCHANGE_BYTES_MAX);
     uint64_t logs = (g->n_workers + (uint64_t)LOG_RINGS_OTHER) * LOG_RING_BYTES;
     uint64_t per_filter = (uint64_t)filters * g->n_workers;
     uint64_t total = connections + conf->limits.buffers.total + rate_bytes + per_filter + logs;
+    if (total == g->memory_bound) {
+        return;
+    }
+    g->memory_bound = total;
     lt_log_info("gateway", "memory_bound", LT_KV_INT("total_mb", total >> 20),
                 LT_KV_INT("connections_mb", connections >> 20),
                 LT_KV_INT("buffers_mb", conf->limits.buffers.total >> 20),
@@ -258,15 +263,21 @@ static void log_memory_bound(const struct lt_gateway *g, const struct lt_snapsho
 }
 
 /* Every client connection may need one to a server beside it. */
-static void check_descriptors(const struct lt_root_conf *conf)
+static void check_descriptors(const struct lt_snapshot *s)
 {
     struct rlimit limit;
-    uint64_t needed = 2 * (uint64_t)conf->limits.connections + 256;
+    uint64_t needed = 2 * (uint64_t)s->connections_max + LT_BUILD_OTHER_FDS;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < needed) {
         lt_log_warn("gateway", "few_descriptors", LT_KV_INT("limit", limit.rlim_cur),
                     LT_KV_INT("needed", needed),
                     LT_KV_CSTR("hint", "raise LimitNOFILE or lower limits.connections"));
     }
+}
+
+void lt_gateway_log_bounds(struct lt_gateway *g, const struct lt_snapshot *s)
+{
+    log_memory_bound(g, s);
+    check_descriptors(s);
 }
 
 enum lt_err lt_gateway_start_workers(struct lt_gateway *g, const struct lt_snapshot *first)
@@ -286,8 +297,6 @@ enum lt_err lt_gateway_start_workers(struct lt_gateway *g, const struct lt_snaps
     if (g->watchdog == NULL) {
         return LT_ERR_NOMEM;
     }
-    log_memory_bound(g, first);
-    check_descriptors(conf);
     return LT_OK;
 }
 
@@ -350,7 +359,9 @@ static bool become_user(const struct lt_gateway_options *options)
                      LT_KV_CSTR("error", strerrordesc_np(errno)));
         return false;
     }
-    /* After the change of user, which clears it. */
+    /* After the change of user, which clears both. Keys, secrets and what clients send lie all over
+     * the memory, so a core holds them whatever else is done. */
+    prctl(PR_SET_DUMPABLE, options->core_dumps ? 1 : 0, 0, 0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
     return true;
 }
@@ -413,6 +424,7 @@ static bool stop_workers(struct lt_gateway *g)
     for (unsigned i = 0; i < g->n_workers; i++) {
         clean = lt_worker_stop(g->workers[i]) && clean;
     }
+    g->n_workers = 0; /* what is still on its way to main must not ask them for anything */
     return clean;
 }
 
@@ -468,6 +480,7 @@ int lt_gateway_run(const struct lt_gateway_options *options)
     }
     g->options = options;
     g->admin_fd = -1;
+    g->kept = options->kept;
     g->exit_code = 1;
     g->began_us = lt_clock_us();
     g->began_wall_us = lt_clock_wall_us();

@@ -32,7 +32,9 @@ struct lt_gateway_options {
     const char *config; /* path */
     const char *user;   /* to become; NULL: stay who we are */
     int control, shm;   /* descriptors of the supervisor */
+    int kept;           /* the last configuration that worked (config/files.h); -1: none */
     uint32_t generation;
+    bool core_dumps; /* a crash may leave a core; it holds secrets */
     const struct lt_admin_ops *admin;
 };
 
@@ -57,6 +59,7 @@ struct lt_gateway {
     struct lt_reload reload;
     struct lt_drain drain;
     struct lt_admin *admin;
+    int kept;                /* options->kept until something serves; then -1 */
     int admin_fd;            /* -1: none, or given to admin */
     struct lt_timer tickets; /* the next look at the ticket keys */
     ev_io control;
@@ -66,6 +69,9 @@ struct lt_gateway {
     struct lt_deferred queued;
     uint64_t began_us, began_wall_us;
     uint64_t loaded_wall_us; /* when the current snapshot was taken up */
+    bool fallback;           /* current is not what is on the disk, which had errors at the start */
+    bool load_failed;        /* the last look at the disk found errors */
+    uint64_t memory_bound;   /* as logged last */
     bool ready;              /* serves and is not draining */
     int exit_code;
 };
@@ -79,11 +85,13 @@ int lt_gateway_run(const struct lt_gateway_options *options) LT_MUST_CHECK;
 enum lt_err lt_gateway_listen(struct lt_gateway *g, const struct lt_control_message *request,
                               int **fds, unsigned *n, int *sys_errno) LT_MUST_CHECK;
 void lt_gateway_unlisten(struct lt_gateway *g, const char *key);
-/* Tells the supervisor how a start or reload went. */
-void lt_gateway_tell(struct lt_gateway *g, enum lt_control_type type, int sys_errno);
+/* Tells the supervisor how a start or reload went; kept: what was read for it, -1: nothing new. */
+void lt_gateway_tell(struct lt_gateway *g, enum lt_control_type type, int sys_errno, int kept);
 /* Starts workers and watchdog for the first snapshot. */
 enum lt_err lt_gateway_start_workers(struct lt_gateway *g,
                                      const struct lt_snapshot *first) LT_MUST_CHECK;
+/* Logs what the configuration lets us use at most, if that has changed. */
+void lt_gateway_log_bounds(struct lt_gateway *g, const struct lt_snapshot *s);
 /* A snapshot was taken up by all workers for the first time: admin socket, signals. */
 void lt_gateway_serving(struct lt_gateway *g);
 /* Ends main's loop. */
@@ -96,6 +104,8 @@ void lt_gateway_put_view(struct lt_gateway *g, struct lt_worker_view *view);
 bool lt_gateway_is_ready(const struct lt_gateway *g);
 /* Brings counters up to date that others keep. */
 void lt_gateway_refresh_metrics(struct lt_gateway *g);
+/* The gateway's own metrics, after those of lt_metrics_write. */
+void lt_gateway_write_metrics(const struct lt_gateway *g, struct lt_buf *out);
 /* The state of all as one JSON object; docs/operations.md lists its members. */
 void lt_gateway_status(struct lt_gateway *g, struct lt_buf *out);
 

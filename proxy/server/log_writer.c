@@ -52,18 +52,12 @@ static _Thread_local struct lt_log_ring *own_ring;
 
 /* ---- Producers. ---- */
 
-static void write_stderr(struct lt_str line)
-{
-    ssize_t n = write(STDERR_FILENO, line.p, line.len);
-    (void)n; /* nobody could be told */
-}
-
 static void sink(struct lt_str line)
 {
     if (own_ring != NULL) {
         lt_log_ring_put(own_ring, LT_LOG_EVENTS, line);
     } else {
-        write_stderr(line);
+        lt_log_stderr(line);
     }
 }
 
@@ -115,7 +109,8 @@ void lt_log_writer_leave(struct lt_log_writer *writer)
 
 static int open_file(const char *path)
 {
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    /* O_NONBLOCK: opening a pipe must not wait for its reader, nor writing to it for good. */
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 }
 
 /* Under the lock. Takes fd if owned. */

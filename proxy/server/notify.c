@@ -2,14 +2,18 @@
 /* sd_notify's protocol: one datagram per change, to a path or an abstract name ("@..."). */
 #include "server/notify.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+
+#define PATIENCE_US 500000
 
 static struct sockaddr_un address;
 static socklen_t address_len; /* 0: nobody listens */
@@ -42,9 +46,14 @@ void lt_notify(const char *state)
     if (fd < 0) {
         return;
     }
-    ssize_t n = sendto(fd, state, strlen(state), MSG_NOSIGNAL,
+    /* A service manager that doesn't read, or is gone, is no reason to stop: it is waited for a
+     * moment, and no more while it stays like that. */
+    static bool stuck;
+    const struct timeval patience = {.tv_usec = PATIENCE_US};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    ssize_t n = sendto(fd, state, strlen(state), MSG_NOSIGNAL | (stuck ? MSG_DONTWAIT : 0),
                        (const struct sockaddr *)(const void *)&address, address_len);
-    (void)n; /* a service manager that is gone is no reason to stop */
+    stuck = n < 0 && errno == EAGAIN;
     close(fd);
 }
 

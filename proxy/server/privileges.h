@@ -16,6 +16,10 @@ struct lt_user {
 /* Looks a user up. LT_ERR_NOTFOUND: there is none. LT_ERR_INVALID: no name. */
 enum lt_err lt_user_find(const char *name, struct lt_user *out) LT_MUST_CHECK;
 
+/* For a supervisor that is root: gives up all but what opening sockets and starting a gateway as
+ * another user need, for good. False: it can't be done here. */
+bool lt_privileges_limit(void);
+
 /* Becomes user (NULL: stays who we are) with its groups, and forbids new privileges for good. *why
  * (static) names the step that failed, errno the reason. */
 enum lt_err lt_privileges_drop(const struct lt_user *user, const char **why) LT_MUST_CHECK;

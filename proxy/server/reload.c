@@ -11,13 +11,13 @@
 #include "base/mem.h"
 #include "server/gateway.h"
 #include "server/log_writer.h"
-#include "server/watchdog.h"
 
 #define ERRORS_MAX ((size_t)1 << 20)
 /* Who may connect to a Unix listener; its folder can be narrower. */
 #define UNIX_LISTENER_MODE 0666u
 #define ADMIN_BACKLOG 64
 
+static void start_load(struct lt_gateway *g, bool from_kept);
 static void on_prepared(struct lt_message *message, void *owner);
 static void on_committed(struct lt_message *message, void *owner);
 
@@ -35,34 +35,44 @@ static void go_idle(struct lt_gateway *g)
     }
 }
 
-/* Straight to standard error, so that people can read it whatever the log is. */
-static void print_errors(const struct lt_buf *errors)
+/* Whether a gateway that can't start with what is on the disk has something else to start with. */
+static bool can_fall_back(const struct lt_gateway *g)
 {
-    const char *p = errors->p;
-    for (size_t left = errors->len; left > 0;) {
-        ssize_t n = write(STDERR_FILENO, p, left);
-        if (n <= 0) {
-            return;
-        }
-        p += n;
-        left -= (size_t)n;
-    }
+    return g->current == NULL && g->kept >= 0 && !g->reload.from_kept &&
+           g->drain.state == LT_DRAIN_NONE;
 }
 
 static void fail(struct lt_gateway *g)
 {
     struct lt_reload *r = &g->reload;
     const char *why = r->why[0] != '\0' ? r->why : "the configuration has errors";
-    print_errors(&r->errors);
+    /* So that people can read it whatever the log is. */
+    lt_log_stderr(lt_buf_view(&r->errors));
+    lt_files_free(r->files);
+    r->files = NULL;
+    if (can_fall_back(g)) {
+        lt_log_error("reload", "config_fallback", LT_KV_CSTR("file", g->options->config),
+                     LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", why),
+                     LT_KV_CSTR("hint", "the last configuration that worked is used; mend the "
+                                        "file, then reload"));
+        lt_buf_fini(&r->errors);
+        r->state = LT_RELOAD_IDLE;
+        g->load_failed = true;
+        start_load(g, true);
+        return;
+    }
     if (g->current == NULL) {
         lt_log_error("reload", "start_failed", LT_KV_CSTR("file", g->options->config),
                      LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", why));
         lt_gateway_end(g, 1);
+    } else if (g->drain.state != LT_DRAIN_NONE) {
+        lt_log_info("reload", "reload_abandoned", LT_KV_CSTR("why", why));
     } else {
         lt_log_error("reload", "reload_failed", LT_KV_CSTR("file", g->options->config),
                      LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", why),
                      LT_KV_INT("config", g->current->number));
-        lt_gateway_tell(g, LT_CONTROL_RELOADED, EINVAL);
+        g->load_failed = true;
+        lt_gateway_tell(g, LT_CONTROL_RELOADED, EINVAL, -1);
     }
     go_idle(g);
 }
@@ -167,7 +177,9 @@ static void discard(struct lt_gateway *g)
     }
     lt_free(r->views);
     r->views = NULL;
-    close_unused_sockets(g);
+    if (!can_fall_back(g)) {
+        close_unused_sockets(g); /* else clients may wait in some that will be used */
+    }
     fail(g);
 }
 
@@ -202,9 +214,6 @@ static void prepare(struct lt_gateway *g)
         discard(g);
         return;
     }
-    if (r->next->filters != NULL) {
-        lt_watchdog_filters(g->watchdog, true);
-    }
     r->state = LT_RELOAD_PREPARING;
     r->next->views = r->waiting = g->n_workers;
     for (unsigned i = 0; i < g->n_workers; i++) {
@@ -214,22 +223,39 @@ static void prepare(struct lt_gateway *g)
 
 /* ---- Commit. ---- */
 
+/* Directs one log. What was kept has to serve even if its log can't be opened any more. */
+static bool set_target(struct lt_gateway *g, enum lt_log_kind kind, struct lt_str target)
+{
+    int sys_errno = 0;
+    if (lt_log_writer_target(g->log, kind, target, &sys_errno) == LT_OK) {
+        return true;
+    }
+    const char *error = strerrordesc_np(sys_errno);
+    if (g->reload.from_kept) {
+        int none = 0;
+        lt_log_error("log", "open_failed", LT_KV_STR("file", target), LT_KV_CSTR("error", error),
+                     LT_KV_CSTR("instead", "stderr"));
+        return lt_log_writer_target(g->log, kind, LT_STR("stderr"), &none) == LT_OK;
+    }
+    snprintf(g->reload.why, sizeof(g->reload.why), "can't open the log %.*s: %s",
+             LT_STR_ARG(target), error != NULL ? error : "?");
+    return false;
+}
+
 static bool set_log(struct lt_gateway *g)
 {
     const struct lt_log_conf *conf = &g->reload.next->root->conf->log;
-    int sys_errno = 0;
-    struct lt_str target = conf->access;
-    enum lt_err err = lt_log_writer_target(g->log, LT_LOG_ACCESS, target, &sys_errno);
-    if (err == LT_OK) {
-        target = conf->errors;
-        err = lt_log_writer_target(g->log, LT_LOG_EVENTS, target, &sys_errno);
+    if (!set_target(g, LT_LOG_ACCESS, conf->access)) {
+        return false;
     }
-    if (err != LT_OK) {
-        snprintf(g->reload.why, sizeof(g->reload.why), "can't open the log %.*s: %s",
-                 LT_STR_ARG(target), strerrordesc_np(sys_errno));
-        if (g->current != NULL) {
-            err = lt_log_writer_target(g->log, LT_LOG_ACCESS, g->current->root->conf->log.access,
-                                       &sys_errno);
+    if (!set_target(g, LT_LOG_EVENTS, conf->errors)) {
+        int sys_errno = 0;
+        if (g->current != NULL &&
+            lt_log_writer_target(g->log, LT_LOG_ACCESS, g->current->root->conf->log.access,
+                                 &sys_errno) != LT_OK) {
+            lt_log_error("log", "open_failed",
+                         LT_KV_STR("file", g->current->root->conf->log.access),
+                         LT_KV_CSTR("error", strerrordesc_np(sys_errno)));
         }
         return false;
     }
@@ -293,10 +319,58 @@ static void take_up(struct lt_gateway *g)
     lt_free(r->views);
     r->views = NULL;
     for (unsigned i = 0; i < g->slots.n; i++) {
-        g->slots.v[i].active = i < g->current->n_listeners && g->current->listeners[i].active;
-        g->slots.v[i].options = g->current->fronts[i];
+        struct lt_slot *slot = &g->slots.v[i];
+        const struct lt_snapshot_listener *l = &g->current->listeners[i];
+        slot->active = i < g->current->n_listeners && l->active;
+        slot->options = g->current->fronts[i];
+        if (slot->active) {
+            slot->route = l->route;
+            slot->redirect_https = l->redirect_https;
+            snprintf(slot->name, sizeof(slot->name), "%.*s", LT_STR_ARG(l->name));
+        }
     }
     close_unused_sockets(g);
+}
+
+/* Tells what has changed without effect. */
+static void warn_restart(const struct lt_root_conf *old, const struct lt_root_conf *new)
+{
+    size_t admin = offsetof(struct lt_root_conf, admin);
+    bool had = lt_schema_is_set(old, admin), has = lt_schema_is_set(new, admin);
+    if (old->workers != new->workers) {
+        lt_log_warn("reload", "restart_needed", LT_KV_CSTR("for", "workers"));
+    }
+    /* A socket where there was none is opened. */
+    if (had && (!has || !lt_addr_eq(&old->admin.listen, &new->admin.listen) ||
+                old->admin.mode_bits != new->admin.mode_bits)) {
+        lt_log_warn("reload", "restart_needed", LT_KV_CSTR("for", "admin"));
+    }
+}
+
+/* The supervisor gets what was read, for a gateway that can't read the disk any more. */
+static void tell_taken_up(struct lt_gateway *g, bool first)
+{
+    struct lt_reload *r = &g->reload;
+    int kept = -1;
+    if (!r->from_kept) {
+        kept = r->files != NULL ? lt_files_seal(r->files) : -1;
+        if (kept < 0) {
+            lt_log_warn("reload", "config_not_kept",
+                        LT_KV_CSTR("hint", "after a crash only the file on the disk is left"));
+        }
+        g->load_failed = false;
+    }
+    g->fallback = r->from_kept;
+    lt_files_free(r->files);
+    r->files = NULL;
+    lt_gateway_tell(g, first ? LT_CONTROL_READY : LT_CONTROL_RELOADED, 0, kept);
+    if (kept >= 0) {
+        close(kept);
+    }
+    if (first && g->kept >= 0) {
+        close(g->kept); /* the supervisor has it, or something newer */
+        g->kept = -1;
+    }
 }
 
 static void on_committed(struct lt_message *message, void *owner)
@@ -310,11 +384,12 @@ static void on_committed(struct lt_message *message, void *owner)
         return;
     }
     bool first = g->current == NULL;
-    if (!first && g->current->root->conf->workers != r->next->root->conf->workers) {
-        lt_log_warn("reload", "restart_needed", LT_KV_CSTR("for", "workers"));
+    if (!first) {
+        warn_restart(g->current->root->conf, r->next->root->conf);
     }
     take_up(g);
-    print_errors(&r->errors); /* warnings, if any */
+    lt_gateway_log_bounds(g, g->current);
+    lt_log_stderr(lt_buf_view(&r->errors)); /* warnings, if any */
     lt_buf_init_fixed(&addresses, mem, sizeof(mem));
     add_addresses(g, &addresses);
     if (first) {
@@ -325,7 +400,7 @@ static void on_committed(struct lt_message *message, void *owner)
                 LT_KV_INT("config", g->current->number),
                 LT_KV_STR("hash", lt_str(g->current->hash, LT_SNAPSHOT_HASH_LEN)),
                 LT_KV_INT("pid", getpid()));
-    lt_gateway_tell(g, first ? LT_CONTROL_READY : LT_CONTROL_RELOADED, 0);
+    tell_taken_up(g, first);
     go_idle(g);
 }
 
@@ -366,7 +441,8 @@ static void *load(void *arg)
                                      .registry = g->registry,
                                      .metrics = g->metrics,
                                      .slots = &g->slots,
-                                     .log_errors = g->current != NULL};
+                                     .files = r->files,
+                                     .log_errors = r->log_errors};
     r->next = lt_build(g->options->config, r->count, &env, &r->errors, &r->n_errors);
     if (joined) {
         lt_log_writer_leave(g->log);
@@ -374,6 +450,28 @@ static void *load(void *arg)
     r->loaded.fn = on_loaded;
     lt_mailbox_post(g->box, &r->loaded);
     return NULL;
+}
+
+static void start_load(struct lt_gateway *g, bool from_kept)
+{
+    struct lt_reload *r = &g->reload;
+    const char *why = "out of memory";
+    r->why[0] = '\0';
+    r->n_errors = 0;
+    r->next = NULL;
+    r->count++;
+    r->from_kept = from_kept;
+    r->log_errors = g->current != NULL || can_fall_back(g);
+    lt_buf_init(&r->errors, ERRORS_MAX);
+    r->files = from_kept ? lt_files_replay(g->kept, &why) : lt_files_record();
+    r->state = LT_RELOAD_LOADING;
+    if (r->files == NULL) {
+        snprintf(r->why, sizeof(r->why), "%s", why);
+        fail(g);
+    } else if (pthread_create(&r->thread, NULL, load, g) != 0) {
+        snprintf(r->why, sizeof(r->why), "no thread for the loader");
+        fail(g);
+    }
 }
 
 void lt_reload_start(struct lt_gateway *g)
@@ -384,16 +482,7 @@ void lt_reload_start(struct lt_gateway *g)
         return;
     }
     r->again = false;
-    r->why[0] = '\0';
-    r->n_errors = 0;
-    r->next = NULL;
-    r->count++;
-    lt_buf_init(&r->errors, ERRORS_MAX);
-    r->state = LT_RELOAD_LOADING;
-    if (pthread_create(&r->thread, NULL, load, g) != 0) {
-        snprintf(r->why, sizeof(r->why), "no thread for the loader");
-        fail(g);
-    }
+    start_load(g, false);
 }
 
 void lt_reload_abandon(struct lt_gateway *g)
@@ -406,4 +495,6 @@ void lt_reload_abandon(struct lt_gateway *g)
         r->state = LT_RELOAD_IDLE;
     }
     lt_buf_fini(&r->errors);
+    lt_files_free(r->files);
+    r->files = NULL;
 }

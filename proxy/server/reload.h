@@ -28,6 +28,9 @@ struct lt_reload {
     pthread_t thread;
     struct lt_message loaded; /* the loader's answer */
     struct lt_snapshot *next; /* NULL: it has errors */
+    struct lt_files *files;   /* where it reads; keeps what was read */
+    bool from_kept;           /* it reads what was kept, because the disk has errors */
+    bool log_errors;          /* each one is a line of the error log too */
     struct lt_buf errors;     /* text for people */
     unsigned n_errors;
     struct lt_worker_view **views; /* of next, per worker */

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/headers.h"
 
 #define AT(member) offsetof(struct lt_admin_conf, member)
 
@@ -20,6 +21,7 @@ static const struct lt_row admin_rows[] = {
      .type = LT_T_STRING,
      .offset = AT(mode),
      .def = "0600",
+     .flags = LT_ROW_RESTART,
      .doc = "Access mode of the socket, in octal.",
      .since = "0.1"},
     {.name = "uids",
@@ -101,6 +103,43 @@ static void check_errors(struct lt_schema_load *load, const struct lt_node *node
 #undef AT
 #define AT(member) offsetof(struct lt_log_conf, member)
 
+/* Members that an access line has by itself. */
+static const char *const own_fields[] = {
+    "time",        "id",        "trace_id", "client",    "method",
+    "host",        "path",      "status",   "cause",     "stage",
+    "error",       "denied_by", "reason",   "detail",    "site",
+    "route",       "upstream",  "server",   "tries",     "upstream_status",
+    "steps",       "slow",      "bytes_in", "bytes_out", "duration_ms",
+    "upstream_ms", "tls",       "truncated"};
+
+static void check_fields(struct lt_schema_load *load, const struct lt_node *node LT_UNUSED,
+                         const void *value)
+{
+    const struct lt_conf_map *map = value;
+    for (size_t i = 0; i < map->n; i++) {
+        for (size_t j = 0; j < lt_countof(own_fields); j++) {
+            if (lt_str_eq_c(map->entries[i].key, own_fields[j])) {
+                lt_diag_error(load->diags, map->entries[i].key_node->pos, "choose another name",
+                              "each line has \"%s\" already", own_fields[j]);
+            }
+        }
+    }
+}
+
+static void check_redact(struct lt_schema_load *load, const struct lt_node *node, const void *value)
+{
+    const struct lt_conf_list *list = value;
+    const struct lt_str *names = list->items;
+    for (size_t i = 0; i < list->n; i++) {
+        if (names[i].p != NULL && !lt_header_name_ok(names[i])) {
+            struct lt_pos pos =
+                node->kind == LT_NODE_LIST && i < node->n_items ? node->items[i]->pos : node->pos;
+            lt_diag_error(load->diags, pos, "write names as in authorization",
+                          "this is no name of a header field");
+        }
+    }
+}
+
 static const struct lt_row log_rows[] = {
     {.name = "access",
      .type = LT_T_STRING,
@@ -137,6 +176,7 @@ static const struct lt_row log_rows[] = {
      .offset = AT(redact),
      .def = "authorization, cookie, set-cookie, proxy-authorization, x-api-key",
      .item = LT_T_STRING,
+     .check = check_redact,
      .doc = "Header fields whose values never appear in a log.",
      .since = "0.1"},
     {.name = "fields",
@@ -145,6 +185,7 @@ static const struct lt_row log_rows[] = {
      .max = "64",
      .flags = LT_ROW_ABSENT_OK,
      .item = LT_T_EXPR,
+     .check = check_fields,
      .doc = "Further members of each line of the access log: name and expression.",
      .since = "0.1"},
 };
@@ -182,15 +223,18 @@ static const struct lt_schema buffers_schema = {
 #undef AT
 #define AT(member) offsetof(struct lt_limits_conf, member)
 
+static const char *const automatic[] = {"auto", NULL};
+
 static const struct lt_row limits_rows[] = {
     {.name = "connections",
      .type = LT_T_INT,
      .offset = AT(connections),
-     .def = "10000",
+     .def = "auto",
      .min = "1",
      .max = "10000000",
+     .choices = automatic,
      .doc = "Most client connections at once. Further ones are closed as soon as they are "
-            "accepted.",
+            "accepted. `auto`: half as many as there may be file descriptors, at most 10000.",
      .since = "0.1"},
     {.name = "buffers",
      .type = LT_T_OBJECT,
@@ -258,8 +302,6 @@ static const struct lt_schema defaults_schema = {
     .n_rows = lt_countof(defaults_rows),
     .size = sizeof(struct lt_defaults_conf),
 };
-
-static const char *const automatic[] = {"auto", NULL};
 
 /* Names appear in logs, metrics and expressions. */
 static void check_names(struct lt_schema_load *load, const struct lt_node *node LT_UNUSED,
@@ -483,10 +525,11 @@ static struct lt_root_load *root_load_new(void)
     return r;
 }
 
-struct lt_root_load *lt_root_load_file(const char *path)
+struct lt_root_load *lt_root_load_file(struct lt_files *files, const char *path)
 {
     struct lt_root_load *r = root_load_new();
     if (r != NULL) {
+        r->load.files = files;
         read_root(r, lt_load_file(&r->load, path));
     }
     return r;

@@ -36,7 +36,7 @@ struct lt_buffers_conf {
 
 struct lt_limits_conf {
     struct lt_conf conf;
-    int64_t connections; /* of clients, over all listeners and workers */
+    int64_t connections; /* of clients, over all listeners and workers; -1: auto */
     struct lt_buffers_conf buffers;
 };
 
@@ -83,9 +83,9 @@ struct lt_root_load {
     struct lt_root_conf *read; /* what could be read, errors or not; NULL: nothing. For checks */
 };
 
-/* Reads path and what it includes. Returns owned; NULL only without memory. Needs no network and no
- * privileges. */
-struct lt_root_load *lt_root_load_file(const char *path) LT_MUST_CHECK;
+/* Reads path and what it includes from files (borrowed for the load's life; NULL: the disk).
+ * Returns owned; NULL only without memory. Needs no network and no privileges. */
+struct lt_root_load *lt_root_load_file(struct lt_files *files, const char *path) LT_MUST_CHECK;
 
 /* As lt_root_load_file for text in memory; relative paths start from dir (may be empty). */
 struct lt_root_load *lt_root_load_text(struct lt_str name, struct lt_str dir,

@@ -6,6 +6,7 @@
 #define LT_SERVER_SLOTS_H
 
 #include "exchange/env.h"
+#include "route/router.h"
 #include "server/control.h"
 
 #include <stdatomic.h>
@@ -14,13 +15,17 @@
 #define LT_SLOTS_MAX 64u
 
 struct lt_slot {
-    char key[LT_CONTROL_KEY_MAX];    /* the address, which names the sockets; empty: free */
-    bool active;                     /* some worker accepts here */
-    unsigned wanted;                 /* by the configuration of this number; 0: by none */
-    struct lt_front_options options; /* of the snapshot that had it last */
-    struct lt_addr bound;            /* with the port that the kernel chose */
-    unsigned n_fds;                  /* 0: no sockets yet */
-    int *fds;                        /* owned; one per worker, or a single shared one */
+    char key[LT_CONTROL_KEY_MAX]; /* the address, which names the sockets; empty: free */
+    bool active;                  /* some worker accepts here */
+    unsigned wanted;              /* by the configuration of this number; 0: by none */
+    /* Of the snapshot that had it last: */
+    struct lt_front_options options;
+    struct lt_route_options route;
+    bool redirect_https;
+    char name[LT_CONTROL_KEY_MAX]; /* of the listener */
+    struct lt_addr bound;          /* with the port that the kernel chose */
+    unsigned n_fds;                /* 0: no sockets yet */
+    int *fds;                      /* owned; one per worker, or a single shared one */
     /* Connections that came in here and are open, all workers; relaxed: a count on its own. */
     _Atomic(uint32_t) open;
 };

@@ -24,8 +24,11 @@ struct lt_snapshot_listener {
     bool active;            /* in this configuration; else kept for its old connections */
     struct lt_addr address; /* as configured */
     int backlog;
-    uint32_t max_connections;   /* 0: no limit of its own */
-    struct lt_tls_store *store; /* owned; NULL: plain */
+    uint32_t max_connections; /* 0: no limit of its own */
+    struct lt_str name;
+    bool redirect_https;
+    struct lt_route_options route; /* for routes that set none themselves */
+    struct lt_tls_store *store;    /* owned; NULL: plain */
     struct lt_tls_policy policy;
 };
 

@@ -4,6 +4,7 @@
 #include "server/snapshot_build.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include <openssl/evp.h>
 
@@ -15,6 +16,7 @@
 #include "shared/tickets.h"
 
 #define TARGET_MAX ((size_t)16 << 10)
+#define CONNECTIONS_AUTO_MAX UINT64_C(10000)
 
 struct build {
     const struct lt_build_env *env;
@@ -176,10 +178,12 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
     l->backlog = (int)conf->backlog;
     l->max_connections = (uint32_t)conf->max_connections;
     set_front(&b->s->fronts[slot], conf);
+    l->name = conf->name;
+    l->redirect_https = conf->redirect == LT_LISTEN_REDIRECT_HTTPS;
+    l->route = (struct lt_route_options){.body_max = conf->body.max,
+                                         .first_byte_ms = conf->timeouts.first_byte_ms};
     routed[slot] = (struct lt_router_listener){
-        .name = conf->name,
-        .redirect_https = conf->redirect == LT_LISTEN_REDIRECT_HTTPS,
-        .options = {.body_max = conf->body.max, .first_byte_ms = conf->timeouts.first_byte_ms}};
+        .name = l->name, .redirect_https = l->redirect_https, .options = l->route};
     if (conf->tls) {
         l->store = lt_tls_store_new();
         set_policy(b, &l->policy);
@@ -189,14 +193,18 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
     }
 }
 
-/* Numbers that this configuration doesn't have keep the limits they had, for the connections that
- * came in through them: each ends with its current request. */
-static void keep_removed(struct build *b)
+/* Numbers that this configuration doesn't have keep the limits and the name they had, for the
+ * connections that came in through them: each ends with its next response. */
+static void keep_removed(struct build *b, struct lt_router_listener *routed)
 {
     for (unsigned i = 0; i < b->s->n_listeners; i++) {
+        const struct lt_slot *slot = &b->env->slots->v[i];
         if (!b->s->listeners[i].active) {
-            b->s->fronts[i] = b->env->slots->v[i].options;
+            b->s->fronts[i] = slot->options;
             b->s->fronts[i].requests_max = 1;
+            routed[i] = (struct lt_router_listener){.name = lt_str_c(slot->name),
+                                                    .redirect_https = slot->redirect_https,
+                                                    .options = slot->route};
         }
     }
 }
@@ -208,7 +216,7 @@ static void build_listeners(struct build *b, struct lt_router_listener *routed)
         build_listener(b, &conf[i], routed);
     }
     b->s->n_listeners = b->env->slots->n;
-    keep_removed(b);
+    keep_removed(b, routed);
 }
 
 /* ---- Certificates. ---- */
@@ -383,6 +391,19 @@ static void hash_sources(struct build *b)
     EVP_MD_CTX_free(md);
 }
 
+static uint32_t connections_max(const struct lt_root_conf *conf)
+{
+    struct rlimit limit;
+    if (conf->limits.connections >= 0) {
+        return (uint32_t)conf->limits.connections;
+    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return CONNECTIONS_AUTO_MAX;
+    }
+    uint64_t fds = lt_max((uint64_t)limit.rlim_cur, LT_BUILD_OTHER_FDS + 2);
+    return (uint32_t)lt_min((fds - LT_BUILD_OTHER_FDS) / 2, CONNECTIONS_AUTO_MAX);
+}
+
 static void build_all(struct build *b)
 {
     struct lt_router_listener routed[LT_SLOTS_MAX] = {{.redirect_https = false}};
@@ -393,7 +414,7 @@ static void build_all(struct build *b)
     build_routes(b, routed);
     build_filters(b);
     build_fields(b);
-    b->s->connections_max = (uint32_t)b->conf->limits.connections;
+    b->s->connections_max = connections_max(b->conf);
 }
 
 static void log_diags(const struct lt_diags *diags)
@@ -414,7 +435,7 @@ struct lt_snapshot *lt_build(const char *path, unsigned number, const struct lt_
                              struct lt_buf *errors, unsigned *n_errors)
 {
     struct lt_snapshot *s = lt_calloc(1, sizeof(*s));
-    struct lt_root_load *root = s != NULL ? lt_root_load_file(path) : NULL;
+    struct lt_root_load *root = s != NULL ? lt_root_load_file(env->files, path) : NULL;
     *n_errors = 1;
     if (root == NULL) {
         lt_free(s);

@@ -7,12 +7,16 @@
 #include "server/snapshot.h"
 #include "shared/metrics.h"
 
+/* Descriptors that are no client's and no server's: listeners, logs, files. */
+#define LT_BUILD_OTHER_FDS UINT64_C(256)
+
 /* What a snapshot is built with; borrowed until it is freed. */
 struct lt_build_env {
     struct lt_shm *shm;
     struct lt_server_registry *registry;
     struct lt_metrics *metrics;
     struct lt_slots *slots; /* the loader's alone while it builds */
+    struct lt_files *files; /* where the configuration is read; NULL: the disk */
     bool log_errors;        /* each error is a line of the error log too */
 };
 

@@ -15,6 +15,7 @@ struct set {
     char *key;           /* owned, NUL-terminated */
     struct lt_addr addr; /* as asked for */
     unsigned asked;      /* count as asked for */
+    uint32_t generation; /* of the gateway that asked last */
     dev_t dev;           /* of a Unix socket's path: that it is still ours */
     ino_t ino;
     unsigned n; /* sockets in fds */
@@ -40,12 +41,17 @@ static const char *path_of(const struct lt_addr *addr)
     return lt_addr_is_unix(addr) && addr->un.sun_path[0] != '\0' ? addr->un.sun_path : NULL;
 }
 
+/* Whether what lies at the path is still the socket of this set. */
+static bool has_path(const struct set *set, const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && st.st_dev == set->dev && st.st_ino == set->ino;
+}
+
 static void close_set(struct set *set)
 {
     const char *path = path_of(&set->addr);
-    struct stat st;
-    if (path != NULL && set->n > 0 && lstat(path, &st) == 0 && st.st_dev == set->dev &&
-        st.st_ino == set->ino) {
+    if (path != NULL && set->n > 0 && has_path(set, path)) {
         unlink(path);
     }
     for (unsigned i = 0; i < set->n; i++) {
@@ -92,6 +98,17 @@ void lt_sockets_close(struct lt_sockets *sockets, struct lt_str key)
     }
 }
 
+void lt_sockets_close_unused(struct lt_sockets *sockets, uint32_t generation)
+{
+    lt_list_each(it, tmp, &sockets->sets)
+    {
+        struct set *set = lt_container_of(it, struct set, link);
+        if (set->generation != generation) {
+            close_set(set);
+        }
+    }
+}
+
 /* Gives the path its owner and remembers which file it is. */
 static bool settle_path(struct set *set, const struct lt_sockets_request *request)
 {
@@ -133,11 +150,19 @@ static bool fill(struct set *set, const struct lt_sockets_request *request, unsi
     return settle_path(set, request);
 }
 
+/* Whether the set is what the request asks for; a Unix socket that somebody has removed is not. */
+static bool is_as_asked(const struct set *set, const struct lt_sockets_request *request)
+{
+    const char *path = path_of(&set->addr);
+    return set->asked == request->count && lt_addr_eq(&set->addr, &request->addr) &&
+           (path == NULL || has_path(set, path));
+}
+
 enum lt_err lt_sockets_open(struct lt_sockets *sockets, const struct lt_sockets_request *request,
                             const int **fds, unsigned *n, int *sys_errno)
 {
     struct set *set = find(sockets, request->key);
-    if (set != NULL && (set->asked != request->count || !lt_addr_eq(&set->addr, &request->addr))) {
+    if (set != NULL && !is_as_asked(set, request)) {
         close_set(set);
         set = NULL;
     }
@@ -164,6 +189,7 @@ enum lt_err lt_sockets_open(struct lt_sockets *sockets, const struct lt_sockets_
         }
         lt_list_push_back(&sockets->sets, &set->link);
     }
+    set->generation = request->generation;
     *fds = set->fds;
     *n = set->n;
     return LT_OK;

@@ -14,8 +14,9 @@ struct lt_sockets_request {
     struct lt_addr addr; /* port 0: the kernel chooses one, the same for all of the set */
     unsigned count;      /* sockets; a Unix socket is always one */
     int backlog;
-    unsigned mode;     /* of a Unix socket's path */
-    unsigned uid, gid; /* its owner; (unsigned)-1: as it comes */
+    unsigned mode;       /* of a Unix socket's path */
+    unsigned uid, gid;   /* its owner; (unsigned)-1: as it comes */
+    uint32_t generation; /* of the gateway that asks */
 };
 
 struct lt_sockets *lt_sockets_new(void) LT_MUST_CHECK;
@@ -29,6 +30,9 @@ enum lt_err lt_sockets_open(struct lt_sockets *sockets, const struct lt_sockets_
 
 /* Closes the set with that key, if there is one. */
 void lt_sockets_close(struct lt_sockets *sockets, struct lt_str key);
+
+/* Closes the sets that this gateway has not asked for. */
+void lt_sockets_close_unused(struct lt_sockets *sockets, uint32_t generation);
 
 /* Closes all. */
 void lt_sockets_close_all(struct lt_sockets *sockets);

@@ -57,6 +57,8 @@ static void put_config(struct lt_gateway *g, struct lt_buf *out)
     put_str(out, "hash", lt_str(g->current->hash, LT_SNAPSHOT_HASH_LEN));
     put_time(out, "since", g->loaded_wall_us);
     put_num(out, "snapshots", g->snapshots);
+    put_bool(out, "fallback", g->fallback);
+    put_bool(out, "load_failed", g->load_failed);
     lt_buf_char(out, '}');
 }
 
@@ -115,6 +117,22 @@ static void put_upstreams(struct lt_gateway *g, struct lt_buf *out)
         lt_buf_add(out, "]}", 2);
     }
     lt_buf_char(out, ']');
+}
+
+static void put_gauge(struct lt_buf *out, const char *name, const char *help, uint64_t value)
+{
+    lt_buf_printf(out, "# HELP lintel_%s %s\n# TYPE lintel_%s gauge\nlintel_%s %llu\n", name, help,
+                  name, name, (unsigned long long)value);
+}
+
+void lt_gateway_write_metrics(const struct lt_gateway *g, struct lt_buf *out)
+{
+    put_gauge(out, "config_load_failed", "1: the last look at the configuration file found errors.",
+              g->load_failed);
+    put_gauge(out, "config_fallback",
+              "1: in use is the last configuration that worked, since the file had errors when the "
+              "gateway was started again.",
+              g->fallback);
 }
 
 void lt_gateway_status(struct lt_gateway *g, struct lt_buf *out)

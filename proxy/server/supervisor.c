@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "config/files.h"
 #include "server/control.h"
 #include "server/notify.h"
 #include "server/privileges.h"
@@ -28,6 +29,8 @@
 #define BACKOFF_MAX_US UINT64_C(10000000)
 /* How much longer than it promised a drain may take before the gateway is killed. */
 #define DRAIN_GRACE_MS 5000u
+/* How long a gateway may take that was asked to end at once. */
+#define END_GRACE_MS 5000u
 /* For a drain before the gateway has said how long it may take. */
 #define DRAIN_UNKNOWN_MS 5000u
 
@@ -40,6 +43,8 @@ struct supervisor {
 
     pid_t pid;   /* of the gateway; 0: none runs */
     int control; /* our end; -1: none */
+    int kept;    /* what the last configuration that worked was read from; -1: none. Never looked
+                    into: it holds secrets */
     uint32_t generation;
     uint64_t started_us;    /* when this gateway was started */
     uint64_t restart_at_us; /* when to start the next one; 0: not planned */
@@ -57,7 +62,7 @@ struct supervisor {
 /* In the child: becomes the gateway, which is this program again. */
 LT_NORETURN static void become_gateway(const struct supervisor *s, int control)
 {
-    char control_text[16], shm_text[16], generation_text[16];
+    char control_text[16], shm_text[16], generation_text[16], kept_text[16];
     snprintf(control_text, sizeof(control_text), "%d", control);
     snprintf(shm_text, sizeof(shm_text), "%d", lt_shm_fd(s->shm));
     snprintf(generation_text, sizeof(generation_text), "%u", s->generation);
@@ -66,19 +71,24 @@ LT_NORETURN static void become_gateway(const struct supervisor *s, int control)
     sigprocmask(SIG_SETMASK, &none, NULL);
     fcntl(control, F_SETFD, 0);
     fcntl(lt_shm_fd(s->shm), F_SETFD, 0);
-    const char *argv[] = {"lintel",
-                          "gateway",
-                          "--control",
-                          control_text,
-                          "--shm",
-                          shm_text,
-                          "--generation",
-                          generation_text,
-                          "-c",
-                          s->options->config,
-                          s->options->user != NULL ? "--user" : NULL,
-                          s->options->user,
-                          NULL};
+    snprintf(kept_text, sizeof(kept_text), "%d", s->kept);
+    const char *argv[20] = {"lintel", "gateway",         "--control",    control_text,
+                            "--shm",  shm_text,          "--generation", generation_text,
+                            "-c",     s->options->config};
+    size_t n = 10;
+    if (s->options->user != NULL) {
+        argv[n++] = "--user";
+        argv[n++] = s->options->user;
+    }
+    if (s->options->core_dumps) {
+        argv[n++] = "--core-dumps";
+        argv[n++] = "1";
+    }
+    if (s->kept >= 0) {
+        fcntl(s->kept, F_SETFD, 0);
+        argv[n++] = "--kept";
+        argv[n++] = kept_text;
+    }
     execv("/proc/self/exe", (char **)(uintptr_t)argv);
     lt_log_error("supervisor", "exec_failed", LT_KV_CSTR("error", strerror(errno)));
     _exit(127);
@@ -134,7 +144,8 @@ static void answer_listen(struct supervisor *s, const struct lt_control_message 
                                          .backlog = message->backlog,
                                          .mode = message->mode,
                                          .uid = (unsigned)-1,
-                                         .gid = (unsigned)-1};
+                                         .gid = (unsigned)-1,
+                                         .generation = s->generation};
     if (s->user.name[0] != '\0' && geteuid() == 0) {
         request.uid = s->user.uid;
         request.gid = s->user.gid;
@@ -158,14 +169,30 @@ static void answer_listen(struct supervisor *s, const struct lt_control_message 
     } while (answer.first < n);
 }
 
-static void on_ready(struct supervisor *s, const struct lt_control_message *message)
+/* Takes over what a configuration that works was read from. */
+static void keep(struct supervisor *s, int *fd)
+{
+    if (*fd >= 0 && lt_files_is_sealed(*fd)) {
+        if (s->kept >= 0) {
+            close(s->kept);
+        }
+        s->kept = *fd;
+        *fd = -1;
+    }
+}
+
+static void on_ready(struct supervisor *s, const struct lt_control_message *message, int *fd)
 {
     s->was_ready = true;
     s->drain_ms = message->value;
+    keep(s, fd);
+    /* What an earlier gateway listened on and this one doesn't: nobody would serve it. */
+    lt_sockets_close_unused(s->sockets, s->generation);
     lt_notify("READY=1");
 }
 
-static void on_message(struct supervisor *s, const struct lt_control_message *message)
+/* fd: what came with it; -1: nothing, or taken. */
+static void on_message(struct supervisor *s, const struct lt_control_message *message, int *fd)
 {
     switch ((enum lt_control_type)message->type) {
     case LT_CONTROL_LISTEN:
@@ -175,11 +202,12 @@ static void on_message(struct supervisor *s, const struct lt_control_message *me
         lt_sockets_close(s->sockets, lt_str_c(message->key));
         break;
     case LT_CONTROL_READY:
-        on_ready(s, message);
+        on_ready(s, message, fd);
         break;
     case LT_CONTROL_RELOADED:
         if (message->sys_errno == 0) {
             s->drain_ms = message->value;
+            keep(s, fd);
         }
         lt_notify("READY=1");
         break;
@@ -192,6 +220,7 @@ static void on_message(struct supervisor *s, const struct lt_control_message *me
     case LT_CONTROL_RELOAD:
     case LT_CONTROL_REOPEN:
     case LT_CONTROL_DRAIN:
+    case LT_CONTROL_END:
         break; /* ours to send */
     }
 }
@@ -203,9 +232,6 @@ static void read_control(struct supervisor *s)
     unsigned n;
     for (;;) {
         enum lt_err err = lt_control_recv(s->control, &message, fds, &n);
-        for (unsigned i = 0; i < n; i++) {
-            close(fds[i]); /* none are expected */
-        }
         if (err == LT_AGAIN) {
             return;
         }
@@ -214,7 +240,14 @@ static void read_control(struct supervisor *s)
             s->control = -1;
             return;
         }
-        on_message(s, &message);
+        int fd = n > 0 ? fds[0] : -1;
+        on_message(s, &message, &fd);
+        if (fd >= 0) {
+            close(fd);
+        }
+        for (unsigned i = 1; i < n; i++) {
+            close(fds[i]); /* more than one is never expected */
+        }
         if (s->control < 0) {
             return;
         }
@@ -257,6 +290,7 @@ static void on_gateway_exit(struct supervisor *s, int status)
     s->pid = 0;
     if (s->stopping) {
         s->over = true;
+        s->exit_code = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1;
         return;
     }
     if (!s->was_ready) {
@@ -285,10 +319,9 @@ static void reap(struct supervisor *s)
 static void stop(struct supervisor *s)
 {
     if (s->stopping) {
-        /* Asked twice: no more patience. */
-        if (s->pid > 0) {
-            kill(s->pid, SIGKILL);
-        }
+        /* Asked again: what is in progress is cut off, in order and soon. */
+        s->kill_at_us = lt_min(s->kill_at_us, lt_clock_us() + END_GRACE_MS * 1000);
+        command(s, LT_CONTROL_END);
         return;
     }
     s->stopping = true;
@@ -400,6 +433,9 @@ static bool prepare(struct supervisor *s)
         lt_log_warn("supervisor", "running_as_root",
                     LT_KV_CSTR("hint", "start with --user NAME to give up privileges"));
     }
+    if (s->options->user != NULL && geteuid() == 0 && !lt_privileges_limit()) {
+        lt_log_warn("supervisor", "capabilities_kept", LT_KV_CSTR("error", strerror(errno)));
+    }
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
@@ -417,7 +453,7 @@ static bool prepare(struct supervisor *s)
 
 int lt_supervisor_run(const struct lt_run_options *options)
 {
-    struct supervisor s = {.options = options, .signals = -1, .control = -1};
+    struct supervisor s = {.options = options, .signals = -1, .control = -1, .kept = -1};
     lt_notify_init();
     if (prepare(&s)) {
         start_gateway(&s);
@@ -427,6 +463,9 @@ int lt_supervisor_run(const struct lt_run_options *options)
     }
     lt_sockets_free(s.sockets);
     lt_shm_close(s.shm);
+    if (s.kept >= 0) {
+        close(s.kept);
+    }
     if (s.signals >= 0) {
         close(s.signals);
     }

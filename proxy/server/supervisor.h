@@ -15,6 +15,7 @@
 struct lt_run_options {
     const char *config; /* path */
     const char *user;   /* NULL: stay who we are */
+    bool core_dumps;    /* the gateway may leave a core, which holds secrets */
 };
 
 /* Runs until it is told to stop by SIGTERM or SIGINT. Gives the exit code: 0 after a drain, 1 when

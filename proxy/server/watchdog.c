@@ -3,7 +3,6 @@
 #include "server/watchdog.h"
 
 #include <pthread.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,15 +10,12 @@
 
 /* A turn of a worker's loop that takes this long is worth a line in the log. */
 #define STUCK_US UINT64_C(1000000)
-/* Longest time between two looks. */
+/* Longest time between two looks at the loops. */
 #define PAUSE_MAX_MS 250u
 
 struct lt_watchdog {
     pthread_t thread;
-    pthread_mutex_t lock; /* of stop and filters */
-    pthread_cond_t wake;
-    bool stop;
-    unsigned filters; /* snapshots alive that have some */
+    _Atomic(bool) stop; /* relaxed: posted together with a wake-up */
     struct lt_budget_watch *watch;
     struct lt_worker **workers;
     unsigned n;
@@ -43,38 +39,15 @@ static void look_for_stuck(struct lt_watchdog *dog)
     }
 }
 
-/* Waits for ms, or until the first filters come or the last ones go. False when it is time to end.
- */
-static bool pause_for(struct lt_watchdog *dog, unsigned ms, bool had_filters)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)ms * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_mutex_lock(&dog->lock);
-    int rc = 0;
-    while (!dog->stop && rc == 0 && (dog->filters > 0) == had_filters) {
-        rc = pthread_cond_timedwait(&dog->wake, &dog->lock, &until);
-    }
-    bool go_on = !dog->stop;
-    pthread_mutex_unlock(&dog->lock);
-    return go_on;
-}
-
 static void *run(void *arg)
 {
     struct lt_watchdog *dog = arg;
-    unsigned ms;
-    bool filters;
     pthread_setname_np(pthread_self(), "lintel-watch");
-    do {
-        pthread_mutex_lock(&dog->lock);
-        filters = dog->filters > 0;
-        pthread_mutex_unlock(&dog->lock);
-        ms = filters ? lt_budget_watch_tick(dog->watch) : PAUSE_MAX_MS;
+    while (!atomic_load_explicit(&dog->stop, memory_order_relaxed)) {
+        unsigned ms = lt_budget_watch_tick(dog->watch);
         look_for_stuck(dog);
-    } while (pause_for(dog, lt_min(lt_max(ms, 1u), PAUSE_MAX_MS), filters));
+        lt_budget_watch_wait(dog->watch, lt_min(ms, PAUSE_MAX_MS));
+    }
     return NULL;
 }
 
@@ -88,27 +61,11 @@ struct lt_watchdog *lt_watchdog_start(struct lt_budget_watch *watch, struct lt_w
     dog->watch = watch;
     dog->workers = workers;
     dog->n = n;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_mutex_init(&dog->lock, NULL);
-    pthread_cond_init(&dog->wake, &attr);
-    pthread_condattr_destroy(&attr);
     if (pthread_create(&dog->thread, NULL, run, dog) != 0) {
-        pthread_cond_destroy(&dog->wake);
-        pthread_mutex_destroy(&dog->lock);
         lt_free(dog);
         return NULL;
     }
     return dog;
-}
-
-void lt_watchdog_filters(struct lt_watchdog *dog, bool more)
-{
-    pthread_mutex_lock(&dog->lock);
-    dog->filters += more ? 1 : -1u;
-    pthread_cond_signal(&dog->wake);
-    pthread_mutex_unlock(&dog->lock);
 }
 
 void lt_watchdog_stop(struct lt_watchdog *dog)
@@ -116,12 +73,8 @@ void lt_watchdog_stop(struct lt_watchdog *dog)
     if (dog == NULL) {
         return;
     }
-    pthread_mutex_lock(&dog->lock);
-    dog->stop = true;
-    pthread_cond_signal(&dog->wake);
-    pthread_mutex_unlock(&dog->lock);
+    atomic_store_explicit(&dog->stop, true, memory_order_relaxed);
+    lt_budget_watch_wake(dog->watch);
     pthread_join(dog->thread, NULL);
-    pthread_cond_destroy(&dog->wake);
-    pthread_mutex_destroy(&dog->lock);
     lt_free(dog);
 }

@@ -12,9 +12,6 @@ struct lt_watchdog;
 struct lt_watchdog *lt_watchdog_start(struct lt_budget_watch *watch, struct lt_worker **workers,
                                       unsigned n) LT_MUST_CHECK;
 
-/* One more, or one less, snapshot with filters is alive: without any the watchdog sleeps longer. */
-void lt_watchdog_filters(struct lt_watchdog *dog, bool more);
-
 /* Before the workers are freed. NULL is fine. */
 void lt_watchdog_stop(struct lt_watchdog *dog);
 

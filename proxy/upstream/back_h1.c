@@ -36,6 +36,7 @@ struct lt_back_h1 {
     uint64_t idle_ms;            /* how long it may stay in the pool */
     struct lt_deferred deferred; /* free, or a failure to be told outside the caller's stack */
     bool reused;
+    bool made_room; /* an idle connection was closed so that this one finds a descriptor */
 
     /* Of the exchange being served. */
     struct lt_server *server;
@@ -206,10 +207,29 @@ static enum lt_cause connect_cause(enum lt_err err, int sys_errno)
     }
 }
 
+/* Closes an idle connection of any server; false: there is none. */
+static bool close_one_idle(struct lt_pools *pools)
+{
+    for (uint32_t i = 0; i < pools->n; i++) {
+        if (pools->v[i] != NULL && !lt_list_empty(&pools->v[i]->idle)) {
+            close_conn(lt_back_h1_from_idle(pools->v[i]->idle.prev));
+            return true;
+        }
+    }
+    return false;
+}
+
+static void start_connect(struct lt_back_h1 *b);
+
 static void on_connect(void *owner, enum lt_err err, int fd, int sys_errno)
 {
     struct lt_back_h1 *b = owner;
     LT_OBJ_CHECK(b, MAGIC);
+    if ((sys_errno == EMFILE || sys_errno == ENFILE) && !b->made_room && close_one_idle(b->pools)) {
+        b->made_room = true;
+        start_connect(b);
+        return;
+    }
     if (err != LT_OK) {
         enum lt_cause cause = connect_cause(err, sys_errno);
         /* Our own lack of descriptors says nothing about the server. */
@@ -228,10 +248,8 @@ static void on_connect(void *owner, enum lt_err err, int fd, int sys_errno)
     b->events->on_connected(b->owner, false);
 }
 
-static void start_connect(void *arg)
+static void start_connect(struct lt_back_h1 *b)
 {
-    struct lt_back_h1 *b = arg;
-    LT_OBJ_CHECK(b, MAGIC);
     lt_connect_start(&b->connect, b->pools->loop, &b->server->addr, b->server->upstream->connect_ms,
                      on_connect, b);
 }
@@ -240,13 +258,22 @@ static void start_connect(void *arg)
 static struct lt_back_h1 *take_idle(struct lt_pools *pools, struct lt_pool *pool,
                                     const struct lt_upstream *u, bool idempotent)
 {
-    if (lt_list_empty(&pool->idle) || u->keepalive_max == 0) {
-        return NULL;
-    }
-    struct lt_back_h1 *b = lt_back_h1_from_idle(pool->idle.next);
-    if (!idempotent &&
-        pools->loop->now_us - b->idle_since_us > u->keepalive_post_ms * UINT64_C(1000)) {
-        return NULL;
+    struct lt_back_h1 *b = NULL;
+    while (b == NULL) {
+        if (lt_list_empty(&pool->idle) || u->keepalive_max == 0) {
+            return NULL;
+        }
+        b = lt_back_h1_from_idle(pool->idle.next);
+        if (idempotent) {
+            break;
+        }
+        if (pools->loop->now_us - b->idle_since_us > u->keepalive_post_ms * UINT64_C(1000)) {
+            return NULL;
+        }
+        if (!lt_stream_is_silent(&b->stream)) {
+            close_conn(b); /* its end is there and wasn't told yet */
+            b = NULL;
+        }
     }
     leave_pool(b);
     lt_timer_clear(&b->timer);
@@ -578,10 +605,10 @@ static void on_readable(void *owner)
         close_conn(b);
         return;
     }
-    char *scratch = b->pools->loop->scratch;
+    struct lt_loop *loop = b->pools->loop;
     while (b->stream.pause_reasons == 0) {
         size_t n = 0;
-        enum lt_err err = lt_stream_recv(&b->stream, scratch, LT_SCRATCH_SIZE, &n);
+        enum lt_err err = lt_stream_recv(&b->stream, loop->scratch, lt_loop_read_max(loop), &n);
         if (err == LT_AGAIN) {
             break;
         }
@@ -590,7 +617,7 @@ static void on_readable(void *owner)
             return;
         }
         b->bytes_received += n;
-        if (!feed(b, scratch, n)) {
+        if (!feed(b, loop->scratch, n)) {
             return;
         }
         /* What was put for the client lies in the scratch buffer: it must leave before the next

@@ -39,7 +39,7 @@ static const struct lt_row server_rows[] = {
      .type = LT_T_INT,
      .offset = AT(max),
      .min = "1",
-     .max = "1000000",
+     .max = "65535",
      .flags = LT_ROW_ABSENT_OK,
      .doc = "Most requests that this server gets at once, counted over all workers. Set it to the "
             "number of its worker processes or threads. Without it there is no limit.",

@@ -32,7 +32,7 @@ static void show_again(const struct lt_root_load *root)
 {
     struct lt_buf out;
     lt_buf_init(&out, SHOW_MAX);
-    lt_config_show(root->conf, 0, &out);
+    lt_config_show(root->conf, 0, NULL, &out);
     if (!out.truncated && out.len < LT_SOURCE_MAX) {
         struct lt_root_load *again =
             lt_root_load_text(LT_STR("again"), LT_STR("/x"), lt_buf_view(&out));

@@ -28,9 +28,11 @@ class Workshop:
         for call in calls:
             self._stack.callback(call)
 
-    def lintel(self, config, env=None, wait=True, args=()):
-        """Starts the program with a configuration (text or dict), by default until it serves."""
-        gateway = Gateway(config, self.folder / f"lintel-{len(self.gateways)}", env, args)
+    def lintel(self, config, env=None, wait=True, args=(), limits=None, wrap=()):
+        """Starts the program with a configuration (text or dict), by default until it serves.
+        limits: resource to (soft, hard). wrap: a command that becomes the program."""
+        gateway = Gateway(config, self.folder / f"lintel-{len(self.gateways)}", env, args, limits,
+                          wrap)
         self.gateways.append(gateway)
         return gateway.wait_ready() if wait else gateway
 

@@ -98,6 +98,10 @@ MISTAKEN = {
                          "NO_SUCH_VARIABLE"),
     "missing_file": ('lintel: 1\nlisten: [{address: "${file:/no/such/file}"}]\n', "/no/such/file"),
     "missing_include": ("lintel: 1\ninclude: [no-such-file.yaml]\n", "no-such-file.yaml"),
+    "negative_number_where_a_word_may_stand": ("lintel: 1\nworkers: -1\n", "too small"),
+    "more_than_can_be_counted": (
+        'lintel: 1\nupstreams: {a: {servers: [{address: "127.0.0.1:1", max: 70000}]}}\n', "65535"),
+    "redact_without_a_header": ('lintel: 1\nlog: {redact: ["a b"]}\n', "no name of a header"),
     "no_sites": ('lintel: 1\nlisten: [{address: "127.0.0.1:0"}]\n', "sites"),
 }
 

@@ -2,8 +2,10 @@
 """Filters around real requests: the shipped ones, and ones that misbehave."""
 import hashlib
 import json
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -58,8 +60,8 @@ def test_a_request_without_key_is_401_and_reaches_no_server(shop):
     assert app.served == 0
     response = gw.get(headers={"X-API-Key": "secret-1"})
     assert response.status == 200
-    lines = gw.access(4)
-    assert lines[0]["denied_by"] == "partner" and lines[0]["reason"] == "missing_api_key"
+    reasons = [line["reason"] for line in gw.access(4) if line.get("denied_by") == "partner"]
+    assert sorted(reasons) == ["missing_api_key", "missing_api_key", "unknown_api_key"]
     assert "secret-1" not in "\n".join(gw.stdout.lines + gw.stderr.lines)
 
 
@@ -117,6 +119,16 @@ def test_a_key_and_a_limit_work_together(shop):
         assert [gw.get(headers=headers).status for _ in range(4)] == [200] * 3 + [429]
     # Those that are refused for their key cost nobody anything.
     assert [gw.get().status for _ in range(5)] == [401] * 5
+
+
+def test_a_client_can_not_take_off_what_a_filter_set(shop):
+    """Connection names fields that end here: those of the client, not those of a filter."""
+    app = shop.echo()
+    gw = shop.lintel(filtered(basic(app), partner=KEYS))
+    told = json.loads(gw.get(headers={"X-API-Key": "secret-1",
+                                      "Connection": "close, X-Consumer, X-API-Key"}).body)
+    assert [v for n, v in told["headers"] if n.lower() == "x-consumer"] == ["acme"]
+    assert not {n.lower() for n, _ in told["headers"]} & {"x-api-key", "connection"}
 
 
 def test_headers_are_set_and_removed(shop):
@@ -256,6 +268,16 @@ RUNAWAY = {
             "table.sort(t, function(a, b) " + LOOP + " end)",
     "meta": "local t = setmetatable({}, {__index = function() " + LOOP + " end}) return t.x",
     "recursion": "local function r() return r() end return r()",
+    "handler": "while true do xpcall(error, function() " + LOOP + " end) end",
+    "close": "local m = {} local v = setmetatable({}, m) m.__close = function() " + LOOP + " end "
+             "while true do pcall(table.sort, {1, 2}, function() "
+             "local x <close> = v " + LOOP + " end) end",
+    "callback": "while true do pcall(string.gsub, 'aa', 'a', function() " + LOOP + " end) end",
+    "digest": "local s = string.rep('a', 1e6) while true do lintel.crypto.sha256(s) end",
+    "decode": "local s = '[' .. string.rep('[],', 1e5) .. '1]' "
+              "while true do lintel.json.decode(s) end",
+    "heap": "local t = {} while true do pcall(function() "
+            "for i = 1, 1e9 do t[#t + 1] = {} end end) end",
 }
 
 
@@ -296,11 +318,30 @@ def test_a_runaway_filter_is_stopped_within_twice_its_budget_and_others_go_on(sh
     thread.join()
     response, took = answers[0]
     assert response.status == 503
-    assert json.loads(response.body)["cause"] in ("filter_cpu", "filter_error")
+    assert json.loads(response.body)["cause"] in ("filter_cpu", "filter_memory", "filter_error")
     assert took < budget * 2 * slowness()
     line = gw.access(path="/bad")[0]
     assert line["denied_by"] == "bad"
     assert gw.get("/fine").status == 200
+
+
+def test_the_watchdog_rests_while_no_filter_runs(shop):
+    gw = shop.lintel(filtered(basic(routes=RESPOND), h={"filter": "headers"}))
+    assert gw.get().status == 200
+
+    def wakes():
+        """Voluntary switches of the watchdog's thread."""
+        for task in Path(f"/proc/{gw.gateway_pid()}/task").iterdir():
+            if (task / "comm").read_text().strip() == "lintel-watch":
+                return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)",
+                                     (task / "status").read_text(), re.M)[1])
+        raise AssertionError("there is no watchdog")
+
+    def in_half_a_second():
+        before = wakes()
+        time.sleep(0.5)
+        return wakes() - before
+    wait_until(lambda: in_half_a_second() <= 5, "the watchdog to rest")
 
 
 def test_a_runaway_filter_that_may_fail_is_passed_over(shop):
@@ -348,6 +389,74 @@ def test_a_filter_that_waits_too_long_is_given_up(shop):
     assert time.monotonic() - began < 0.3 * 2 * slowness()
 
 
+@pytest.mark.parametrize("policy", ["closed", "open"])
+def test_a_filter_that_is_stopped_too_often_is_switched_off_for_a_while(shop, policy):
+    config = filtered(basic(workers=2, routes=[
+        *RESPOND, {"match": "/without", "without": ["bad"], "respond": {"body": "ok"}}]),
+        bad={"filter": "bad", "on_error": policy, "budget": {"cpu": "5ms"}})
+    gw = shop.lintel(config, env=with_lua(shop, bad=misbehaving(LOOP)))
+    gw.allowed.update(("filter_cpu", "quarantined"))
+    for _ in range(12):  # six within a minute, and the minute may turn in between
+        gw.get("/bad")
+        if gw.events("quarantined"):
+            break
+    told = gw.wait_event("quarantined")
+    assert told["filter"] == "bad" and told["policy"] == policy
+    stops = kills(gw)
+    assert 6 <= stops <= 11
+    # On all workers its policy holds now, for requests as well that it would have let pass.
+    for target in ("/bad", "/fine") * 4:
+        response = gw.get(target)
+        if policy == "open":
+            assert response.body == b"ok"
+        else:
+            problem(response, 503, "filter_quarantined")
+            assert gw.access(path=target, cause="filter_quarantined")[0]["denied_by"] == "bad"
+    assert gw.get("/without").body == b"ok"
+    metrics = Metrics(gw.admin("/metrics").body.decode())
+    assert metrics.sum("lintel_filter_quarantines_total") == 1
+    assert metrics.sum("lintel_filter_kills_total") == stops
+    # A new configuration may hold the cure.
+    with_lua(shop, bad=misbehaving("ctx.vars.x = 1"))
+    gw.reload(config)
+    assert gw.get("/bad").body == b"ok"
+
+
+@pytest.mark.parametrize("body", [
+    "while true do pcall(function() ctx.req.headers['x-a'] = string.rep('b', 1000) end) end",
+    "for i = 1, 1e9 do pcall(function() ctx.user = {['a' .. i] = 'x'} end) end"])
+@pytest.mark.parametrize("hook", ["request", "response"])
+def test_a_filter_that_fills_an_exchange_leaves_room_for_its_answer(shop, body, hook):
+    if hook == "response":
+        body = body.replace("ctx.req", "ctx.res")
+    gw = bad_filter(shop, body, hook, on_error="closed", budget={"cpu": "200ms"})
+    problem(gw.get("/bad"), 503, "filter_cpu")
+
+
+def test_a_filter_that_fills_an_exchange_and_may_fail_is_passed_over(shop):
+    app = shop.echo()
+    config = filtered(basic(app), bad={"filter": "bad", "on_error": "open"})
+    gw = shop.lintel(config, env=with_lua(shop, bad=misbehaving(
+        "for i = 1, 1e9 do ctx.req.headers['x-a'] = string.rep('b', 100) end")))
+    gw.allowed.update(("filter_error", "filter_cpu"))
+    assert gw.get("/bad").status == 200
+
+
+def test_calls_that_wait_in_great_number_do_not_switch_their_filter_off(shop):
+    """There was no memory for one more of them, again and again, and then for nobody."""
+    gw = bad_filter(shop, "ctx:sleep(1)", on_error="closed", budget={"memory": "512K", "wall": "9s"})
+    waiting = [gw.client() for _ in range(150)]
+    for client in waiting:
+        client.send(b"GET /bad HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answers = [client.response() for client in waiting]
+    refused = [a for a in answers if a.status != 200]
+    assert 20 < len(refused) < 130
+    for answer in refused:
+        problem(answer, 503, "filter_memory")
+    assert gw.get("/bad").status == 200
+    assert not gw.events("quarantined")
+
+
 def test_an_error_in_a_filter_is_logged_with_file_and_line_and_told_to_nobody(shop):
     gw = bad_filter(shop, "error('the inside story')", on_error="closed")
     response = gw.get("/bad")
@@ -355,6 +464,20 @@ def test_an_error_in_a_filter_is_logged_with_file_and_line_and_told_to_nobody(sh
     assert json.loads(response.body)["cause"] == "filter_error"
     told = gw.wait_event("filter_error")["error"]
     assert "the inside story" in told and "bad.lua:5" in told
+
+
+@pytest.mark.parametrize("body,told", [
+    ("ctx:deny(403, 'no')", "bad.lua:3: `request` made an answer and did not return it"),
+    ("return 1", "bad.lua:3: `request` returned something else"),
+    ("ctx:sleep(5)", "bad.lua:5"),
+    ("return ctx:respond{stauts = 204}", "bad.lua:5: respond: `stauts` is not known here: did you mean `status`?"),
+    ("return ctx.conf.kyes", "bad.lua:5: conf has no `kyes`"),
+    ("ctx.req.headers.host = 'other'", "bad.lua:5: the header 'host' is Lintel's own")])
+def test_a_mistake_is_logged_with_file_and_line(shop, body, told):
+    gw = bad_filter(shop, body, on_error="closed", budget={"wall": "100ms"})
+    cause = "filter_wall" if "sleep" in body else "filter_error"
+    problem(gw.get("/bad"), 503, cause)
+    assert gw.wait_event(cause)["error"].startswith(told)
 
 
 def test_a_client_that_goes_away_while_a_filter_sleeps_does_no_harm(shop):

@@ -401,7 +401,7 @@ def test_a_body_that_turns_out_malformed_is_never_ended_as_if_it_were_whole(shar
     server = shared.origin(playing(CUT_RESPONSES))
     gw = shared.lintel(basic(server))
     with gw.client() as client:
-        client.send(head("GET", f"/{name}"))
+        client.send(head("GET", f"/{name}", {"Connection": "close"}))
         raw = b""
         try:
             while data := client.sock.recv(65536):

@@ -153,3 +153,17 @@ def test_all_lines_are_there_after_a_drain(shop):
                 client.request()
     gw.stop()
     assert len(gw.stdout.objects()) == 300
+
+
+def test_no_field_can_have_the_name_of_a_member_that_lines_have(shop):
+    app = shop.echo()
+    gw = shop.lintel(basic(app, log={"slow": "1ms"}))
+    gw.get("/sleep/5")
+    bad = shop.refusing()
+    line = gw.access(1)[-1]
+    gw.reload(basic(bad, log={"slow": "1ms"}))
+    gw.get("/")
+    members = sorted({*line, *gw.access(2)[-1]})
+    assert "status" in members and "cause" in members and "slow" in members
+    failed = gw.reload(basic(app, log={"fields": {name: "path" for name in members}}), fails=True)
+    assert failed["errors"] == len(members)

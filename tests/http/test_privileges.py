@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who the gateway is, and what it can read. As root these tests have it become nobody."""
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 from lib.configs import basic, with_tls
 from lib.client import Client, tls_trust
 from lib.gateway import text_of
-from lib.users import ARGS, ROOT, UID, let_in
+from lib.users import ARGS, NOBODY, ROOT, UID, let_in
 
 RESPOND = [{"match": "/*", "respond": {"body": "ok"}}]
 
@@ -74,3 +77,56 @@ def test_an_unknown_user_is_refused(shop):
     assert "no-such-user" in "\n".join(gw.stderr.lines)
     gw.allowed.update(e["event"] for e in gw.events(level="error"))
     gw.ended(1)
+
+
+def may_look_into(pid):
+    """Whether a process of the gateway's own user may read its memory: only while it may dump core."""
+    who = {"user": NOBODY.pw_uid, "group": NOBODY.pw_gid, "extra_groups": []} if ROOT else {}
+    done = subprocess.run(["cat", f"/proc/{pid}/environ"], capture_output=True, check=False, **who)
+    return done.returncode == 0
+
+
+def test_the_gateway_leaves_no_core_unless_asked(shop):
+    if ROOT:  # else the harness can't do without --core-dumps
+        gw = shop.lintel(readable(shop, basic(routes=RESPOND)), args=ARGS)
+        assert not may_look_into(gw.gateway_pid())
+        gw.stop()
+    gw = shop.lintel(readable(shop, basic(routes=RESPOND)), args=(*ARGS, "--core-dumps"))
+    assert may_look_into(gw.gateway_pid())
+
+
+def test_the_gateway_gives_up_what_the_supervisor_binds_low_ports_with(shop):
+    """As the service manager starts it: an ordinary user with one capability."""
+    config = readable(shop, basic(routes=RESPOND))
+    wrap = ()
+    if ROOT:
+        config["listen"][0]["address"] = "127.0.0.1:83"
+        caps = ("--inh-caps=-all,+net_bind_service", "--ambient-caps=+net_bind_service",
+                "--bounding-set=-all,+net_bind_service")
+        wrap = ("setpriv", f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups",
+                "--no-new-privs", *caps)
+    folder = shop.folder / "lintel-0"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    config["admin"]["listen"] = f"unix:{folder}/admin.sock"
+    gw = shop.lintel(config, wrap=wrap)
+    assert gw.get().body == b"ok"
+    facts = status(gw.gateway_pid())
+    assert [int(facts[c][0], 16) for c in ("CapEff", "CapPrm", "CapInh", "CapAmb")] == [0] * 4
+    assert not ROOT or int(status(gw.process.pid)["CapEff"][0], 16) == 1 << 10
+
+
+def test_a_supervisor_that_is_root_keeps_only_what_it_needs(shop):
+    config = readable(shop, basic(routes=RESPOND))
+    config["listen"].append({"name": "local", "address": f"unix:{shop.folder}/in.sock"})
+    gw = shop.lintel(config, args=ARGS)
+    facts = status(gw.process.pid)
+    # chown, dac_override, kill, setgid, setuid, net_bind_service
+    needed = 1 << 0 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10
+    assert int(facts["CapEff"][0], 16) & ~needed == 0
+    assert not ROOT or int(facts["CapBnd"][0], 16) & ~needed == 0
+    os.kill(gw.gateway_pid(), signal.SIGSTOP)
+    gw.allowed.update(("gateway_exited", "drain_overdue"))
+    gw.signal(signal.SIGTERM)
+    gw.signal(signal.SIGTERM)
+    gw.ended(1)  # it had to be killed, which takes the right to

@@ -128,6 +128,7 @@ def test_a_drain_takes_no_longer_than_its_timeout(shop):
         gw.signal(signal.SIGTERM)
         assert gw.process.wait(20) == 0
         assert 0.4 < time.monotonic() - began < 6
+        assert client.response().status == 503
         assert client.ends()
 
 

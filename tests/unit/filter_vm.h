@@ -85,4 +85,15 @@ static enum lt_vm_end box_run(struct box *b, const char *text)
     return box_run_n(b, text, strlen(text));
 }
 
+/* text raises an error whose text holds message. */
+LT_UNUSED static void box_raises(struct box *b, const char *text, const char *message)
+{
+    if (box_run(b, text) != LT_VM_RAISED) {
+        fail_msg("%s did not raise", text);
+    }
+    if (strstr(b->vm->error, message) == NULL) {
+        fail_msg("%s raised \"%s\"", text, b->vm->error);
+    }
+}
+
 #endif

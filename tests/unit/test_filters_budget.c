@@ -8,13 +8,15 @@
 static struct box box;
 static struct lt_budget_watch *watch;
 static pthread_t watchdog;
-static _Atomic bool over;
+static _Atomic bool over, rests;
 
 static void *run_watchdog(void *arg)
 {
     (void)arg;
     while (!atomic_load(&over)) {
-        usleep(lt_budget_watch_tick(watch) * 1000);
+        unsigned ms = lt_budget_watch_tick(watch);
+        atomic_store(&rests, ms == LT_BUDGET_REST);
+        lt_budget_watch_wait(watch, lt_min(ms, 60000u));
     }
     return NULL;
 }
@@ -49,6 +51,7 @@ static int teardown_watched(void **state)
 {
     (void)state;
     atomic_store(&over, true);
+    lt_budget_watch_wake(watch);
     pthread_join(watchdog, NULL);
     box_close(&box);
     lt_budget_watch_free(watch);
@@ -138,6 +141,18 @@ static void test_endless_loops_are_stopped_by_the_watchdog(void **state)
     run_loops();
 }
 
+static void test_a_call_wakes_a_watchdog_that_rests(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 5000 && !atomic_load(&rests); i++) {
+            usleep(1000);
+        }
+        assert_true(atomic_load(&rests));
+        stopped("while true do end", LT_VM_CPU);
+    }
+}
+
 static void test_stop_says_where(void **state)
 {
     (void)state;
@@ -212,6 +227,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_endless_loops_are_stopped_by_the_watchdog,
                                         setup_watched, teardown_watched),
+        cmocka_unit_test_setup_teardown(test_a_call_wakes_a_watchdog_that_rests, setup_watched,
+                                        teardown_watched),
         cmocka_unit_test_setup_teardown(test_stop_says_where, setup_watched, teardown_watched),
         cmocka_unit_test_setup_teardown(test_calls_within_the_budget_are_left_alone, setup_watched,
                                         teardown_watched),

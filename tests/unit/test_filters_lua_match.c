@@ -37,12 +37,7 @@ static void raises(const char *expression, const char *message)
 {
     char text[512];
     snprintf(text, sizeof(text), "return %s", expression);
-    if (box_run(&box, text) != LT_VM_RAISED) {
-        fail_msg("%s did not raise", expression);
-    }
-    if (strstr(box.vm->error, message) == NULL) {
-        fail_msg("%s raised \"%s\"", expression, box.vm->error);
-    }
+    box_raises(&box, text, message);
 }
 
 static void test_find(void **state)

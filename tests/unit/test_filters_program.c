@@ -25,8 +25,9 @@ static void test_files_with_mistakes_are_refused(void **state)
     (void)state;
     refused("return {", "a.lua:1: unexpected symbol");
     refused("x = 1 return {}", "'x' is not declared");
-    refused("return nil", "a.lua returns a nil");
-    refused("", "returns a nil");
+    refused("return nil", "a.lua returns nothing: a filter ends with `return` and its table");
+    refused("", "returns nothing");
+    refused("return 'x'", "returns string");
     refused("error('at load')", "a.lua:1: at load");
     refused("return {}", "none of the hooks");
     refused("return {request = 1}", "`request` is no function");
@@ -58,12 +59,15 @@ static void test_schemas_with_mistakes_are_refused(void **state)
         {"1", "`schema` is no table"},
         {"{a = 1}", "`a` is no table such as"},
         {"{a = {}}", "`a` has no `type`"},
-        {"{a = {type = 'text'}}", "\"text\" is not a type"},
-        {"{a = {type = 'string', defualt = 'x'}}", "`defualt` is not known here"},
-        {"{a = {type = 'int', default = 'x'}}", "\"x\" does not do as `default`"},
-        {"{a = {type = 'int', default = 5, max = 3}}", "\"5\" does not do as `default`"},
-        {"{a = {type = 'duration', default = 5.5}}", "does not do as `default`"},
-        {"{a = {type = 'expr', default = 'usr.id'}}", "does not do as `default`"},
+        {"{a = {type = 'text'}}", "\"text\" is not a type; there are string, int,"},
+        {"{a = {type = 'string', defualt = 'x'}}",
+         "`defualt` is not known here: did you mean `default`?"},
+        {"{a = {type = 'int', default = 'x'}}", "`a`: `default`: a: \"x\" is not a whole number"},
+        {"{a = {type = 'int', default = 5, max = 3}}",
+         "`a`: `default`: a: \"5\" is too large (the most is 3)"},
+        {"{a = {type = 'duration', default = 5.5}}",
+         "`a`: `default`: a: \"5.5\" is not a duration"},
+        {"{a = {type = 'expr', default = 'usr.id'}}", "`a`: `default`: unknown name usr.id"},
         {"{a = {type = 'string', default = {}}}", "`default` is a table"},
         {"{a = {type = 'list'}}", "`a` has no `of`"},
         {"{a = {type = 'list', of = 'map'}}", "one of the plain types"},
@@ -71,8 +75,19 @@ static void test_schemas_with_mistakes_are_refused(void **state)
         {"{a = {type = 'map', of = 'int', default = {1}}}", "a key of `default` is no string"},
         {"{a = {type = 'enum'}}", "an enum needs `values"},
         {"{a = {type = 'enum', values = {}}}", "`values` has 0 entries"},
-        {"{a = {type = 'enum', values = {'x'}, default = 'y'}}", "does not do as `default`"},
+        {"{a = {type = 'enum', values = {'x'}, default = 'y'}}",
+         "`a`: `default`: a: \"y\" is not one of"},
         {"{a = {type = 'int', required = true, default = 1}}", "needs no default"},
+        {"{a = {type = 'list', of = 'int', default = {'x'}}}", "`a`: `default`: a: \"x\" is not a"},
+        {"{a = {type = 'map', of = 'int', default = {b = 'x'}}}",
+         "`a`: `default`: a: \"x\" is not"},
+        {"{a = {type = 'int', min = 'x'}}", "`a`: `min`: a: \"x\" is not a whole number"},
+        {"{a = {type = 'int', min = 5, max = 1}}",
+         "`a`: `min`: a: \"5\" is too large (the most is 1)"},
+        {"{a = {type = 'list', of = 'url', max = '1s'}}", "`a`: `max`: a: \"1s\" is not a whole"},
+        {"{a = {type = 'bool', max = 1}}", "values of this type have no `min` and `max`"},
+        {"{a = {type = 'string', default = 'a\\0b'}}", "`default` holds a NUL byte"},
+        {"{['a b'] = {type = 'int'}}", "`a b`: a name is made of small letters"},
         {"{when = {type = 'int'}}", "`when` is a key of every filter"},
         {"{[1] = {type = 'int'}}", "a key is no string"},
     };

@@ -31,12 +31,7 @@ static void gives(const char *expression, const char *result)
 
 static void raises(const char *text, const char *message)
 {
-    if (box_run(&box, text) != LT_VM_RAISED) {
-        fail_msg("%s did not raise", text);
-    }
-    if (strstr(box.vm->error, message) == NULL) {
-        fail_msg("%s raised \"%s\"", text, box.vm->error);
-    }
+    box_raises(&box, text, message);
 }
 
 static void test_dangerous_globals_are_not_there(void **state)
@@ -140,6 +135,10 @@ static void test_table_library_works(void **state)
     raises("table.concat({{}})", "invalid value (a table) at index 1");
     raises("table.unpack({}, 1, 1e8)", "too many results");
     raises("table.move({}, 1, math.maxinteger, 2)", "wrap around");
+    raises("table.insert(setmetatable({}, {__len = function() return math.maxinteger end}), 1, 1)",
+           "array too big");
+    raises("table.remove(setmetatable({}, {__len = function() return math.maxinteger end}), 1)",
+           "array too big");
 }
 
 static void test_views_read_like_tables(void **state)

@@ -19,6 +19,26 @@ static int teardown(void **state)
     return 0;
 }
 
+/* ---- Memory for bodies ---- */
+
+static void the_share_of_one_shrinks_with_what_is_left(void **state)
+{
+    (void)state;
+    struct lt_block_pool *pool = &loop->blocks;
+    size_t max = pool->max;
+    pool->max = 64 * LT_SCRATCH_SIZE;
+    assert_int_equal(lt_loop_share(loop), pool->max / 8);
+    assert_int_equal(lt_loop_read_max(loop), LT_SCRATCH_SIZE);
+    pool->in_use = pool->max - LT_SCRATCH_SIZE;
+    assert_int_equal(lt_loop_share(loop), LT_SCRATCH_SIZE / 8);
+    assert_int_equal(lt_loop_read_max(loop), LT_SCRATCH_SIZE / 8);
+    pool->in_use = pool->max + 1;
+    assert_int_equal(lt_loop_share(loop), 0);
+    assert_true(lt_loop_read_max(loop) > 0);
+    pool->in_use = 0;
+    pool->max = max;
+}
+
 /* ---- Deferred calls ---- */
 
 struct call {
@@ -278,6 +298,7 @@ int main(void)
         cmocka_unit_test(huge_delays_do_not_overflow),
         cmocka_unit_test(the_date_is_that_of_the_turn),
         cmocka_unit_test(each_turn_takes_the_time),
+        cmocka_unit_test(the_share_of_one_shrinks_with_what_is_left),
         cmocka_unit_test(no_memory_is_no_loop),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -147,6 +147,7 @@ static void test_location_without_host_or_memory(void **state LT_UNUSED)
     struct route_env r;
     struct lt_arena none;
     struct lt_str location, target;
+    char query[] = "q"; /* not beside the path in memory: the target must be put together */
     route_open(&r, redirect_yaml);
     assert_int_equal(route_find(&r, "GET h/s/a"), LT_ROUTE_FOUND);
     r.req.host = LT_STR("");
@@ -155,7 +156,7 @@ static void test_location_without_host_or_memory(void **state LT_UNUSED)
     r.req.host = LT_STR("h");
     lt_arena_init(&none, NULL, 0, 0);
     assert_int_equal(lt_route_location(r.route, &none, &r.req, &r.params, &location), LT_ERR_NOMEM);
-    r.req.query = LT_STR("q");
+    r.req.query = lt_str(query, 1);
     assert_int_equal(lt_route_rewrite(r.route, &none, &r.req, &target), LT_ERR_NOMEM);
     lt_arena_fini(&none);
     route_fini(&r);

@@ -266,7 +266,7 @@ static void unreadable_certificates_are_found_by_check(void **state)
 static void files_that_cannot_be_read_give_no_configuration(void **state)
 {
     (void)state;
-    struct lt_root_load *r = lt_root_load_file("/nowhere/lintel.yaml");
+    struct lt_root_load *r = lt_root_load_file(NULL, "/nowhere/lintel.yaml");
     assert_non_null(r);
     assert_null(r->conf);
     assert_int_equal(r->diags.errors, 1);
@@ -280,7 +280,7 @@ static void files_that_cannot_be_read_give_no_configuration(void **state)
 static void show(const struct lt_root_load *root, struct lt_buf *out)
 {
     lt_buf_init(out, (size_t)1 << 20);
-    lt_config_show(root->conf, 0, out);
+    lt_config_show(root->conf, 0, NULL, out);
     lt_buf_char(out, '\0');
     assert_false(out->truncated);
 }
@@ -416,7 +416,7 @@ static void the_manual_on_disk_is_the_generated_one(void **state)
     (void)state;
     lt_arena_init(&arena, NULL, 0, (size_t)1 << 20);
     snprintf(path, sizeof(path), "%s/docs/config-reference.md", source_dir());
-    assert_int_equal(lt_file_read(&arena, path, 1 << 19, &text, NULL, &why), LT_OK);
+    assert_int_equal(lt_file_read(NULL, &arena, path, 1 << 19, &text, NULL, &why), LT_OK);
     lt_buf_init(&out, (size_t)1 << 20);
     lt_config_reference(&lt_root_schema, &out);
     assert_false(out.truncated);
@@ -482,7 +482,7 @@ static void shipped_configurations_are_well(void **state)
     (void)state;
     for (size_t i = 0; i < lt_countof(names); i++) {
         snprintf(path, sizeof(path), "%s/%s", source_dir(), names[i]);
-        struct lt_root_load *r = lt_root_load_file(path);
+        struct lt_root_load *r = lt_root_load_file(NULL, path);
         char *all = messages(r);
         if (r->conf == NULL) {
             fail_msg("%s", all);
@@ -501,7 +501,7 @@ static void the_example_of_the_guide_is_well(void **state)
     (void)state;
     lt_arena_init(&arena, NULL, 0, (size_t)1 << 20);
     snprintf(path, sizeof(path), "%s/docs/configuration.md", source_dir());
-    assert_int_equal(lt_file_read(&arena, path, 1 << 19, &text, NULL, &why), LT_OK);
+    assert_int_equal(lt_file_read(NULL, &arena, path, 1 << 19, &text, NULL, &why), LT_OK);
     size_t from = lt_str_find(text, LT_STR("```yaml\n")) + 8;
     struct lt_str rest = lt_str_sub(text, from, text.len);
     struct lt_str example = lt_str_sub(rest, 0, lt_str_find(rest, LT_STR("```")));

@@ -108,6 +108,58 @@ static void reads_what_comes(void **state)
     side_close(side);
 }
 
+static void silence_is_asked_for_at_the_socket(void **state)
+{
+    (void)state;
+    struct side *side = new_side(false, BLOCKS_MAX);
+    assert_true(lt_stream_is_silent(&side->s));
+    assert_int_equal(write(side->peer, "x", 1), 1);
+    assert_false(lt_stream_is_silent(&side->s));
+    RUN_UNTIL(side->loop, side->in_len == 1);
+    assert_true(lt_stream_is_silent(&side->s));
+    close(side->peer);
+    side->peer = -1;
+    assert_false(lt_stream_is_silent(&side->s));
+    side_close(side);
+}
+
+/* After a short read a stream waits for the socket's word; a look doesn't. */
+static void a_look_reads_without_an_event(void **state)
+{
+    (void)state;
+    struct side *side = new_side(false, BLOCKS_MAX);
+    assert_int_equal(write(side->peer, "a", 1), 1);
+    RUN_UNTIL(side->loop, side->in_len == 1);
+    assert_int_equal(write(side->peer, "b", 1), 1);
+    lt_stream_look(&side->s);
+    assert_int_equal(side->in_len, 2);
+    lt_stream_look(&side->s);
+    assert_int_equal(side->in_len, 2);
+    side_close(side);
+}
+
+/* What the kernel holds for a peer that doesn't read was not taken. */
+static void taken_is_what_the_peer_has_made_room_for(void **state)
+{
+    (void)state;
+    static const char data[200000];
+    struct side *side = new_side(true, BLOCKS_MAX);
+    assert_int_equal(lt_stream_taken(&side->s), 0);
+    uint64_t before;
+    do {
+        assert_int_equal(lt_stream_put(&side->s, data, sizeof(data)), LT_OK);
+        assert_int_equal(lt_stream_flush(&side->s), LT_OK);
+    } while (lt_stream_unsent(&side->s) == 0);
+    before = lt_stream_taken(&side->s);
+    assert_true(before < side->s.wire_out);
+    assert_int_equal(lt_stream_taken(&side->s), before);
+    static char sink[1 << 20];
+    RUN_UNTIL(side->loop,
+              peer_read(side, sink, sizeof(sink)) == 0 || lt_stream_taken(&side->s) > before);
+    assert_true(lt_stream_taken(&side->s) > before);
+    side_close(side);
+}
+
 /* A read that filled less than asked for found the socket empty: no second system call asks. */
 static void a_short_read_ends_the_turn(void **state)
 {
@@ -450,6 +502,9 @@ int main(void)
         cmocka_unit_test(an_answer_is_read_after_a_failed_write),
         cmocka_unit_test(our_direction_ends_after_what_waits),
         cmocka_unit_test(what_was_put_leaves_before_the_end),
+        cmocka_unit_test(silence_is_asked_for_at_the_socket),
+        cmocka_unit_test(a_look_reads_without_an_event),
+        cmocka_unit_test(taken_is_what_the_peer_has_made_room_for),
         cmocka_unit_test(a_new_owner_gets_the_callbacks),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -83,7 +83,7 @@ static inline struct lt_tls_cert *load_made(const char *folder, EVP_PKEY *key, c
     write_pem(key_file, &m, true, NULL);
     lt_arena_init(&arena, NULL, 0, 65536);
     struct lt_tls_cert *cert =
-        lt_tls_cert_load(&arena, lt_str_c(cert_file), lt_str_c(key_file), &why);
+        lt_tls_cert_load(NULL, &arena, lt_str_c(cert_file), lt_str_c(key_file), &why);
     if (cert == NULL) {
         fail_msg("%.*s", LT_STR_ARG(why));
     }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates for tests, made with the openssl program: one authority and leaves below it."""
 import subprocess
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 
@@ -21,8 +22,9 @@ class Authority:
                  "-days", "30", "-subj", "/CN=Test authority", "-keyout", self._key,
                  "-out", self.ca)
 
-    def leaf(self, *names, kind="ec"):
-        """(certificate, key) for host names and addresses; kind is ec or rsa."""
+    def leaf(self, *names, kind="ec", days=20, age=0):
+        """(certificate, key) for host names and addresses; kind is ec or rsa. It is valid from age
+        days ago until days from now."""
         self._count += 1
         base = self.folder / f"leaf-{self._count}"
         key, request, cert = (base.with_suffix(s) for s in (".key", ".csr", ".pem"))
@@ -32,6 +34,21 @@ class Authority:
         new = (["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "ec"
                else ["-newkey", "rsa:2048"])
         _openssl("req", *new, "-nodes", "-subj", f"/CN={names[0]}", "-keyout", key, "-out", request)
-        _openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._key,
-                 "-CAcreateserial", "-days", "20", "-extfile", extensions, "-out", cert)
+        if (days, age) == (20, 0):
+            _openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._key,
+                     "-CAcreateserial", "-days", "20", "-extfile", extensions, "-out", cert)
+        else:
+            self._sign(request, extensions, cert, days, age if days > 0 else 1 - days)
         return cert, key
+
+    def _sign(self, request, extensions, cert, days, age):
+        """As `openssl x509 -req`, which can't choose when the time begins."""
+        config, database = self.folder / "ca.conf", self.folder / "index.txt"
+        config.write_text(f"[ca]\ndefault_ca=a\n[a]\ndatabase={database}\nnew_certs_dir={self.folder}\n"
+                          "policy=p\nrand_serial=yes\ndefault_md=sha256\nunique_subject=no\n[p]\ncommonName=supplied\n")
+        database.touch()
+        now = datetime.now(timezone.utc)
+        begin, end = ((now + timedelta(days=d)).strftime("%Y%m%d%H%M%SZ") for d in (-age, days))
+        _openssl("ca", "-batch", "-notext", "-config", config, "-cert", self.ca,
+                 "-keyfile", self._key, "-startdate", begin, "-enddate", end,
+                 "-extfile", extensions, "-in", request, "-out", cert)

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import threading
@@ -113,7 +114,7 @@ class Output:
 class Gateway:
     """A running `lintel run`. Its folder holds the configuration and all that belongs to it."""
 
-    def __init__(self, config, folder, env=None, args=()):
+    def __init__(self, config, folder, env=None, args=(), limits=None, wrap=()):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config = self.folder / "lintel.yaml"
@@ -122,10 +123,17 @@ class Gateway:
         self.allowed = set()  # events of level error that the test provokes
         self.mark = uuid.uuid4().hex
         self.env = environment({**(env or {}), _MARK: self.mark})
-        self.process = subprocess.Popen([PROGRAM, "run", "-c", str(self.config), *args],
+        # A process that must not dump core shows its environment, by which we find it, to root only.
+        if os.geteuid() != 0:
+            args = (*args, "--core-dumps")
+
+        def limit():
+            for what, values in limits.items():
+                resource.setrlimit(what, values)
+        self.process = subprocess.Popen([*wrap, PROGRAM, "run", "-c", str(self.config), *args],
                                         cwd=self.folder, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        env=self.env)
+                                        env=self.env, preexec_fn=limit if limits else None)
         self.stdout, self.stderr = Output(self.process.stdout), Output(self.process.stderr)
         self._stopped = False
 
