@@ -32,6 +32,25 @@ static void no_memory(struct build *b)
 
 /* ---- Upstreams. ---- */
 
+/* The Host that a server gets by its upstream's policy. A Unix socket has no name of its own. */
+static void set_host(struct build *b, struct lt_server *server, struct lt_str address)
+{
+    struct lt_str policy = server->upstream->host;
+    if (lt_str_eq_c(policy, "client")) {
+        return;
+    }
+    server->host = policy;
+    if (lt_str_eq_c(policy, "upstream")) {
+        bool usual = lt_addr_port(&server->addr) == 80; /* RFC 9110 section 4.2.3: left out */
+        server->host = lt_addr_is_unix(&server->addr)
+                           ? server->upstream->name
+                           : lt_str_sub(address, 0, address.len - (usual ? 3 : 0));
+        if (!lt_arena_dup(b->arena, server->host, &server->host)) {
+            no_memory(b);
+        }
+    }
+}
+
 static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
                          const struct lt_server_conf *conf)
 {
@@ -59,6 +78,7 @@ static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
     default:
         no_memory(b);
     }
+    set_host(b, server, lt_str(text, n));
     server->metrics_id = lt_metrics_server_id(b->env->metrics, u->name, server->name);
 }
 
@@ -67,6 +87,7 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
 {
     const struct lt_server_conf *servers = conf->servers.items;
     u->name = name;
+    u->host = conf->host;
     u->balance = (enum lt_balance)conf->balance;
     u->attempts = (unsigned)conf->retry.attempts;
     u->connect_ms = conf->timeouts.connect_ms;
@@ -342,6 +363,7 @@ static void build_routes(struct build *b, const struct lt_router_listener *route
     struct lt_route *routes = b->s->router != NULL ? lt_router_routes(b->s->router, &n) : NULL;
     for (unsigned i = 0; i < n; i++) {
         routes[i].metrics_id = lt_metrics_route_id(b->env->metrics, routes[i].site, routes[i].name);
+        lt_route_set_tokens(&routes[i], lt_shm_seed(b->env->shm));
     }
 }
 
