@@ -262,7 +262,7 @@ static void add_to_store(struct build *b, struct lt_tls_store *store,
 }
 
 static void build_site_tls(struct build *b, const struct lt_site_conf *site,
-                           const struct lt_router_listener *routed)
+                           const struct lt_router_listener *routed, struct lt_tls_cert_cache *cache)
 {
     size_t n = site->tls.certificates.n;
     struct lt_tls_cert **certs = lt_arena_array(b->arena, struct lt_tls_cert *, n);
@@ -270,7 +270,7 @@ static void build_site_tls(struct build *b, const struct lt_site_conf *site,
         no_memory(b);
         return;
     }
-    if (!lt_tls_conf_load(&b->s->root->load, &site->tls, certs)) {
+    if (!lt_tls_conf_load(&b->s->root->load, &site->tls, cache, certs)) {
         return;
     }
     for (unsigned i = 0; i < b->s->n_listeners; i++) {
@@ -287,13 +287,16 @@ static void build_site_tls(struct build *b, const struct lt_site_conf *site,
 static void build_tls(struct build *b, const struct lt_router_listener *routed)
 {
     const struct lt_site_conf *sites = b->conf->sites.items;
+    struct lt_tls_cert_cache cache;
+    lt_tls_cert_cache_init(&cache, &b->s->root->load);
     for (int first = 1; first >= 0; first--) {
         for (size_t i = 0; i < b->conf->sites.n; i++) {
             if (sites[i].is_default == (first == 1) && sites[i].tls.certificates.n > 0) {
-                build_site_tls(b, &sites[i], routed);
+                build_site_tls(b, &sites[i], routed, &cache);
             }
         }
     }
+    lt_tls_cert_cache_fini(&cache);
 }
 
 /* ---- Routes and filters. ---- */

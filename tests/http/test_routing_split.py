@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Splits that keep a client at the upstream that it got first."""
 import json
+import os
 import re
+import signal
 
 import pytest
 
@@ -56,6 +58,9 @@ def test_a_choice_outlives_reloads_new_weights_and_the_process(shop, servers):
     gw.reload(config_of(servers, s={"a": 99, "b": 1}))
     assert {ask(gw, "/s/x", cookie) for _ in range(5)} == {("b", None)}
     gw.reload(config_of(servers, s={"a": 90, "b": 5, "c": 5}))
+    assert {ask(gw, "/s/x", cookie) for _ in range(5)} == {("b", None)}
+    gw.allowed.add("gateway_exited")
+    os.kill(gw.gateway_pid(), signal.SIGKILL)
     assert {ask(gw, "/s/x", cookie) for _ in range(5)} == {("b", None)}
 
 
