@@ -95,6 +95,15 @@ def test_a_pattern_that_takes_too_long_takes_no_other_route(gw, target):
     assert entry["cause"] == "pattern_limit" and "(a+)+$" in entry["route"]
 
 
+def test_a_condition_that_takes_too_long_does_not_let_a_request_past_a_filter(shop):
+    limit = {"filter": "rate_limit", "key": "client.ip", "rate": "1/1h",
+             "when": 'path ~ "^/(a+)+$"'}
+    gw = shop.lintel(basic(routes=[{"match": "/*", "filters": ["limit"], "respond": 200}],
+                           filters={"limit": limit}))
+    long = "/" + "a" * 60 + "!"
+    assert [gw.get(target).status for target in ("/b", "/b", long, long)] == [200, 200, 200, 429]
+
+
 def check(tmp_path, routes):
     """What `lintel check` says of these routes, one a line."""
     config = basic()
