@@ -161,6 +161,19 @@ bool lt_regex_name(const struct lt_regex *regex, unsigned i, struct lt_str *name
 
 /* ---- the text that a match begins with ---- */
 
+/* The bytes of a "[:name:]" at the start of p; 0 when there is none. */
+static size_t posix_name(struct lt_str p)
+{
+    size_t at = 2;
+    if (!lt_str_starts(p, LT_STR("[:"))) {
+        return 0;
+    }
+    while (at < p.len && (p.p[at] == '^' || (p.p[at] >= 'a' && p.p[at] <= 'z'))) {
+        at++;
+    }
+    return lt_str_starts(lt_str_sub(p, at, p.len), LT_STR(":]")) ? at + 2 : 0;
+}
+
 /* The end of the class `[...]` that begins at `at`: after its `]`. A `]` that comes first is one of
  * its members, and so are those of [:names:]. */
 static size_t skip_class(struct lt_str p, size_t at)
@@ -169,56 +182,54 @@ static size_t skip_class(struct lt_str p, size_t at)
     if (at < p.len && p.p[at] == '^') {
         at++;
     }
-    for (size_t first = at; at < p.len && (p.p[at] != ']' || at == first); at++) {
-        if (p.p[at] == '\\') {
-            at++;
-        } else if (p.p[at] == '[' && at + 1 < p.len && p.p[at + 1] == ':') {
-            size_t end = lt_str_find(lt_str_sub(p, at, p.len), LT_STR(":]"));
-            at += end != SIZE_MAX ? end + 1 : 0;
-        }
+    for (size_t first = at; at < p.len && (p.p[at] != ']' || at == first);) {
+        size_t name = posix_name(lt_str_sub(p, at, p.len));
+        at += name > 0 ? name : p.p[at] == '\\' ? 2 : 1;
     }
     return at + 1;
 }
 
-/* Whether a `|` stands outside of all brackets, or might: quoting by \Q and comments of extended
- * patterns are not followed. */
+/* Whether the pattern holds something in which brackets stand for themselves: quoted text, control
+ * characters, verbs with names, comments, callouts, extended syntax. It is rare, and not followed.
+ */
+static bool has_odd_syntax(struct lt_str p)
+{
+    static const char *const odd[] = {"\\Q", "\\c", "(*", "(?#", "(?C"};
+    for (size_t i = 0; i < lt_countof(odd); i++) {
+        if (lt_str_find(p, lt_str_c(odd[i])) != SIZE_MAX) {
+            return true;
+        }
+    }
+    for (size_t at = 0; (at = lt_str_find(p, LT_STR("(?"))) != SIZE_MAX;) {
+        for (at += 2; at < p.len; at++) {
+            char c = lt_char_lower(p.p[at]);
+            if (c == 'x') {
+                return true; /* white space and comments */
+            }
+            if (c != '^' && c != '-' && !(c >= 'a' && c <= 'z')) {
+                break;
+            }
+        }
+        p = lt_str_sub(p, at, p.len);
+    }
+    return false;
+}
+
+/* Whether a `|` stands outside of all brackets, or might. */
 static bool may_branch(struct lt_str p)
 {
     unsigned depth = 0;
-    for (size_t at = 0; at < p.len; at++) {
-        switch (p.p[at]) {
-        case '\\':
-            at++;
-            if (at < p.len && p.p[at] == 'Q') {
-                return true;
-            }
-            break;
-        case '[':
-            at = skip_class(p, at) - 1;
-            break;
-        case '(':
-            depth++;
-            for (size_t i = at + 2; i < p.len && p.p[at + 1] == '?'; i++) {
-                if (p.p[i] == 'x' || p.p[i] == '#') {
-                    return true;
-                }
-                if (p.p[i] != '^' && p.p[i] != '-' && !(p.p[i] >= 'a' && p.p[i] <= 'z') &&
-                    p.p[i] != 'J' && p.p[i] != 'U') {
-                    break;
-                }
-            }
-            break;
-        case ')':
-            depth -= depth > 0;
-            break;
-        case '|':
-            if (depth == 0) {
-                return true;
-            }
-            break;
-        default:
-            break; /* most bytes stand for themselves */
+    if (has_odd_syntax(p)) {
+        return true;
+    }
+    for (size_t at = 0; at < p.len;) {
+        char c = p.p[at];
+        if (c == '|' && depth == 0) {
+            return true;
         }
+        depth += c == '(';
+        depth -= c == ')' && depth > 0;
+        at = c == '[' ? skip_class(p, at) : at + (c == '\\' ? 2 : 1);
     }
     return false;
 }
