@@ -107,11 +107,6 @@ struct lt_regex *lt_regex_compile(struct lt_arena *arena, struct lt_str pattern,
     return regex;
 }
 
-bool lt_regex_test(const struct lt_regex *regex, struct lt_str subject)
-{
-    return lt_regex_match(regex, subject, NULL, 0) == LT_REGEX_YES;
-}
-
 enum lt_regex_result lt_regex_match(const struct lt_regex *regex, struct lt_str subject,
                                     struct lt_str *groups, unsigned n)
 {

@@ -22,13 +22,9 @@ enum lt_regex_result {
 struct lt_regex *lt_regex_compile(struct lt_arena *arena, struct lt_str pattern, size_t *offset,
                                   struct lt_str *why);
 
-/* Whether it matches somewhere in subject. A match that would exceed the limits is none. Allocates
- * once per thread. */
-bool lt_regex_test(const struct lt_regex *regex, struct lt_str subject);
-
-/* As test, but tells what failed from what doesn't match. groups (may be NULL) gets the first n
- * groups, at most LT_REGEX_GROUPS_MAX, the whole match being number 0, as slices of subject; a
- * group that took no part has p == NULL. */
+/* Whether it matches somewhere in subject. groups (may be NULL) gets the first n groups, at most
+ * LT_REGEX_GROUPS_MAX, the whole match being number 0, as slices of subject; a group that took no
+ * part has p == NULL. Allocates once per thread. */
 enum lt_regex_result lt_regex_match(const struct lt_regex *regex, struct lt_str subject,
                                     struct lt_str *groups, unsigned n);
 

@@ -11,5 +11,6 @@ liblintel_a_SOURCES += \
 	proxy/exchange/step.def \
 	proxy/exchange/steps.c
 
-check_PROGRAMS += tests/unit/test_exchange
+check_PROGRAMS += tests/unit/test_address tests/unit/test_exchange
+tests_unit_test_address_SOURCES = tests/unit/test_address.c
 tests_unit_test_exchange_SOURCES = tests/unit/test_exchange.c
