@@ -305,7 +305,10 @@ static bool takes_part(struct lt_filter_call *call, const struct lt_filter_insta
     if (call->hook != LT_FILTER_REQUEST) {
         return call->at < call->entered && (call->skipped & bit) == 0;
     }
-    if (instance->when != NULL && !lt_expr_test(instance->when, lt_exchange_expr_get, call->x)) {
+    /* One that can't be decided does not let a request past a filter. */
+    bool failed = false;
+    if (instance->when != NULL &&
+        !lt_expr_test(instance->when, lt_exchange_expr_get, call->x, &failed) && !failed) {
         call->skipped |= bit;
         return false;
     }

@@ -17,6 +17,7 @@ struct eval {
     const struct lt_expr *expr;
     lt_expr_get_fn get;
     void *source;
+    bool *failed; /* NULL: nobody asks */
 };
 
 static struct value run(const struct eval *e, uint16_t at);
@@ -135,6 +136,17 @@ static struct value run_pair(const struct eval *e, const struct lt_expr_node *no
     return truth(equal(&left, &right) == (node->op == LT_EXPR_OP_EQ));
 }
 
+static struct value run_match(const struct eval *e, const struct lt_expr_node *node)
+{
+    struct value left = run(e, node->left);
+    enum lt_regex_result result =
+        left.kind == TEXT ? lt_regex_match(node->regex, left.text, NULL, 0) : LT_REGEX_NO;
+    if (result == LT_REGEX_FAILED && e->failed != NULL) {
+        *e->failed = true;
+    }
+    return truth(result == LT_REGEX_YES);
+}
+
 static struct value run(const struct eval *e, uint16_t at)
 {
     const struct lt_expr_node *node = &e->expr->nodes[at];
@@ -152,8 +164,7 @@ static struct value run(const struct eval *e, uint16_t at)
     case LT_EXPR_OP_OR:
         return run_pair(e, node);
     case LT_EXPR_OP_MATCH:
-        left = run(e, node->left);
-        return truth(left.kind == TEXT && lt_regex_test(node->regex, left.text));
+        return run_match(e, node);
     case LT_EXPR_OP_IN:
         left = run(e, node->left);
         return truth(is_in(node, &left));
@@ -167,9 +178,9 @@ static struct value run(const struct eval *e, uint16_t at)
     return (struct value){.kind = ABSENT};
 }
 
-bool lt_expr_test(const struct lt_expr *expr, lt_expr_get_fn get, void *source)
+bool lt_expr_test(const struct lt_expr *expr, lt_expr_get_fn get, void *source, bool *failed)
 {
-    const struct eval e = {.expr = expr, .get = get, .source = source};
+    const struct eval e = {.expr = expr, .get = get, .source = source, .failed = failed};
     struct value v = run(&e, expr->root);
     return is_true(&v);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The small typed language of `when:`, `key:`, hash and sticky keys and log fields: compiled once
- * at load, evaluated per exchange against a source of names. Never fails at run time: a name that
- * isn't present is absent. Compile on one thread; evaluate from any. */
+ * at load, evaluated per exchange against a source of names. A name that isn't present is absent;
+ * nothing fails at run time but a pattern that exceeds its limits. Compile on one thread; evaluate
+ * from any. */
 #ifndef LT_CONFIG_EXPR_H
 #define LT_CONFIG_EXPR_H
 
@@ -28,8 +29,9 @@ typedef bool (*lt_expr_get_fn)(void *source, enum lt_expr_name name, struct lt_s
 struct lt_expr *lt_expr_compile(struct lt_arena *arena, struct lt_diags *diags, struct lt_pos pos,
                                 struct lt_str text);
 
-/* As a condition. */
-bool lt_expr_test(const struct lt_expr *expr, lt_expr_get_fn get, void *source);
+/* As a condition. *failed is set when a pattern in it exceeded its limits, and left alone else:
+ * what the condition is then isn't known, and who asks must not act as if it were. */
+bool lt_expr_test(const struct lt_expr *expr, lt_expr_get_fn get, void *source, bool *failed);
 
 /* As a text: false when absent. Numbers and booleans are written out into scratch. */
 bool lt_expr_text(const struct lt_expr *expr, lt_expr_get_fn get, void *source, char scratch[32],

@@ -32,3 +32,7 @@ tests_unit_test_files_SOURCES = tests/unit/test_files.c
 tests_unit_test_load_SOURCES = tests/unit/test_load.c tests/unit/config_env.h
 tests_unit_test_schema_SOURCES = tests/unit/test_schema.c tests/unit/config_env.h
 tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c tests/unit/config_env.h
+
+check_PROGRAMS += tests/fuzz/fuzz_regex
+tests_fuzz_fuzz_regex_SOURCES = tests/fuzz/fuzz_regex.c tests/fuzz/main.c
+EXTRA_DIST += tests/fuzz/corpus/regex

@@ -47,7 +47,7 @@ static struct scratch *scratch_new(void)
     if (s == NULL) {
         return NULL;
     }
-    s->data = pcre2_match_data_create(1, NULL);
+    s->data = pcre2_match_data_create(LT_REGEX_GROUPS_MAX, NULL);
     s->limits = pcre2_match_context_create(NULL);
     if (s->data == NULL || s->limits == NULL || pthread_setspecific(scratch_key, s) != 0) {
         scratch_free(s);
@@ -107,9 +107,156 @@ struct lt_regex *lt_regex_compile(struct lt_arena *arena, struct lt_str pattern,
     return regex;
 }
 
-bool lt_regex_test(const struct lt_regex *regex, struct lt_str subject)
+enum lt_regex_result lt_regex_match(const struct lt_regex *regex, struct lt_str subject,
+                                    struct lt_str *groups, unsigned n)
 {
     struct scratch *s = scratch_get();
-    return s != NULL && pcre2_match(regex->code, (PCRE2_SPTR)(subject.p != NULL ? subject.p : ""),
-                                    subject.len, 0, 0, s->data, s->limits) >= 0;
+    const char *text = subject.p != NULL ? subject.p : "";
+    if (s == NULL) {
+        return LT_REGEX_FAILED;
+    }
+    int found = pcre2_match(regex->code, (PCRE2_SPTR)text, subject.len, 0, 0, s->data, s->limits);
+    if (found < 0) {
+        return found == PCRE2_ERROR_NOMATCH ? LT_REGEX_NO : LT_REGEX_FAILED;
+    }
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(s->data);
+    unsigned filled = found == 0 ? LT_REGEX_GROUPS_MAX : (unsigned)found;
+    for (unsigned i = 0; i < n; i++) {
+        bool set = i < filled && at[2 * i] != PCRE2_UNSET && at[2 * i] <= at[2 * i + 1];
+        groups[i] =
+            set ? lt_str_sub(lt_str(text, subject.len), at[2 * i], at[2 * i + 1]) : LT_STR_NONE;
+    }
+    return LT_REGEX_YES;
+}
+
+unsigned lt_regex_groups(const struct lt_regex *regex)
+{
+    uint32_t n = 0;
+    pcre2_pattern_info(regex->code, PCRE2_INFO_CAPTURECOUNT, &n);
+    return n + 1;
+}
+
+bool lt_regex_name(const struct lt_regex *regex, unsigned i, struct lt_str *name, unsigned *group)
+{
+    uint32_t n = 0, size = 0;
+    PCRE2_SPTR table = NULL;
+    pcre2_pattern_info(regex->code, PCRE2_INFO_NAMECOUNT, &n);
+    pcre2_pattern_info(regex->code, PCRE2_INFO_NAMEENTRYSIZE, &size);
+    pcre2_pattern_info(regex->code, PCRE2_INFO_NAMETABLE, &table);
+    if (i >= n) {
+        return false;
+    }
+    /* An entry is the number in two bytes, then the name and a NUL (pcre2api, "Information about a
+     * compiled pattern"). */
+    const unsigned char *entry = table + (size_t)i * size;
+    *group = (unsigned)entry[0] << 8 | entry[1];
+    *name = lt_str_c((const char *)entry + 2);
+    return true;
+}
+
+/* ---- the text that a match begins with ---- */
+
+/* The bytes of a "[:name:]" at the start of p; 0 when there is none. */
+static size_t posix_name(struct lt_str p)
+{
+    size_t at = 2;
+    if (!lt_str_starts(p, LT_STR("[:"))) {
+        return 0;
+    }
+    while (at < p.len && (p.p[at] == '^' || (p.p[at] >= 'a' && p.p[at] <= 'z'))) {
+        at++;
+    }
+    return lt_str_starts(lt_str_sub(p, at, p.len), LT_STR(":]")) ? at + 2 : 0;
+}
+
+/* The end of the class `[...]` that begins at `at`: after its `]`. A `]` that comes first is one of
+ * its members, and so are those of [:names:]. */
+static size_t skip_class(struct lt_str p, size_t at)
+{
+    at++;
+    if (at < p.len && p.p[at] == '^') {
+        at++;
+    }
+    for (size_t first = at; at < p.len && (p.p[at] != ']' || at == first);) {
+        size_t name = posix_name(lt_str_sub(p, at, p.len));
+        at += name > 0 ? name : p.p[at] == '\\' ? 2 : 1;
+    }
+    return at + 1;
+}
+
+/* Whether the pattern holds something in which brackets stand for themselves: quoted text, control
+ * characters, verbs with names, comments, callouts, extended syntax. It is rare, and not followed.
+ */
+static bool has_odd_syntax(struct lt_str p)
+{
+    static const char *const odd[] = {"\\Q", "\\c", "(*", "(?#", "(?C"};
+    for (size_t i = 0; i < lt_countof(odd); i++) {
+        if (lt_str_find(p, lt_str_c(odd[i])) != SIZE_MAX) {
+            return true;
+        }
+    }
+    for (size_t at = 0; (at = lt_str_find(p, LT_STR("(?"))) != SIZE_MAX;) {
+        for (at += 2; at < p.len; at++) {
+            char c = lt_char_lower(p.p[at]);
+            if (c == 'x') {
+                return true; /* white space and comments */
+            }
+            if (c != '^' && c != '-' && !(c >= 'a' && c <= 'z')) {
+                break;
+            }
+        }
+        p = lt_str_sub(p, at, p.len);
+    }
+    return false;
+}
+
+/* Whether a `|` stands outside of all brackets, or might. */
+static bool may_branch(struct lt_str p)
+{
+    unsigned depth = 0;
+    if (has_odd_syntax(p)) {
+        return true;
+    }
+    for (size_t at = 0; at < p.len;) {
+        char c = p.p[at];
+        if (c == '|' && depth == 0) {
+            return true;
+        }
+        depth += c == '(';
+        depth -= c == ')' && depth > 0;
+        at = c == '[' ? skip_class(p, at) : at + (c == '\\' ? 2 : 1);
+    }
+    return false;
+}
+
+bool lt_regex_prefix(struct lt_arena *arena, struct lt_str pattern, struct lt_str *prefix)
+{
+    *prefix = LT_STR("");
+    if (pattern.len == 0 || pattern.p[0] != '^' || may_branch(pattern)) {
+        return true;
+    }
+    char *out = lt_arena_chars(arena, pattern.len);
+    size_t n = 0, at = 1;
+    if (out == NULL) {
+        return false;
+    }
+    while (at < pattern.len) {
+        char c = pattern.p[at];
+        if (c == '\\') {
+            c = at + 1 < pattern.len ? pattern.p[at + 1] : 'd';
+            if (lt_char_is_digit(c) || (lt_char_lower(c) >= 'a' && lt_char_lower(c) <= 'z')) {
+                break; /* \d, \b and so on */
+            }
+            at++;
+        } else if (strchr("^$.[]|()?*+{}", c) != NULL) {
+            break;
+        }
+        out[n++] = c;
+        at++;
+    }
+    if (n > 0 && at < pattern.len && strchr("?*{", pattern.p[at]) != NULL) {
+        n--; /* there may be none of it */
+    }
+    *prefix = lt_str(out, n);
+    return true;
 }

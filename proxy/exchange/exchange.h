@@ -77,7 +77,12 @@ struct lt_exchange {
     struct lt_route_params params;
     struct lt_upstream *upstream; /* chosen at pick, may be set by a filter */
     struct lt_server *server;     /* last one tried */
-    struct lt_user_field *user;   /* user.id and friends */
+    struct lt_str target_sent; /* what servers get: path by the route's strip or rewrite, query */
+    struct lt_str host_sent;   /* the Host that the server got; empty: the client's */
+    struct lt_str prefix_told; /* X-Forwarded-Prefix by the route's strip; may be empty */
+    const struct lt_route_target *split_drawn; /* by lot, to be kept in a cookie; or NULL */
+    struct lt_str split_choices;               /* of the client's cookie */
+    struct lt_user_field *user;                /* user.id and friends */
 
     enum lt_step step;
     bool running;       /* inside the run loop */

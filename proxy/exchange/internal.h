@@ -51,6 +51,17 @@ size_t lt_relay_ahead(const struct lt_exchange *x, size_t wanted);
 /* Sets how long the server may take: with the request until all has left, then with its answer. */
 void lt_relay_watch_response(struct lt_exchange *x);
 
+/* address.c */
+
+/* The upstream of x->route that x goes to. */
+struct lt_upstream *lt_address_split(struct lt_exchange *x);
+/* Turns the request's head into what x->server gets; again for each try. LT_ERR_NOMEM,
+ * LT_ERR_LIMIT.
+ */
+enum lt_err lt_address_request(struct lt_exchange *x) LT_MUST_CHECK;
+/* Puts the addresses in the response's head into the client's terms. LT_ERR_NOMEM, LT_ERR_LIMIT. */
+enum lt_err lt_address_response(struct lt_exchange *x) LT_MUST_CHECK;
+
 /* reply.c */
 
 /* Turns x->reply (made from x->cause if there is none) into x->res and its body. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The middle: one request and its response.
 liblintel_a_SOURCES += \
+	proxy/exchange/address.c \
 	proxy/exchange/env.h \
 	proxy/exchange/exchange.c proxy/exchange/exchange.h \
 	proxy/exchange/hooks.h \
@@ -10,5 +11,6 @@ liblintel_a_SOURCES += \
 	proxy/exchange/step.def \
 	proxy/exchange/steps.c
 
-check_PROGRAMS += tests/unit/test_exchange
+check_PROGRAMS += tests/unit/test_address tests/unit/test_exchange
+tests_unit_test_address_SOURCES = tests/unit/test_address.c
 tests_unit_test_exchange_SOURCES = tests/unit/test_exchange.c

@@ -124,20 +124,9 @@ static enum lt_err send_collected(struct lt_exchange *x)
 
 enum lt_err lt_relay_send_request(struct lt_exchange *x)
 {
-    struct lt_str target;
-    enum lt_err err;
-    if (!x->hop_done) {
-        /* HTTP/1.0 may come without a Host; HTTP/1.1 may not go without one. */
-        struct lt_str host = x->req.authority.len > 0 ? x->req.authority : x->upstream->name;
-        err = lt_hop_request(&x->req, host, &x->client, &x->ids);
-        if (err != LT_OK) {
-            return err;
-        }
-        x->hop_done = true;
-    }
-    err = lt_route_rewrite(x->route, &x->arena, &x->req, &target);
+    enum lt_err err = lt_address_request(x);
     if (err == LT_OK) {
-        err = x->back->ops->send_head(x->back, &x->req, target);
+        err = x->back->ops->send_head(x->back, &x->req, x->target_sent);
     }
     if (err != LT_OK) {
         return err;
@@ -287,7 +276,7 @@ static void on_head(void *owner, struct lt_response *res)
     x->res = *res;
     x->upstream_status = res->status;
     x->response_begun = true;
-    if (lt_hop_response(&x->res) != LT_OK) {
+    if (lt_hop_response(&x->res) != LT_OK || lt_address_response(x) != LT_OK) {
         lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
         return;
     }

@@ -55,6 +55,8 @@ static enum lt_step_result step_route(struct lt_exchange *x)
         return fail(x, LT_CAUSE_METHOD_NOT_ALLOWED);
     case LT_ROUTE_REDIRECT_HTTPS:
         return redirect_to_https(x);
+    case LT_ROUTE_FAILED:
+        return fail(x, LT_CAUSE_PATTERN_LIMIT);
     }
     if (x->req.body == LT_BODY_LENGTH &&
         x->req.content_length > x->route->options[x->listener].body_max) {
@@ -129,8 +131,16 @@ static enum lt_step_result step_body(struct lt_exchange *x)
 
 static enum lt_step_result step_pick(struct lt_exchange *x)
 {
+    if (x->target_sent.p == NULL) {
+        enum lt_err err =
+            lt_route_rewrite(x->route, &x->arena, &x->req, &x->params, &x->target_sent);
+        if (err != LT_OK) {
+            return fail(x,
+                        err == LT_ERR_INVALID ? LT_CAUSE_REWRITE_INVALID : LT_CAUSE_OUT_OF_MEMORY);
+        }
+    }
     if (x->upstream == NULL) {
-        x->upstream = lt_route_pick(x->route, lt_rand_below(&x->env->loop->rand, 10000))->upstream;
+        x->upstream = lt_address_split(x);
     }
     if (x->upstream_us == 0) {
         x->upstream_us = x->env->loop->now_us;

@@ -8,27 +8,30 @@ liblintel_a_SOURCES += \
 	proxy/http/hop.c proxy/http/hop.h \
 	proxy/http/message.c proxy/http/message.h \
 	proxy/http/method.def \
+	proxy/http/mount.c proxy/http/mount.h \
 	proxy/http/sides.h \
 	proxy/http/uri.c proxy/http/uri.h
 
 check_PROGRAMS += \
 	tests/unit/test_framing tests/unit/test_h1 tests/unit/test_headers tests/unit/test_hop \
-	tests/unit/test_message tests/unit/test_uri
+	tests/unit/test_message tests/unit/test_mount tests/unit/test_uri
 tests_unit_test_framing_SOURCES = tests/unit/test_framing.c tests/unit/h1_reader.h
 tests_unit_test_h1_SOURCES = tests/unit/test_h1.c tests/unit/h1_reader.h
 tests_unit_test_headers_SOURCES = tests/unit/test_headers.c
 tests_unit_test_hop_SOURCES = tests/unit/test_hop.c tests/unit/h1_reader.h
 tests_unit_test_message_SOURCES = tests/unit/test_message.c
+tests_unit_test_mount_SOURCES = tests/unit/test_mount.c
 tests_unit_test_uri_SOURCES = tests/unit/test_uri.c
 
 http_fuzz = tests/fuzz/main.c tests/unit/h1_reader.h
 check_PROGRAMS += \
 	tests/fuzz/fuzz_framing tests/fuzz/fuzz_h1_request tests/fuzz/fuzz_h1_response \
-	tests/fuzz/fuzz_uri
+	tests/fuzz/fuzz_mount tests/fuzz/fuzz_uri
 tests_fuzz_fuzz_framing_SOURCES = tests/fuzz/fuzz_framing.c $(http_fuzz)
 tests_fuzz_fuzz_h1_request_SOURCES = tests/fuzz/fuzz_h1_request.c $(http_fuzz)
 tests_fuzz_fuzz_h1_response_SOURCES = tests/fuzz/fuzz_h1_response.c $(http_fuzz)
+tests_fuzz_fuzz_mount_SOURCES = tests/fuzz/fuzz_mount.c tests/fuzz/main.c
 tests_fuzz_fuzz_uri_SOURCES = tests/fuzz/fuzz_uri.c tests/fuzz/main.c
 EXTRA_DIST += \
 	tests/fuzz/corpus/framing tests/fuzz/corpus/h1_request tests/fuzz/corpus/h1_response \
-	tests/fuzz/corpus/uri
+	tests/fuzz/corpus/mount tests/fuzz/corpus/uri

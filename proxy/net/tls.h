@@ -23,6 +23,8 @@ struct lt_tls_cert *lt_tls_cert_load(struct lt_files *files, struct lt_arena *ar
                                      struct lt_str cert_file, struct lt_str key_file,
                                      struct lt_str *why) LT_MUST_CHECK;
 void lt_tls_cert_free(struct lt_tls_cert *cert);
+/* One more owner of the same certificate. */
+struct lt_tls_cert *lt_tls_cert_ref(struct lt_tls_cert *cert);
 
 /* Seconds since 1970 when it begins and ends to be valid. */
 int64_t lt_tls_cert_not_before(const struct lt_tls_cert *cert);

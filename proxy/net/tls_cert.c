@@ -222,6 +222,12 @@ int64_t lt_tls_cert_not_before(const struct lt_tls_cert *cert)
     return cert->not_before;
 }
 
+struct lt_tls_cert *lt_tls_cert_ref(struct lt_tls_cert *cert)
+{
+    atomic_fetch_add_explicit(&cert->refs, 1, memory_order_relaxed);
+    return cert;
+}
+
 int64_t lt_tls_cert_not_after(const struct lt_tls_cert *cert)
 {
     return cert->not_after;
@@ -282,8 +288,7 @@ enum lt_err lt_tls_store_add(struct lt_tls_store *store, struct lt_str host,
     }
     entry->host = lt_str(name, host.len);
     for (size_t i = 0; i < n; i++) {
-        entry->certs[i] = (struct lt_tls_cert *)certs[i]; /* const but for its count */
-        atomic_fetch_add_explicit(&entry->certs[i]->refs, 1, memory_order_relaxed);
+        entry->certs[i] = lt_tls_cert_ref((struct lt_tls_cert *)certs[i]); /* const but for that */
     }
     entry->n = n;
     enum lt_err err = lt_map_get(&store->hosts, entry->host) != NULL

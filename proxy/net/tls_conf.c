@@ -112,23 +112,64 @@ static void check_validity(struct lt_schema_load *load, const struct lt_tls_cert
     }
 }
 
+#define CACHED_MAX 100000u
+
+void lt_tls_cert_cache_init(struct lt_tls_cert_cache *cache, const struct lt_schema_load *load)
+{
+    lt_map_init(&cache->map, load->seed, CACHED_MAX);
+}
+
+void lt_tls_cert_cache_fini(struct lt_tls_cert_cache *cache)
+{
+    const struct lt_map_entry *e;
+    for (size_t at = 0; (e = lt_map_next(&cache->map, &at)) != NULL;) {
+        lt_tls_cert_free(e->value);
+    }
+    lt_map_fini(&cache->map);
+}
+
+/* The certificate, owned by the caller; NULL and *why, which is empty without memory. */
+static struct lt_tls_cert *load_once(struct lt_schema_load *load,
+                                     const struct lt_tls_cert_conf *conf,
+                                     struct lt_tls_cert_cache *cache, struct lt_str *why)
+{
+    struct lt_str key;
+    *why = LT_STR_NONE;
+    if (!lt_arena_printf(load->arena, &key, "%.*s%c%.*s", LT_STR_ARG(conf->certificate), 0,
+                         LT_STR_ARG(conf->key))) {
+        return NULL;
+    }
+    struct lt_tls_cert *cert = lt_map_get(&cache->map, key);
+    if (cert != NULL) {
+        return lt_tls_cert_ref(cert);
+    }
+    cert = lt_tls_cert_load(load->files, load->arena, conf->certificate, conf->key, why);
+    if (cert != NULL) {
+        check_validity(load, conf, cert);
+    }
+    if (cert != NULL && lt_map_set(&cache->map, key, cert) == LT_OK) {
+        return lt_tls_cert_ref(cert);
+    }
+    return cert; /* without a place in the cache it is the caller's alone */
+}
+
 bool lt_tls_conf_load(struct lt_schema_load *load, const struct lt_tls_site_conf *conf,
-                      struct lt_tls_cert **out)
+                      struct lt_tls_cert_cache *cache, struct lt_tls_cert **out)
 {
     const struct lt_tls_cert_conf *items = conf->certificates.items;
     size_t n = conf->certificates.n;
     bool ok = true;
     for (size_t i = 0; i < n; i++) {
         struct lt_str why;
-        out[i] =
-            lt_tls_cert_load(load->files, load->arena, items[i].certificate, items[i].key, &why);
-        if (out[i] == NULL) {
+        out[i] = load_once(load, &items[i], cache, &why);
+        if (out[i] == NULL && why.len == 0) {
+            load->nomem = true;
+            ok = false;
+        } else if (out[i] == NULL) {
             bool of_key = lt_str_starts(why, items[i].key);
             lt_diag_error(load->diags, lt_schema_pos(&items[i], of_key ? "key" : "certificate"),
                           NULL, "%.*s", LT_STR_ARG(why));
             ok = false;
-        } else {
-            check_validity(load, &items[i], out[i]);
         }
     }
     for (size_t i = 0; !ok && i < n; i++) {

@@ -4,6 +4,7 @@
 #ifndef LT_NET_TLS_CONF_H
 #define LT_NET_TLS_CONF_H
 
+#include "base/map.h"
 #include "config/schema.h"
 #include "net/tls.h"
 
@@ -32,9 +33,18 @@ extern const struct lt_schema lt_tls_schema;
 /* For struct lt_tls_policy: TLS1_2_VERSION or TLS1_3_VERSION. */
 int lt_tls_conf_version(const struct lt_tls_conf *conf);
 
-/* Loads every certificate of a site; what is wrong is reported at its place in the file. True: out
- * holds certificates.n of them, owned. False: none. */
+/* The certificates of one load by their files: many sites may share one. */
+struct lt_tls_cert_cache {
+    struct lt_map map; /* "certificate\0key" to struct lt_tls_cert, owned */
+};
+
+void lt_tls_cert_cache_init(struct lt_tls_cert_cache *cache, const struct lt_schema_load *load);
+/* Lets go of the certificates; whoever got one has it still. */
+void lt_tls_cert_cache_fini(struct lt_tls_cert_cache *cache);
+
+/* Loads every certificate of a site, or takes it from cache; what is wrong is reported at its place
+ * in the file. True: out holds certificates.n of them, owned. False: none. */
 bool lt_tls_conf_load(struct lt_schema_load *load, const struct lt_tls_site_conf *conf,
-                      struct lt_tls_cert **out) LT_MUST_CHECK;
+                      struct lt_tls_cert_cache *cache, struct lt_tls_cert **out) LT_MUST_CHECK;
 
 #endif

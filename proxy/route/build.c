@@ -169,16 +169,33 @@ static void check_without(struct lt_route_build *b, const struct lt_site_conf *s
 
 static bool compile_match(struct lt_route_build *b, struct lt_route_compiled *c)
 {
+    const struct lt_match_conf *match = &c->conf->match;
+    const char *row = match->regex.len > 0 ? "regex" : "path";
     const struct lt_node *node = lt_node_get(c->conf->conf.node, "match");
     c->pos = lt_schema_pos(c->conf, "match");
-    if (node == NULL || !row_ok(c->conf, "match")) {
+    if (node == NULL || match->conf.broken || !row_ok(match, row) ||
+        (match->regex.len > 0) == (match->path.len > 0)) {
         return false;
+    }
+    if (node->kind != LT_NODE_SCALAR) {
+        node = lt_node_get(node, row);
+        c->pos = lt_schema_pos(match, row);
     }
     struct lt_pos pos = c->pos;
     bool exact = !node->substituted && node->raw.len <= node->text.len + 2;
     pos.col += exact && node->quoted;
-    if (!lt_pattern_compile(b->arena, b->diags, pos, exact, c->conf->match, &c->pattern)) {
+    if (match->regex.len > 0
+            ? !lt_pattern_compile_regex(b->arena, b->diags, pos, exact, match->regex, &c->pattern)
+            : !lt_pattern_compile(b->arena, b->diags, pos, exact, match->path, &c->pattern)) {
         return false;
+    }
+    if (lt_schema_is_set(match, offsetof(struct lt_match_conf, method))) {
+        if (c->pattern.method != LT_METHOD_UNKNOWN) {
+            lt_diag_error(b->diags, lt_schema_pos(match, "method"), "leave one of them out",
+                          "method: `path` has a method already");
+            return false;
+        }
+        c->pattern.method = (enum lt_method)(match->method + 1);
     }
     const int *methods = c->conf->methods.items;
     for (size_t i = 0; i < c->conf->methods.n; i++) {
@@ -209,7 +226,14 @@ static bool name_route(struct lt_route_build *b, struct lt_route_compiled *c)
         lt_buf_str(&buf, lt_method_name((enum lt_method)(methods[i] + 1)));
         lt_buf_char(&buf, i + 1 < c->conf->methods.n ? ',' : ' ');
     }
-    lt_buf_str(&buf, c->conf->match);
+    if (lt_schema_is_set(&c->conf->match, offsetof(struct lt_match_conf, method))) {
+        lt_buf_str(&buf, lt_method_name(c->pattern.method));
+        lt_buf_char(&buf, ' ');
+    }
+    if (c->pattern.regex != NULL) {
+        lt_buf_str(&buf, LT_STR("~ "));
+    }
+    lt_buf_str(&buf, c->pattern.regex != NULL ? c->conf->match.regex : c->conf->match.path);
     if (c->when != NULL) {
         lt_buf_str(&buf, LT_STR(" when "));
         lt_buf_str(&buf, lt_expr_source(c->when));
@@ -258,9 +282,11 @@ static void set_targets(struct lt_route_build *b, struct lt_route *route,
         return;
     }
     for (unsigned i = 0; i < n; i++) {
-        share += *(const uint32_t *)to->split.entries[i].value;
+        uint32_t part = *(const uint32_t *)to->split.entries[i].value;
+        share += part;
         set_target(b, &route->targets[i], to->split.entries[i].key,
                    to->split.entries[i].key_node->pos, share);
+        route->targets[i].drawn = part > 0;
     }
 }
 
@@ -276,6 +302,19 @@ static void set_strip(struct lt_route_build *b, struct lt_route_compiled *c)
                           LT_STR_ARG(lt_str_sub(strip, 0, 200)));
         }
         c->route->strip = strip;
+        c->route->map_back = c->conf->map_back;
+    }
+}
+
+static void set_template(struct lt_route_build *b, struct lt_route_compiled *c, const void *holder,
+                         const char *row, struct lt_str text)
+{
+    bool rewrite = holder == c->conf;
+    if (text.len > 0 && row_ok(holder, row) &&
+        !lt_route_template_compile(b->arena, b->diags, lt_schema_pos(holder, row), rewrite, text,
+                                   c) &&
+        b->diags->errors == 0) {
+        lt_route_nomem(b);
     }
 }
 
@@ -286,16 +325,17 @@ static void set_action(struct lt_route_build *b, struct lt_route_compiled *c)
     set_strip(b, c);
     if (lt_schema_is_set(conf, offsetof(struct lt_route_conf, to))) {
         set_targets(b, route, &conf->to);
+        set_template(b, c, conf, "rewrite", conf->rewrite);
+        route->rewrites = conf->rewrite.len > 0;
+        if (lt_schema_is_set(conf, offsetof(struct lt_route_conf, sticky_split))) {
+            route->sticky = conf->sticky_split.name;
+            route->sticky_age_s = conf->sticky_split.max_age_ms / 1000;
+        }
     } else if (lt_schema_is_set(conf, offsetof(struct lt_route_conf, redirect))) {
         route->action = LT_ROUTE_REDIRECT;
         route->status = (unsigned)conf->redirect.status;
         route->location = conf->redirect.to;
-        if (route->location.len > 0 && row_ok(&conf->redirect, "to") &&
-            !lt_route_template_compile(b->arena, b->diags, lt_schema_pos(&conf->redirect, "to"),
-                                       route->location, c) &&
-            b->diags->errors == 0) {
-            lt_route_nomem(b);
-        }
+        set_template(b, c, &conf->redirect, "to", route->location);
     } else {
         route->action = LT_ROUTE_RESPOND;
         route->status = (unsigned)conf->respond.status;
@@ -405,8 +445,9 @@ static void count(const struct lt_conf_list *sites, size_t *entries, size_t *rou
         *entries += site[i].hosts.n;
         *routes += site[i].routes.n;
         for (size_t j = 0; j < site[i].routes.n; j++) {
-            for (size_t k = 0; k < route[j].match.len; k++) {
-                *entries += route[j].match.p[k] == '/';
+            struct lt_str path = route[j].match.path;
+            for (size_t k = 0; k < path.len; k++) {
+                *entries += path.p[k] == '/';
             }
         }
     }

@@ -35,11 +35,43 @@ static struct lt_route_node *child_of(struct lt_route_build *b, struct lt_route_
     return child;
 }
 
+/* The place of regular expressions that begin with this text; those with longer ones come first. */
+static struct lt_route_node *regexes_of(struct lt_route_build *b, struct lt_route_site *site,
+                                        const struct lt_route_compiled *c)
+{
+    struct lt_str literal = c->pattern.literal;
+    struct lt_route_regexes **at = &site->regexes, *made;
+    if (site->n_regexes++ == LT_ROUTE_REGEXES_MAX) {
+        lt_diag_error(b->diags, c->pos,
+                      "they are asked one after the other; use paths where you can",
+                      "more than %u regular expressions in one site", LT_ROUTE_REGEXES_MAX);
+    }
+    while (*at != NULL &&
+           ((*at)->literal.len > literal.len ||
+            ((*at)->literal.len == literal.len && !lt_str_eq((*at)->literal, literal)))) {
+        at = &(*at)->next;
+    }
+    if (*at != NULL && lt_str_eq((*at)->literal, literal)) {
+        return &(*at)->node;
+    }
+    made = lt_arena_new(b->arena, struct lt_route_regexes);
+    if (made == NULL) {
+        lt_route_nomem(b);
+        return NULL;
+    }
+    made->literal = literal;
+    made->node.space = b->n_spaces++;
+    made->next = *at;
+    *at = made;
+    return &made->node;
+}
+
 void lt_route_add_to_tree(struct lt_route_build *b, struct lt_route_site *site,
                           struct lt_route_compiled *c)
 {
-    struct lt_route_node *node = &site->root;
-    for (unsigned i = 0; i < c->pattern.n_segments && node != NULL; i++) {
+    struct lt_route_node *node = c->pattern.regex != NULL ? regexes_of(b, site, c) : &site->root;
+    for (unsigned i = 0; i < c->pattern.n_segments && node != NULL && c->pattern.regex == NULL;
+         i++) {
         node = child_of(b, node, &c->pattern.segments[i]);
     }
     c->node = node;
@@ -79,6 +111,23 @@ static int compare(const void *a, const void *b)
     return rank;
 }
 
+/* Two different regular expressions tie as well: whether a path can match both is not looked into.
+ */
+static void say_tie(struct lt_route_build *b, const struct lt_route_compiled *c,
+                    const struct lt_route_compiled *other)
+{
+    if (c->pattern.regex != NULL && !lt_str_eq(c->pattern.path, other->pattern.path)) {
+        lt_route_say_both(b, c->pos, other->pos,
+                          "and another regex with the same beginning may take the same requests",
+                          c->pattern.path,
+                          "give one a `priority`, or write more literal text after its `^`");
+        return;
+    }
+    lt_route_say_both(b, c->pos, other->pos, "and another route take the same requests",
+                      c->pattern.regex != NULL ? c->pattern.path : c->conf->match.path,
+                      "give them different methods or `when`, or one a `priority`");
+}
+
 /* Says which of the routes [from, to), equal in rank, take the same requests. */
 static void check_ties(struct lt_route_build *b, unsigned from, unsigned to)
 {
@@ -91,9 +140,7 @@ static void check_ties(struct lt_route_build *b, unsigned from, unsigned to)
             while (b->compiled[j]->methods != 0 && (b->compiled[j]->methods & methods) == 0) {
                 j++;
             }
-            lt_route_say_both(b, c->pos, b->compiled[j]->pos,
-                              "and another route take the same requests", c->conf->match,
-                              "give them different methods or `when`, or one a `priority`");
+            say_tie(b, c, b->compiled[j]);
         }
         seen |= methods;
     }

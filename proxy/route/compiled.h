@@ -22,7 +22,7 @@ enum lt_route_part_kind {
     LT_ROUTE_PART_HOST
 };
 
-/* A piece of the template of a redirect. */
+/* A piece of the template of a redirect or rewrite. */
 struct lt_route_part {
     enum lt_route_part_kind kind;
     struct lt_str text;
@@ -42,8 +42,9 @@ struct lt_route_compiled {
     int64_t priority;
     struct lt_route_compiled *next; /* the next less specific route with this pattern */
     struct lt_route_node *node;     /* where its pattern ends */
-    struct lt_route_part *parts;    /* LT_ROUTE_REDIRECT */
+    struct lt_route_part *parts; /* LT_ROUTE_REDIRECT: of its location; LT_ROUTE_TO: of rewrite */
     size_t n_parts;
+    bool own_query; /* rewrite says what the query is */
 };
 
 /* A place in the tree of a site's paths: after some number of segments. */
@@ -55,10 +56,22 @@ struct lt_route_node {
     struct lt_route_compiled *prefix; /* patterns that go on with a `*` */
 };
 
+/* The regular expressions of a site that begin with the same literal text; in node->exact. */
+struct lt_route_regexes {
+    struct lt_str literal;
+    struct lt_route_node node;
+    struct lt_route_regexes *next; /* with a literal that is as long or shorter */
+};
+
+/* Most regular expressions of one site: they are asked one after the other. */
+#define LT_ROUTE_REGEXES_MAX 1000u
+
 struct lt_route_site {
     const struct lt_site_conf *conf;
     uint64_t listeners; /* a bit per listener */
     struct lt_route_node root;
+    struct lt_route_regexes *regexes; /* the longest literal first */
+    unsigned n_regexes;
 };
 
 /* The sites of one host name; on each listener at most one. */
@@ -78,10 +91,10 @@ struct lt_router {
     unsigned n_routes;
 };
 
-/* Takes a redirect's template apart. What is wrong is said in diags at pos; false then, or without
- * memory. compiled->pattern is there already. */
+/* Takes the template of a redirect or rewrite apart. What is wrong is said in diags at pos; false
+ * then, or without memory. compiled->pattern is there already. */
 bool lt_route_template_compile(struct lt_arena *arena, struct lt_diags *diags, struct lt_pos pos,
-                               struct lt_str text,
+                               bool rewrite, struct lt_str text,
                                struct lt_route_compiled *compiled) LT_MUST_CHECK;
 
 #endif

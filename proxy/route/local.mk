@@ -13,8 +13,10 @@ liblintel_a_SOURCES += \
 
 check_PROGRAMS += \
 	tests/unit/test_rewrite \
+	tests/unit/test_route_regex \
 	tests/unit/test_router \
 	tests/unit/test_site_conf
 tests_unit_test_rewrite_SOURCES = tests/unit/test_rewrite.c tests/unit/route_env.h
+tests_unit_test_route_regex_SOURCES = tests/unit/test_route_regex.c tests/unit/route_env.h
 tests_unit_test_router_SOURCES = tests/unit/test_router.c tests/unit/route_env.h
 tests_unit_test_site_conf_SOURCES = tests/unit/test_site_conf.c tests/unit/route_env.h

@@ -247,8 +247,65 @@ bool lt_pattern_compile(struct lt_arena *arena, struct lt_diags *diags, struct l
     return parse_path(&p, from, out);
 }
 
+/* ---- regular expressions ---- */
+
+/* The named groups as parameters. */
+static bool add_groups(struct parse *p, struct lt_pattern *out)
+{
+    struct lt_str name;
+    unsigned group;
+    out->segments = lt_arena_array(p->arena, struct lt_pattern_segment, LT_ROUTE_PARAMS_MAX);
+    out->groups = lt_arena_array(p->arena, unsigned char, LT_ROUTE_PARAMS_MAX);
+    if (out->segments == NULL || out->groups == NULL) {
+        return false;
+    }
+    for (unsigned i = 0; lt_regex_name(out->regex, i, &name, &group); i++) {
+        const char *wrong = !lt_pattern_name_ok(name)         ? "is not a name"
+                            : is_reserved(name)               ? "has a meaning of its own"
+                            : has_param(out, name)            ? "is used twice"
+                            : i == LT_ROUTE_PARAMS_MAX        ? "is one group too many"
+                            : group > LT_REGEX_GROUPS_MAX - 1 ? "comes after too many groups"
+                                                              : NULL;
+        if (wrong != NULL) {
+            lt_diag_error(p->diags, p->pos,
+                          "write (?<name>...) with small letters, digits and _, and (?:...) for "
+                          "groups without a name",
+                          "match: the group \"%.*s\" %s", LT_STR_ARG(lt_str_sub(name, 0, 100)),
+                          wrong);
+            return false;
+        }
+        out->segments[i] = (struct lt_pattern_segment){.text = name, .param = true};
+        out->groups[i] = (unsigned char)group;
+        out->n_segments = out->n_params = i + 1;
+    }
+    return true;
+}
+
+bool lt_pattern_compile_regex(struct lt_arena *arena, struct lt_diags *diags, struct lt_pos pos,
+                              bool exact, struct lt_str text, struct lt_pattern *out)
+{
+    struct parse p = {.arena = arena, .diags = diags, .pos = pos, .exact = exact, .text = text};
+    struct lt_str why;
+    size_t offset;
+    *out = (struct lt_pattern){.method = LT_METHOD_UNKNOWN, .path = text};
+    out->regex = lt_regex_compile(arena, text, &offset, &why);
+    if (out->regex == NULL) {
+        if (why.len > 0) {
+            size_t at = lt_min(offset, text.len > 0 ? text.len - 1 : 0);
+            lt_diag_error(diags, place(&p, at, 1), NULL, "match: the pattern is wrong: %.*s",
+                          LT_STR_ARG(why));
+        }
+        return false;
+    }
+    return lt_regex_prefix(arena, text, &out->literal) && add_groups(&p, out);
+}
+
 bool lt_pattern_has_prefix(const struct lt_pattern *pattern, struct lt_str prefix)
 {
+    if (pattern->regex != NULL) {
+        return lt_str_starts(pattern->literal, prefix) && pattern->literal.len > prefix.len &&
+               pattern->literal.p[prefix.len] == '/';
+    }
     size_t at = 1;
     for (unsigned i = 0; at <= prefix.len; i++) {
         size_t end = lt_min(lt_str_chr(prefix, '/', at), prefix.len);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What becomes of the path: `strip` on the way to a server, the template of a redirect, the pick of
- * a split. Templates are taken apart and checked at load so that no request can make a Location
- * point to another host. Loader thread (templates), workers (all else). */
+/* What becomes of the path: `strip` or the template of `rewrite` on the way to a server, the
+ * template of a redirect, the pick of a split. Templates are taken apart and checked at load so
+ * that no request can make a Location point to another host, or a rewritten path climb out of where
+ * it is. Loader thread (templates), workers (all else). */
 #include <stdio.h>
 
 #include "config/schema.h"
+#include "http/uri.h"
 #include "route/compiled.h"
 
 /* ---- templates: load ---- */
@@ -24,6 +26,7 @@ struct template
     struct lt_arena *arena;
     struct lt_diags *diags;
     struct lt_pos pos;
+    const char *option; /* "redirect" or "rewrite" */
     const struct lt_pattern *pattern;
     struct lt_route_part *parts;
     size_t n;
@@ -51,7 +54,7 @@ static void say_unknown(const struct template *t, struct lt_str name)
     lt_diag_error(
         t->diags, t->pos,
         close != NULL ? hint : "there are {rest}, {path}, {query}, {host} and the names of `match`",
-        "redirect: {%.*s} is not known", LT_STR_ARG(lt_str_sub(name, 0, 100)));
+        "%s: {%.*s} is not known", t->option, LT_STR_ARG(lt_str_sub(name, 0, 100)));
 }
 
 /* What {name} stands for. */
@@ -74,7 +77,7 @@ static bool add_placeholder(struct template *t, struct lt_str name)
     }
     if (lt_str_eq_c(name, "rest") && !t->pattern->prefix) {
         lt_diag_error(t->diags, t->pos, "end `match` with /*",
-                      "redirect: there is no {rest}, because `match` has no `*`");
+                      "%s: there is no {rest}, because `match` has no `*`", t->option);
         return false;
     }
     t->parts[t->n++] = part;
@@ -94,7 +97,7 @@ static bool take_apart(struct template *t, struct lt_str text)
         }
         size_t close = lt_str_chr(text, '}', open);
         if (close == SIZE_MAX) {
-            lt_diag_error(t->diags, t->pos, "write {name}", "redirect: a `{` is not closed");
+            lt_diag_error(t->diags, t->pos, "write {name}", "%s: a `{` is not closed", t->option);
             return false;
         }
         if (!add_placeholder(t, lt_str_sub(text, open + 1, close))) {
@@ -105,6 +108,13 @@ static bool take_apart(struct template *t, struct lt_str text)
     return true;
 }
 
+/* Whether a whole percent sequence stands at `at`. */
+static bool is_sequence(struct lt_str s, size_t at)
+{
+    return s.len - at > 2 && s.p[at] == '%' && lt_char_hex(s.p[at + 1]) >= 0 &&
+           lt_char_hex(s.p[at + 2]) >= 0;
+}
+
 /* Bytes that a URL may hold as they are. */
 static bool check_bytes(const struct template *t, struct lt_str text)
 {
@@ -112,7 +122,13 @@ static bool check_bytes(const struct template *t, struct lt_str text)
         unsigned char c = (unsigned char)text.p[i];
         if (c <= 0x20 || c >= 0x7f || strchr("\"<>\\^`|", c) != NULL) {
             lt_diag_error(t->diags, t->pos, "write it percent-encoded",
-                          "redirect: holds a byte that a URL can't hold");
+                          "%s: holds a byte that a URL can't hold", t->option);
+            return false;
+        }
+        /* Half a sequence would be completed by what a request brings. */
+        if (c == '%' && !is_sequence(text, i)) {
+            lt_diag_error(t->diags, t->pos, "write %25 for a percent sign",
+                          "%s: after a %% stand two hexadecimal digits", t->option);
             return false;
         }
     }
@@ -152,19 +168,46 @@ static bool check_target(const struct template *t, struct lt_str text)
     return ok;
 }
 
+/* A rewrite makes a path; a literal part of it is in normal form, since servers are to see no other
+ * one. */
+static bool check_rewrite(const struct template *t, struct lt_str text)
+{
+    size_t mark = lt_min(lt_str_chr(text, '?', 0), text.len);
+    struct lt_str path = lt_str_sub(text, 0, mark), normal;
+    if (lt_str_chr(text, '#', 0) != SIZE_MAX ||
+        !(lt_str_starts(text, LT_STR("/")) || lt_str_starts(text, LT_STR("{path}")))) {
+        lt_diag_error(t->diags, t->pos, "write \"/path/{rest}\"",
+                      "rewrite: a path that begins with / is expected here");
+        return false;
+    }
+    if (path.p[0] == '/' &&
+        (lt_path_normalise(t->arena, path, &normal) != LT_OK || !lt_str_eq(path, normal))) {
+        lt_diag_error(t->diags, t->pos,
+                      "a path without //, . and .. segments, encoded slash or needless encoding",
+                      "rewrite: this is not the normal form of a path");
+        return false;
+    }
+    return true;
+}
+
 bool lt_route_template_compile(struct lt_arena *arena, struct lt_diags *diags, struct lt_pos pos,
-                               struct lt_str text, struct lt_route_compiled *compiled)
+                               bool rewrite, struct lt_str text, struct lt_route_compiled *compiled)
 {
     size_t braces = 0;
     for (size_t at = lt_str_chr(text, '{', 0); at != SIZE_MAX; at = lt_str_chr(text, '{', at + 1)) {
         braces++;
     }
-    struct template t = {.arena = arena, .diags = diags, .pos = pos, .pattern = &compiled->pattern};
+    struct template t = {.arena = arena,
+                         .diags = diags,
+                         .pos = pos,
+                         .option = rewrite ? "rewrite" : "redirect",
+                         .pattern = &compiled->pattern};
     t.parts = lt_arena_array(arena, struct lt_route_part, 2 * braces + 1);
     if (t.parts == NULL || !check_bytes(&t, text) || !take_apart(&t, text) ||
-        !check_target(&t, text)) {
+        !(rewrite ? check_rewrite(&t, text) : check_target(&t, text))) {
         return false;
     }
+    compiled->own_query = lt_str_chr(text, '?', 0) != SIZE_MAX;
     compiled->parts = t.parts;
     compiled->n_parts = t.n;
     return true;
@@ -181,17 +224,20 @@ static const bool plain[256] = {
     ['/'] = true,
 };
 
-/* Writes s to out, percent-encoding what a URL can't hold; gives the number of bytes, at most three
- * times those of s. */
-static size_t put_encoded(char *out, struct lt_str s, bool query)
+/* Where a value goes: a path; a query as a whole; one value within a query, where what divides
+ * values is data. */
+enum place { IN_PATH, AS_QUERY, IN_QUERY };
+
+/* Writes s to out, percent-encoding what a URL can't hold there; gives the number of bytes, at most
+ * three times those of s. */
+static size_t put_encoded(char *out, struct lt_str s, enum place place)
 {
     static const char digits[] = "0123456789ABCDEF";
     size_t n = 0;
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        bool sequence = c == '%' && s.len - i > 2 && lt_char_hex(s.p[i + 1]) >= 0 &&
-                        lt_char_hex(s.p[i + 2]) >= 0;
-        if (plain[c] || sequence || (query && c == '?')) {
+        bool divides = place == IN_QUERY && strchr("&;+=", c) != NULL && c != '\0';
+        if ((plain[c] && !divides) || is_sequence(s, i) || (place == AS_QUERY && c == '?')) {
             out[n++] = (char)c;
         } else {
             out[n++] = '%';
@@ -223,7 +269,9 @@ static struct lt_str part_value(const struct lt_route_part *part, const struct l
 /* Adds one part to what is in out. */
 static size_t put_part(char *out, size_t n, const struct lt_route_part *part, struct lt_str value)
 {
-    if (part->kind == LT_ROUTE_PART_TEXT || part->kind == LT_ROUTE_PART_HOST) {
+    bool in_query = n > 0 && memchr(out, '?', n) != NULL;
+    bool authority = part->kind == LT_ROUTE_PART_HOST && n > 0 && out[0] != '/';
+    if (part->kind == LT_ROUTE_PART_TEXT || authority) {
         if (value.len > 0) { /* the gate has judged the host's bytes */
             memcpy(out + n, value.p, value.len);
         }
@@ -231,13 +279,13 @@ static size_t put_part(char *out, size_t n, const struct lt_route_part *part, st
     }
     if (part->kind == LT_ROUTE_PART_QUERY) {
         bool mark = n > 0 && (out[n - 1] == '?' || out[n - 1] == '&');
-        return value.len == 0 && mark ? n - 1 : n + put_encoded(out + n, value, true);
+        return value.len == 0 && mark ? n - 1 : n + put_encoded(out + n, value, AS_QUERY);
     }
     while (n > 0 && out[n - 1] == '/' && value.len > 0 &&
            (value.p[0] == '/' || value.p[0] == '\\')) {
         value = lt_str_sub(value, 1, value.len);
     }
-    return n + put_encoded(out + n, value, false);
+    return n + put_encoded(out + n, value, in_query ? IN_QUERY : IN_PATH);
 }
 
 /* "//host" is another host to clients: a path begins with one slash. */
@@ -254,11 +302,10 @@ static size_t one_slash(char *out, size_t n)
     return n;
 }
 
-enum lt_err lt_route_location(const struct lt_route *route, struct lt_arena *arena,
-                              const struct lt_request *req, const struct lt_route_params *params,
-                              struct lt_str *location)
+static enum lt_err fill_in(const struct lt_route_compiled *c, struct lt_arena *arena,
+                           const struct lt_request *req, const struct lt_route_params *params,
+                           struct lt_str *filled)
 {
-    const struct lt_route_compiled *c = route->compiled;
     size_t max = 0, n = 0;
     for (size_t i = 0; i < c->n_parts; i++) {
         if (c->parts[i].kind == LT_ROUTE_PART_HOST && req->host.len == 0) {
@@ -273,29 +320,39 @@ enum lt_err lt_route_location(const struct lt_route *route, struct lt_arena *are
     for (size_t i = 0; i < c->n_parts; i++) {
         n = put_part(out, n, &c->parts[i], part_value(&c->parts[i], req, params));
     }
-    *location = lt_str(out, one_slash(out, n));
+    *filled = lt_str(out, one_slash(out, n));
     return LT_OK;
 }
 
-/* ---- strip ---- */
-
-enum lt_err lt_route_rewrite(const struct lt_route *route, struct lt_arena *arena,
-                             const struct lt_request *req, struct lt_str *target)
+enum lt_err lt_route_location(const struct lt_route *route, struct lt_arena *arena,
+                              const struct lt_request *req, const struct lt_route_params *params,
+                              struct lt_str *location)
 {
-    struct lt_str path = req->path, query = req->query;
-    if (route->strip.len > 0 && lt_str_starts(path, route->strip) &&
-        (path.len == route->strip.len || path.p[route->strip.len] == '/')) {
-        path = lt_str_sub(path, route->strip.len, path.len);
+    return fill_in(route->compiled, arena, req, params, location);
+}
+
+/* ---- strip and rewrite ---- */
+
+/* Whether one of the segments is `.` or `..`: no normal form has them. */
+static bool has_dots(struct lt_str path)
+{
+    for (size_t at = 1; at <= path.len;) {
+        size_t end = lt_min(lt_str_chr(path, '/', at), path.len);
+        struct lt_str segment = lt_str_sub(path, at, end);
+        if (lt_str_eq_c(segment, ".") || lt_str_eq_c(segment, "..")) {
+            return true;
+        }
+        at = end + 1;
     }
-    if (path.len == 0) {
-        path = LT_STR("/");
-    }
+    return false;
+}
+
+/* path?query; query.p == NULL: there is none. */
+static enum lt_err join(struct lt_arena *arena, struct lt_str path, struct lt_str query,
+                        struct lt_str *target)
+{
     if (query.p == NULL) {
         *target = path;
-        return LT_OK;
-    }
-    if (query.p == path.p + path.len + 1) { /* side by side, as they were sent */
-        *target = lt_str(path.p, path.len + 1 + query.len);
         return LT_OK;
     }
     char *out = lt_arena_chars(arena, path.len + 1 + query.len);
@@ -304,9 +361,57 @@ enum lt_err lt_route_rewrite(const struct lt_route *route, struct lt_arena *aren
     }
     memcpy(out, path.p, path.len);
     out[path.len] = '?';
-    memcpy(out + path.len + 1, query.p, query.len);
+    if (query.len > 0) {
+        memcpy(out + path.len + 1, query.p, query.len);
+    }
     *target = lt_str(out, path.len + 1 + query.len);
     return LT_OK;
+}
+
+static enum lt_err rewrite(const struct lt_route_compiled *c, struct lt_arena *arena,
+                           const struct lt_request *req, const struct lt_route_params *params,
+                           struct lt_str *target)
+{
+    struct lt_str made, path, query = req->query;
+    enum lt_err err = fill_in(c, arena, req, params, &made);
+    if (err != LT_OK) {
+        return err;
+    }
+    size_t mark = lt_min(lt_str_chr(made, '?', 0), made.len);
+    path = lt_str_sub(made, 0, mark);
+    if (has_dots(path)) {
+        return LT_ERR_INVALID;
+    }
+    err = lt_path_normalise(arena, path, &path); /* empty values leave "//" */
+    if (err != LT_OK) {
+        return err;
+    }
+    if (c->own_query) {
+        query = mark < made.len ? lt_str_sub(made, mark + 1, made.len) : LT_STR_NONE;
+    }
+    return join(arena, path, query, target);
+}
+
+enum lt_err lt_route_rewrite(const struct lt_route *route, struct lt_arena *arena,
+                             const struct lt_request *req, const struct lt_route_params *params,
+                             struct lt_str *target)
+{
+    struct lt_str path = req->path, query = req->query;
+    if (route->rewrites) {
+        return rewrite(route->compiled, arena, req, params, target);
+    }
+    if (route->strip.len > 0 && lt_str_starts(path, route->strip) &&
+        (path.len == route->strip.len || path.p[route->strip.len] == '/')) {
+        path = lt_str_sub(path, route->strip.len, path.len);
+    }
+    if (path.len == 0) {
+        path = LT_STR("/");
+    }
+    if (query.p != NULL && query.p == path.p + path.len + 1) { /* side by side, as they were sent */
+        *target = lt_str(path.p, path.len + 1 + query.len);
+        return LT_OK;
+    }
+    return join(arena, path, query, target);
 }
 
 /* ---- split ---- */
@@ -319,4 +424,16 @@ const struct lt_route_target *lt_route_pick(const struct lt_route *route, uint32
         }
     }
     return &route->targets[route->n_targets - 1];
+}
+
+void lt_route_set_tokens(struct lt_route *route, const struct lt_hash_seed *seed)
+{
+    static const char digits[] = "0123456789abcdef";
+    struct lt_hash_seed own = {seed->k0 ^ 0x73706c6974, seed->k1}; /* other tables use it too */
+    for (unsigned i = 0; i < route->n_targets; i++) {
+        uint64_t hash = lt_hash(&own, route->targets[i].name);
+        for (unsigned j = 0; j < LT_ROUTE_TOKEN_LEN; j++, hash >>= 4) {
+            route->targets[i].token[j] = digits[hash & 15];
+        }
+    }
 }

@@ -77,6 +77,7 @@ struct search {
     struct lt_str values[LT_ROUTE_PARAMS_MAX];
     unsigned n_values;
     uint32_t allowed; /* methods of routes that failed by their method alone */
+    const struct lt_route_compiled *failed; /* a pattern of it exceeded its limits */
 };
 
 static void fill_params(const struct search *s, const struct lt_pattern *pattern,
@@ -98,6 +99,38 @@ static void fill_params(const struct search *s, const struct lt_pattern *pattern
     }
 }
 
+/* Whether c matches by its path; then params are set. */
+static bool path_fits(struct search *s, const struct lt_route_compiled *c, struct lt_str rest)
+{
+    struct lt_str found[LT_REGEX_GROUPS_MAX];
+    if (c->pattern.regex != NULL) {
+        switch (lt_regex_match(c->pattern.regex, s->req->path, found, LT_REGEX_GROUPS_MAX)) {
+        case LT_REGEX_NO:
+            return false;
+        case LT_REGEX_FAILED:
+            s->failed = c;
+            return false;
+        case LT_REGEX_YES:
+            break;
+        }
+        for (unsigned i = 0; i < c->pattern.n_params; i++) {
+            s->values[i] = found[c->pattern.groups[i]];
+        }
+    }
+    fill_params(s, &c->pattern, rest);
+    return true;
+}
+
+static bool when_holds(struct search *s, const struct lt_route_compiled *c)
+{
+    bool failed = false;
+    bool holds = c->when == NULL || lt_expr_test(c->when, s->get, s->source, &failed);
+    if (failed) {
+        s->failed = c;
+    }
+    return holds;
+}
+
 /* The first route from c on that takes the request. methods_only: routes without methods are left
  * out. */
 static const struct lt_route *try_methods(struct search *s, const struct lt_route_compiled *c,
@@ -107,8 +140,7 @@ static const struct lt_route *try_methods(struct search *s, const struct lt_rout
         if (c->methods == 0 && methods_only) {
             return NULL; /* they come last */
         }
-        fill_params(s, &c->pattern, rest);
-        if (c->when != NULL && !lt_expr_test(c->when, s->get, s->source)) {
+        if (!path_fits(s, c, rest) || !when_holds(s, c)) {
             continue;
         }
         if (c->methods == 0 || (c->methods & method) != 0) {
@@ -134,16 +166,14 @@ static const struct lt_route *try_routes(struct search *s, const struct lt_route
     return route != NULL ? route : try_methods(s, first, rest, method, false);
 }
 
-/* Searches below node for what follows in the path from `at`, the byte after a slash; at is beyond
- * the path when nothing follows. Goes as deep as patterns have segments. */
-static const struct lt_route *descend(struct search *s, const struct lt_route_node *node, size_t at)
+static const struct lt_route *descend(struct search *s, const struct lt_route_node *node,
+                                      size_t at);
+
+/* Searches the children of node for what follows in the path from `at`, the byte after a slash. */
+static const struct lt_route *below(struct search *s, const struct lt_route_node *node, size_t at)
 {
     struct lt_str path = s->req->path;
     const struct lt_route *route = NULL;
-    if (at > path.len) {
-        route = try_routes(s, node->exact, LT_STR_NONE);
-        return route != NULL ? route : try_routes(s, node->prefix, LT_STR(""));
-    }
     if (node->has_literals || node->any != NULL) {
         size_t end = lt_min(lt_str_chr(path, '/', at), path.len);
         struct lt_str segment = lt_str_sub(path, at, end);
@@ -158,7 +188,36 @@ static const struct lt_route *descend(struct search *s, const struct lt_route_no
             s->n_values--;
         }
     }
+    return route;
+}
+
+/* Searches at node and below; at is beyond the path when nothing follows. Goes as deep as patterns
+ * have segments. */
+static const struct lt_route *descend(struct search *s, const struct lt_route_node *node, size_t at)
+{
+    struct lt_str path = s->req->path;
+    const struct lt_route *route = NULL;
+    if (at > path.len) {
+        route = try_routes(s, node->exact, LT_STR_NONE);
+        return route != NULL ? route : try_routes(s, node->prefix, LT_STR(""));
+    }
+    route = below(s, node, at);
     return route != NULL ? route : try_routes(s, node->prefix, lt_str_sub(path, at, path.len));
+}
+
+/* All of a site: paths with segments of their own, then regular expressions, then the `*` at its
+ * root, which takes what nothing else does. */
+static const struct lt_route *search_site(struct search *s, const struct lt_route_site *site)
+{
+    struct lt_str path = s->req->path;
+    const struct lt_route *route = below(s, &site->root, 1);
+    for (const struct lt_route_regexes *r = site->regexes; r != NULL && route == NULL;
+         r = r->next) {
+        if (lt_str_starts(path, r->literal)) {
+            route = try_routes(s, r->node.exact, LT_STR_NONE);
+        }
+    }
+    return route != NULL ? route : try_routes(s, site->root.prefix, lt_str_sub(path, 1, path.len));
 }
 
 /* "GET, HEAD, POST" of the methods in mask; empty without memory. */
@@ -211,7 +270,13 @@ enum lt_route_result lt_router_find(const struct lt_router *router, unsigned lis
         return LT_ROUTE_NO_HOST;
     }
     if (req->path.len > 0 && req->path.p[0] == '/') {
-        *route = descend(&s, &site->root, 1);
+        *route = search_site(&s, site);
+    }
+    if (s.failed != NULL) {
+        /* It may have been the one, and may have filters that guard it: no other route is taken. */
+        *route = s.failed->route;
+        params->n = 0;
+        return LT_ROUTE_FAILED;
     }
     if (*route != NULL) {
         return LT_ROUTE_FOUND;

@@ -3,13 +3,15 @@
  * read by all workers.
  * Host: exact, then longest "*.suffix", then "*", then the default site; the best host is final.
  * Path: where two patterns first differ, a literal segment beats a {segment} beats `*`, so exact
- * beats longer prefix beats shorter prefix; then method, then more terms in `when`, then priority.
- * A route whose method or `when` doesn't fit is passed over for less specific ones. Order in the
- * file never matters; what still ties is an error at load. */
+ * beats longer prefix beats shorter prefix; regular expressions come before the `*` at a site's
+ * root, those with more literal text at their start first. Then method, then more terms in `when`,
+ * then priority. A route whose method or `when` doesn't fit is passed over for less specific ones.
+ * Order in the file never matters; what still ties is an error at load. */
 #ifndef LT_ROUTE_ROUTER_H
 #define LT_ROUTE_ROUTER_H
 
 #include "base/arena.h"
+#include "base/hash.h"
 #include "config/expr.h"
 #include "http/message.h"
 
@@ -18,10 +20,14 @@ struct lt_filter_chain; /* filters/; only pointed to here */
 
 enum lt_route_action { LT_ROUTE_TO, LT_ROUTE_REDIRECT, LT_ROUTE_RESPOND };
 
+#define LT_ROUTE_TOKEN_LEN 16u
+
 struct lt_route_target {
     struct lt_upstream *upstream;
-    struct lt_str name; /* of the upstream */
-    uint32_t share;     /* upper end of its part of 0..10000 */
+    struct lt_str name;             /* of the upstream */
+    uint32_t share;                 /* upper end of its part of 0..10000 */
+    bool drawn;                     /* its part isn't empty */
+    char token[LT_ROUTE_TOKEN_LEN]; /* its upstream in cookies, see lt_route_set_tokens */
 };
 
 /* Timeouts and limits of a route on one listener, after inheritance (defaults < listener < site <
@@ -39,6 +45,10 @@ struct lt_route {
     struct lt_route_target *targets; /* LT_ROUTE_TO: at least one, shares ascending to 10000 */
     unsigned n_targets;
     struct lt_str strip;    /* prefix taken off the path before it goes upstream; may be empty */
+    bool map_back;          /* strip is put before the paths in responses */
+    bool rewrites;          /* the path is made from a template */
+    struct lt_str sticky;   /* name of the cookie that keeps clients at a target; may be empty */
+    uint64_t sticky_age_s;  /* how long it is kept; 0: until the browser ends */
     unsigned status;        /* LT_ROUTE_REDIRECT and LT_ROUTE_RESPOND */
     struct lt_str location; /* LT_ROUTE_REDIRECT: template as written */
     struct lt_str body;     /* LT_ROUTE_RESPOND */
@@ -66,8 +76,9 @@ enum lt_route_result {
     LT_ROUTE_FOUND,
     LT_ROUTE_NO_HOST,
     LT_ROUTE_NO_PATH,
-    LT_ROUTE_NO_METHOD,     /* the path is known, with other methods: *allow lists them */
-    LT_ROUTE_REDIRECT_HTTPS /* the listener redirects plain HTTP */
+    LT_ROUTE_NO_METHOD,      /* the path is known, with other methods: *allow lists them */
+    LT_ROUTE_REDIRECT_HTTPS, /* the listener redirects plain HTTP */
+    LT_ROUTE_FAILED          /* a pattern exceeded its limits: *route is the one it belongs to */
 };
 
 /* Finds the route for a request that came in on listener number `listener`. get and source evaluate
@@ -82,10 +93,13 @@ enum lt_route_result lt_router_find(const struct lt_router *router, unsigned lis
 /* The value of a parameter, percent-encoded as in the path; empty when there is none. */
 struct lt_str lt_route_param(const struct lt_route_params *params, struct lt_str name);
 
-/* The target to send upstream: the normal form of the path without `strip`, query kept. A slice of
- * the request where possible, else in arena. LT_ERR_NOMEM. */
+/* The target to send upstream: the normal form of the path without `strip` or as `rewrite` makes
+ * it, query kept. A slice of the request where possible, else in arena. LT_ERR_NOMEM;
+ * LT_ERR_INVALID when `rewrite` would make a path with a segment `.` or `..` of what the request
+ * holds. */
 enum lt_err lt_route_rewrite(const struct lt_route *route, struct lt_arena *arena,
-                             const struct lt_request *req, struct lt_str *target) LT_MUST_CHECK;
+                             const struct lt_request *req, const struct lt_route_params *params,
+                             struct lt_str *target) LT_MUST_CHECK;
 
 /* The Location of a redirect from its template, in arena: only bytes that a URL can hold, never
  * another host than the template names. LT_ERR_NOMEM; LT_ERR_INVALID when the template wants {host}
@@ -93,6 +107,10 @@ enum lt_err lt_route_rewrite(const struct lt_route *route, struct lt_arena *aren
 enum lt_err lt_route_location(const struct lt_route *route, struct lt_arena *arena,
                               const struct lt_request *req, const struct lt_route_params *params,
                               struct lt_str *location) LT_MUST_CHECK;
+
+/* Names the targets as the cookie of a sticky split does: by a keyed hash of the upstream's name,
+ * so that a cookie is good for all workers, outlives reloads and tells nothing. */
+void lt_route_set_tokens(struct lt_route *route, const struct lt_hash_seed *seed);
 
 /* The target of a split for a number drawn from 0..9999. */
 const struct lt_route_target *lt_route_pick(const struct lt_route *route, uint32_t draw);

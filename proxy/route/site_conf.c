@@ -210,7 +210,7 @@ static const struct lt_schema respond_schema = {
     .check = check_respond,
 };
 
-/* ---- route ---- */
+/* ---- match ---- */
 
 /* In the order of enum lt_method, from the one after LT_METHOD_UNKNOWN. */
 static const char *const methods[] = {
@@ -218,6 +218,105 @@ static const char *const methods[] = {
 #include "http/method.def"
 #undef X
     NULL};
+
+static void check_match(struct lt_schema_load *load, void *obj)
+{
+    const struct lt_match_conf *match = obj;
+    if ((match->path.len > 0) == (match->regex.len > 0)) {
+        lt_diag_error(load->diags, match->conf.node->pos,
+                      "write match: /path or match: {regex: '^/path/'}",
+                      "match: one of a path and a regex is expected here");
+    }
+}
+
+static const struct lt_row match_rows[] = {
+    {.name = "path",
+     .type = LT_T_STRING,
+     .offset = offsetof(struct lt_match_conf, path),
+     .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY,
+     .doc = "`/path` exactly, `/path/*` and all below, with `{name}` for one segment; a method may "
+            "stand before it: `GET /path`. `match: /path` is the short form.",
+     .since = "0.1"},
+    {.name = "regex",
+     .type = LT_T_REGEX,
+     .offset = offsetof(struct lt_match_conf, regex),
+     .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY,
+     .doc =
+         "A regular expression (PCRE2) that is looked for in the normal form of the path. Named "
+         "groups `(?<name>...)` are used like `{name}`. It comes after every path with a segment "
+         "of its own and before `/*`; of several, the one with more literal text after its `^` "
+         "wins.",
+     .since = "0.1"},
+    {.name = "method",
+     .type = LT_T_ENUM,
+     .offset = offsetof(struct lt_match_conf, method),
+     .flags = LT_ROW_ABSENT_OK,
+     .choices = methods,
+     .doc = "Which method; `methods` of the route takes several.",
+     .since = "0.1"},
+};
+
+static const struct lt_schema match_schema = {
+    .name = "match",
+    .doc = "Which requests a route takes.",
+    .rows = match_rows,
+    .n_rows = lt_countof(match_rows),
+    .size = sizeof(struct lt_match_conf),
+    .shorthand = "path",
+    .check = check_match,
+};
+
+/* ---- sticky_split ---- */
+
+static const char *const sticky_kinds[] = {"cookie", NULL};
+
+static void check_cookie_name(struct lt_schema_load *load, const struct lt_node *node,
+                              const void *value)
+{
+    if (!lt_header_name_ok(*(const struct lt_str *)value)) {
+        lt_diag_error(load->diags, node->pos, "write letters, digits, - and _",
+                      "name: this can't be the name of a cookie");
+    }
+}
+
+static const struct lt_row sticky_rows[] = {
+    {.name = "by",
+     .type = LT_T_ENUM,
+     .offset = offsetof(struct lt_sticky_conf, by),
+     .def = "cookie",
+     .choices = sticky_kinds,
+     .doc = "What tells clients apart. `cookie`: one that Lintel sets.",
+     .since = "0.1"},
+    {.name = "name",
+     .type = LT_T_STRING,
+     .offset = offsetof(struct lt_sticky_conf, name),
+     .def = "lintel_split",
+     .max = "64",
+     .flags = LT_ROW_NONEMPTY,
+     .check = check_cookie_name,
+     .doc = "Name of the cookie. Routes that share it send a client to the same upstream of those "
+            "that they have in common.",
+     .since = "0.1"},
+    {.name = "max_age",
+     .type = LT_T_DURATION,
+     .offset = offsetof(struct lt_sticky_conf, max_age_ms),
+     .min = "1s",
+     .max = "400d",
+     .flags = LT_ROW_ABSENT_OK,
+     .doc = "How long a client keeps the cookie. Without it, until its browser ends.",
+     .since = "0.1"},
+};
+
+static const struct lt_schema sticky_schema = {
+    .name = "sticky split",
+    .doc = "What keeps a client at one upstream of a split.",
+    .rows = sticky_rows,
+    .n_rows = lt_countof(sticky_rows),
+    .size = sizeof(struct lt_sticky_conf),
+    .shorthand = "by",
+};
+
+/* ---- route ---- */
 
 #undef AT
 #define AT(member) offsetof(struct lt_route_conf, member)
@@ -251,20 +350,34 @@ static void check_route(struct lt_schema_load *load, void *obj)
 {
     const struct lt_route_conf *route = obj;
     check_action(load, route);
-    if (route->strip.len > 0 && !lt_schema_is_set(route, AT(to))) {
-        lt_diag_error(load->diags, lt_schema_pos(route, "strip"), NULL,
-                      "strip: works only together with \"to\"");
+    static const struct {
+        const char *name, *with;
+        size_t offset, needs;
+    } pairs[] = {{"strip", "to", AT(strip), AT(to)},
+                 {"rewrite", "to", AT(rewrite), AT(to)},
+                 {"sticky_split", "to: {A: 95%, B: 5%}", AT(sticky_split), AT(to.split)}};
+    for (size_t i = 0; i < lt_countof(pairs); i++) {
+        if (lt_schema_is_set(route, pairs[i].offset) && !lt_schema_is_set(route, pairs[i].needs)) {
+            lt_diag_error(load->diags, lt_schema_pos(route, pairs[i].name), NULL,
+                          "%s: works only together with \"%s\"", pairs[i].name, pairs[i].with);
+        }
+    }
+    if (route->strip.len > 0 && route->rewrite.len > 0) {
+        lt_diag_error(load->diags, lt_schema_pos(route, "rewrite"), "leave one of the two out",
+                      "a route can't have both \"strip\" and \"rewrite\"");
     }
 }
 
 static const struct lt_row route_rows[] = {
     {.name = "match",
-     .type = LT_T_STRING,
+     .type = LT_T_OBJECT,
      .offset = AT(match),
-     .flags = LT_ROW_REQUIRED | LT_ROW_NONEMPTY,
+     .flags = LT_ROW_REQUIRED,
+     .sub = &match_schema,
      .doc = "Which requests: `/path` exactly, `/path/*` and all below, with `{name}` for one "
-            "segment; a method may stand before it: `GET /path`. The most specific match wins, "
-            "order does not matter: segment by segment, text comes before `{name}` before `*`.",
+            "segment; a method may stand before it: `GET /path`; or `{regex: '^/v(?<n>[0-9]+)/'}`. "
+            "The most specific match wins, order does not matter: segment by segment, text comes "
+            "before `{name}` before `*`, then regular expressions, then `/*`.",
      .since = "0.1"},
     {.name = "when",
      .type = LT_T_EXPR,
@@ -331,10 +444,32 @@ static const struct lt_row route_rows[] = {
      .offset = AT(strip),
      .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY,
      .doc = "Beginning of the path that servers do not see: with `/shop`, `/shop/cart` becomes "
-            "`/cart`.",
+            "`/cart`. They are told it by X-Forwarded-Prefix.",
+     .since = "0.1"},
+    {.name = "map_back",
+     .type = LT_T_BOOL,
+     .offset = AT(map_back),
+     .def = "true",
+     .doc = "Whether `strip` is put before the paths in Location, Content-Location, Refresh and "
+            "Set-Cookie of responses, where it is not there already.",
+     .since = "0.1"},
+    {.name = "rewrite",
+     .type = LT_T_STRING,
+     .offset = AT(rewrite),
+     .max = "2000",
+     .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY,
+     .doc =
+         "The path that servers see, with the names of a redirect: `/new/{rest}`. The query goes "
+         "on as it is, unless a `?` stands here.",
+     .since = "0.1"},
+    {.name = "sticky_split",
+     .type = LT_T_OBJECT,
+     .offset = AT(sticky_split),
+     .flags = LT_ROW_ABSENT_OK,
+     .sub = &sticky_schema,
+     .doc = "Keeps a client at the upstream of the split that it got first.",
      .since = "0.1"},
     CLIENT_ROWS(struct lt_route_conf),
-    {.name = "sticky_split", .type = LT_T_NODE, .flags = LT_ROW_RESERVED},
 };
 
 static const struct lt_schema route_schema = {

@@ -27,6 +27,22 @@ struct lt_route_to_conf {
     struct lt_conf_map split; /* uint32_t: hundredths of a percent, 10000 in all */
 };
 
+/* `match: GET /path` or `match: {regex: '^/v(?<n>\d+)/'}`. One of path and regex is set. */
+struct lt_match_conf {
+    struct lt_conf conf;
+    struct lt_str path; /* "[METHOD] /path" */
+    struct lt_str regex;
+    int method; /* enum lt_method - 1, when it is set */
+};
+
+/* `sticky_split: cookie`. */
+struct lt_sticky_conf {
+    struct lt_conf conf;
+    int by; /* 0: a cookie */
+    struct lt_str name;
+    uint64_t max_age_ms; /* 0: until the browser ends */
+};
+
 struct lt_redirect_conf {
     struct lt_conf conf;
     int64_t status;
@@ -41,7 +57,7 @@ struct lt_respond_conf {
 
 struct lt_route_conf {
     struct lt_conf conf;
-    struct lt_str match;
+    struct lt_match_conf match;
     struct lt_expr *when; /* NULL: always */
     int64_t priority;
     struct lt_conf_list methods; /* int: enum lt_method - 1 */
@@ -50,7 +66,10 @@ struct lt_route_conf {
     struct lt_route_to_conf to;  /* one of to, redirect and respond is set */
     struct lt_redirect_conf redirect;
     struct lt_respond_conf respond;
-    struct lt_str strip; /* empty: nothing */
+    struct lt_str strip;   /* empty: nothing */
+    struct lt_str rewrite; /* template; empty: none */
+    bool map_back;         /* what a response says of paths gets `strip` put before it */
+    struct lt_sticky_conf sticky_split;
     struct lt_body_conf body;
     struct lt_route_timeouts_conf timeouts;
 };

@@ -185,17 +185,20 @@ void lt_root_check_files(struct lt_root_load *root)
         return;
     }
     const struct lt_site_conf *sites = root->conf->sites.items;
+    struct lt_tls_cert_cache cache;
+    lt_tls_cert_cache_init(&cache, &root->load);
     for (size_t i = 0; i < root->conf->sites.n; i++) {
         size_t n = sites[i].tls.certificates.n;
         struct lt_tls_cert **certs = lt_arena_array(&root->arena, struct lt_tls_cert *, n);
         if (certs == NULL) {
             root->load.nomem = true;
-        } else if (lt_tls_conf_load(&root->load, &sites[i].tls, certs)) {
+        } else if (lt_tls_conf_load(&root->load, &sites[i].tls, &cache, certs)) {
             for (size_t j = 0; j < n; j++) {
                 lt_tls_cert_free(certs[j]);
             }
         }
     }
+    lt_tls_cert_cache_fini(&cache);
     if (!lt_load_ok(&root->load)) {
         root->conf = NULL;
     }

@@ -34,6 +34,25 @@ static void no_memory(struct build *b)
 
 /* ---- Upstreams. ---- */
 
+/* The Host that a server gets by its upstream's policy. A Unix socket has no name of its own. */
+static void set_host(struct build *b, struct lt_server *server, struct lt_str address)
+{
+    struct lt_str policy = server->upstream->host;
+    if (lt_str_eq_c(policy, "client")) {
+        return;
+    }
+    server->host = policy;
+    if (lt_str_eq_c(policy, "upstream")) {
+        bool usual = lt_addr_port(&server->addr) == 80; /* RFC 9110 section 4.2.3: left out */
+        server->host = lt_addr_is_unix(&server->addr)
+                           ? server->upstream->name
+                           : lt_str_sub(address, 0, address.len - (usual ? 3 : 0));
+        if (!lt_arena_dup(b->arena, server->host, &server->host)) {
+            no_memory(b);
+        }
+    }
+}
+
 static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
                          const struct lt_server_conf *conf)
 {
@@ -61,6 +80,7 @@ static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
     default:
         no_memory(b);
     }
+    set_host(b, server, lt_str(text, n));
     server->metrics_id = lt_metrics_server_id(b->env->metrics, u->name, server->name);
 }
 
@@ -69,6 +89,7 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
 {
     const struct lt_server_conf *servers = conf->servers.items;
     u->name = name;
+    u->host = conf->host;
     u->balance = (enum lt_balance)conf->balance;
     u->attempts = (unsigned)conf->retry.attempts;
     u->connect_ms = conf->timeouts.connect_ms;
@@ -249,7 +270,7 @@ static void add_to_store(struct build *b, struct lt_tls_store *store,
 }
 
 static void build_site_tls(struct build *b, const struct lt_site_conf *site,
-                           const struct lt_router_listener *routed)
+                           const struct lt_router_listener *routed, struct lt_tls_cert_cache *cache)
 {
     size_t n = site->tls.certificates.n;
     struct lt_tls_cert **certs = lt_arena_array(b->arena, struct lt_tls_cert *, n);
@@ -257,7 +278,7 @@ static void build_site_tls(struct build *b, const struct lt_site_conf *site,
         no_memory(b);
         return;
     }
-    if (!lt_tls_conf_load(&b->s->root->load, &site->tls, certs)) {
+    if (!lt_tls_conf_load(&b->s->root->load, &site->tls, cache, certs)) {
         return;
     }
     for (unsigned i = 0; i < b->s->n_listeners; i++) {
@@ -274,13 +295,16 @@ static void build_site_tls(struct build *b, const struct lt_site_conf *site,
 static void build_tls(struct build *b, const struct lt_router_listener *routed)
 {
     const struct lt_site_conf *sites = b->conf->sites.items;
+    struct lt_tls_cert_cache cache;
+    lt_tls_cert_cache_init(&cache, &b->s->root->load);
     for (int first = 1; first >= 0; first--) {
         for (size_t i = 0; i < b->conf->sites.n; i++) {
             if (sites[i].is_default == (first == 1) && sites[i].tls.certificates.n > 0) {
-                build_site_tls(b, &sites[i], routed);
+                build_site_tls(b, &sites[i], routed, &cache);
             }
         }
     }
+    lt_tls_cert_cache_fini(&cache);
 }
 
 /* ---- Routes and filters. ---- */
@@ -350,6 +374,7 @@ static void build_routes(struct build *b, const struct lt_router_listener *route
     struct lt_route *routes = b->s->router != NULL ? lt_router_routes(b->s->router, &n) : NULL;
     for (unsigned i = 0; i < n; i++) {
         routes[i].metrics_id = lt_metrics_route_id(b->env->metrics, routes[i].site, routes[i].name);
+        lt_route_set_tokens(&routes[i], lt_shm_seed(b->env->shm));
     }
 }
 

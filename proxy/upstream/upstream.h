@@ -18,6 +18,7 @@ struct lt_server {
     struct lt_upstream *upstream;
     struct lt_str name; /* address as written */
     struct lt_addr addr;
+    struct lt_str host;            /* the Host that it gets; empty: the client's */
     uint32_t max;                  /* exchanges at once over all workers; 0 = no limit */
     uint32_t weight;               /* >= 1 */
     unsigned index;                /* within its upstream */
@@ -29,6 +30,7 @@ struct lt_upstream {
     struct lt_str name;
     struct lt_server *servers;
     unsigned n_servers;
+    struct lt_str host; /* "client", "upstream" or what servers get as Host */
     enum lt_balance balance;
     unsigned attempts; /* tries in all, >= 1 */
     uint64_t connect_ms, first_byte_ms, idle_ms;

@@ -3,6 +3,7 @@
 #include "upstream/upstream_conf.h"
 
 #include "config/load.h"
+#include "http/uri.h"
 
 static const char *const presets[] = {"generic", "gunicorn", "gunicorn-threads",
                                       "uvicorn", "node",     NULL};
@@ -167,6 +168,17 @@ static const struct lt_schema retry_schema = {
 
 static const char *const balances[] = {"p2c", "round_robin", NULL};
 
+static void check_host(struct lt_schema_load *load, const struct lt_node *node, const void *value)
+{
+    struct lt_str host;
+    unsigned port;
+    if (!lt_authority_parse(*(const struct lt_str *)value, &host, &port)) {
+        lt_diag_error(load->diags, node->pos,
+                      "write client, upstream, or a name such as app.internal",
+                      "host: this is not a host");
+    }
+}
+
 #undef AT
 #define AT(member) offsetof(struct lt_upstream_conf, member)
 
@@ -191,6 +203,18 @@ static const struct lt_row rows[] = {
      .doc = "The servers that share the requests.",
      .since = "0.1",
      .sub_level = LT_LEVEL_SERVER},
+    {.name = "host",
+     .type = LT_T_STRING,
+     .offset = AT(host),
+     .def = "client",
+     .max = "253",
+     .flags = LT_ROW_NONEMPTY,
+     .levels = BOTH,
+     .check = check_host,
+     .doc = "The Host that servers get: `client` as the client asked, `upstream` the server's own "
+            "address, or this name. X-Forwarded-Host keeps the client's; redirects to the other "
+            "one are mapped back.",
+     .since = "0.1"},
     {.name = "balance",
      .type = LT_T_ENUM,
      .offset = AT(balance),

@@ -43,6 +43,7 @@ struct lt_upstream_conf {
     struct lt_conf conf;
     int preset;                  /* enum lt_upstream_preset */
     struct lt_conf_list servers; /* struct lt_server_conf */
+    struct lt_str host;          /* "client", "upstream" or a host */
     int balance;                 /* 0 p2c, 1 round robin: the order of enum lt_balance */
     struct lt_keepalive_conf keepalive;
     struct lt_upstream_timeouts timeouts;

@@ -8,11 +8,11 @@ static void assert_target(struct route_env *r, const char *request, const char *
 {
     struct lt_str target;
     assert_int_equal(route_find(r, request), LT_ROUTE_FOUND);
-    assert_int_equal(lt_route_rewrite(r->route, &r->arena, &r->req, &target), LT_OK);
+    assert_int_equal(lt_route_rewrite(r->route, &r->arena, &r->req, &r->params, &target), LT_OK);
     assert_str(target, expected);
     /* The same when path and query do not lie side by side, as after normalising. */
     assert_true(lt_arena_dup(&r->arena, r->req.path, &r->req.path));
-    assert_int_equal(lt_route_rewrite(r->route, &r->arena, &r->req, &target), LT_OK);
+    assert_int_equal(lt_route_rewrite(r->route, &r->arena, &r->req, &r->params, &target), LT_OK);
     assert_str(target, expected);
 }
 
@@ -44,7 +44,7 @@ static void test_unchanged_target_is_a_slice(void **state LT_UNUSED)
     struct lt_str target;
     route_open(&r, "sites:\n  - {hosts: [h], routes: [{match: /*, to: app}]}\n");
     assert_int_equal(route_find(&r, "GET h/x?y=1"), LT_ROUTE_FOUND);
-    assert_int_equal(lt_route_rewrite(r.route, &r.arena, &r.req, &target), LT_OK);
+    assert_int_equal(lt_route_rewrite(r.route, &r.arena, &r.req, &r.params, &target), LT_OK);
     assert_ptr_equal(target.p, r.req.path.p);
     assert_str(target, "/x?y=1");
     route_fini(&r);
@@ -157,7 +157,7 @@ static void test_location_without_host_or_memory(void **state LT_UNUSED)
     lt_arena_init(&none, NULL, 0, 0);
     assert_int_equal(lt_route_location(r.route, &none, &r.req, &r.params, &location), LT_ERR_NOMEM);
     r.req.query = lt_str(query, 1);
-    assert_int_equal(lt_route_rewrite(r.route, &none, &r.req, &target), LT_ERR_NOMEM);
+    assert_int_equal(lt_route_rewrite(r.route, &none, &r.req, &r.params, &target), LT_ERR_NOMEM);
     lt_arena_fini(&none);
     route_fini(&r);
 }
@@ -191,6 +191,8 @@ static void test_wrong_templates(void **state LT_UNUSED)
         {"https://{host}@a.test/", "the request could choose the host"},
         {"https:///x", "the request could choose the host"},
         {"https://{path}", "the request could choose the host"},
+        {"/a%2", "two hexadecimal digits"},
+        {"/a%{id}", "two hexadecimal digits"},
     };
     char yaml[256];
     for (size_t i = 0; i < lt_countof(table); i++) {
@@ -203,6 +205,131 @@ static void test_wrong_templates(void **state LT_UNUSED)
         route_expect_one(&r, table[i].says, "3:48");
         route_fini(&r);
     }
+}
+
+/* ---- rewrite ---- */
+
+static const char rewrite_yaml[] =
+    "sites:\n"
+    "  - hosts: [h]\n"
+    "    routes:\n"
+    "      - {match: /old/*, rewrite: '/new/{rest}', to: app}\n"
+    "      - {match: '/u/{id}/*', rewrite: '/{rest}/{id}', to: app}\n"
+    "      - {match: '/q/{id}', rewrite: '/find?id={id}&{query}', to: app}\n"
+    "      - {match: /all/*, rewrite: '{path}/{host}', to: app}\n"
+    "      - {match: /fix, rewrite: /other, to: app}\n"
+    "      - {match: {regex: '^/f/(?<a>[^/]*?)-(?<b>.*)$'}, rewrite: '/{a}/{b}', to: app}\n";
+
+static void test_rewrites(void **state LT_UNUSED)
+{
+    struct route_env r;
+    route_open(&r, rewrite_yaml);
+    assert_target(&r, "GET h/old/a/b?x=1", "/new/a/b?x=1");
+    assert_target(&r, "GET h/old", "/new/");
+    assert_target(&r, "GET h/old/a?", "/new/a?");
+    assert_target(&r, "GET h/u/7/a", "/a/7");
+    assert_target(&r, "GET h/u/7", "/7");
+    assert_target(&r, "GET h/q/7?x=1", "/find?id=7&x=1");
+    assert_target(&r, "GET h/q/7", "/find?id=7");
+    assert_target(&r, "GET h/all/x", "/all/x/h");
+    assert_target(&r, "GET h/fix?y", "/other?y");
+    assert_target(&r, "GET h/f/x-y", "/x/y");
+    assert_target(&r, "GET h/f/-y", "/y"); /* one normal form: no empty segment */
+    /* What is encoded stays so, once; what divides values in a query is data. */
+    assert_target(&r, "GET h/old/%2541%C3%A9?a=%41", "/new/%2541%C3%A9?a=%41");
+    assert_target(&r, "GET h/q/a&b=c;d+e%26", "/find?id=a%26b%3Dc%3Bd%2Be%26");
+    assert_target(&r, "GET h/f/%C-3%A9", "/%25C/3%A9");
+    route_fini(&r);
+}
+
+/* A rewritten path does not climb out of where the template puts it. */
+static void test_no_rewrite_makes_dot_segments(void **state LT_UNUSED)
+{
+    static const char *const paths[] = {"GET h/f/..-etc", "GET h/f/.-x", "GET h/f/a-..",
+                                        "GET h/f/a-b/../c", "GET h/f/..;x-y"};
+    struct route_env r;
+    struct lt_str target;
+    route_open(&r, rewrite_yaml);
+    for (size_t i = 0; i < lt_countof(paths); i++) {
+        assert_int_equal(route_find(&r, paths[i]), LT_ROUTE_FOUND);
+        assert_int_equal(lt_route_rewrite(r.route, &r.arena, &r.req, &r.params, &target),
+                         LT_ERR_INVALID);
+    }
+    route_fini(&r);
+}
+
+static void test_wrong_rewrites(void **state LT_UNUSED)
+{
+    static const struct {
+        const char *to, *says;
+    } table[] = {
+        {"/{nothing}", "rewrite: {nothing} is not known"},
+        {"/{ix}", "did you mean {id}?"},
+        {"/{rest}", "rewrite: there is no {rest}"},
+        {"/{id", "rewrite: a `{` is not closed"},
+        {"/a b", "rewrite: holds a byte that a URL can't hold"},
+        {"x/{id}", "a path that begins with / is expected"},
+        {"https://a.test/", "a path that begins with / is expected"},
+        {"{id}", "a path that begins with / is expected"},
+        {"/a#{id}", "a path that begins with / is expected"},
+        {"/a%2{id}", "two hexadecimal digits"},
+        {"/a//b", "not the normal form"},
+        {"/../{id}", "not the normal form"},
+        {"/%2e%2e/{id}", "not the normal form"},
+        {"/a%2Fb", "not the normal form"},
+        {"//a/{id}", "not the normal form"},
+    };
+    char yaml[256];
+    for (size_t i = 0; i < lt_countof(table); i++) {
+        struct route_env r;
+        snprintf(
+            yaml, sizeof(yaml),
+            "sites:\n  - hosts: [h]\n    routes: [{match: '/x/{id}', to: app, rewrite: \"%s\"}]\n",
+            table[i].to);
+        route_open_wrong(&r, yaml);
+        route_expect_one(&r, table[i].says, "3:51");
+        route_fini(&r);
+    }
+}
+
+static void test_rewrite_without_memory(void **state LT_UNUSED)
+{
+    struct route_env r;
+    struct lt_str target;
+    enum lt_err err = LT_ERR_NOMEM;
+    route_open(&r, rewrite_yaml);
+    assert_int_equal(route_find(&r, "GET h/u/7?x=1"), LT_ROUTE_FOUND);
+    unsigned at = 0;
+    for (size_t max = 0; err == LT_ERR_NOMEM; max += 8) {
+        struct lt_arena small;
+        lt_arena_init(&small, NULL, 0, max);
+        err = lt_route_rewrite(r.route, &small, &r.req, &r.params, &target);
+        at += err == LT_ERR_NOMEM;
+        lt_arena_fini(&small);
+    }
+    assert_int_equal(err, LT_OK);
+    assert_true(at > 2);
+    route_fini(&r);
+}
+
+/* The same name has the same token, whatever the route and its shares. */
+static void test_tokens_of_targets(void **state LT_UNUSED)
+{
+    struct lt_hash_seed seed = {1, 2}, other = {3, 2};
+    struct route_env r;
+    unsigned n;
+    route_open(&r, "sites:\n  - {hosts: [h], routes: [{match: /a, to: {app: 95%, next: 5%}}, "
+                   "{match: /b, to: {next: 50%, app: 50%}}]}\n");
+    struct lt_route *routes = lt_router_routes(r.router, &n);
+    lt_route_set_tokens(&routes[0], &seed);
+    lt_route_set_tokens(&routes[1], &seed);
+    const char *app = routes[0].targets[0].token, *next = routes[0].targets[1].token;
+    assert_memory_equal(app, routes[1].targets[1].token, LT_ROUTE_TOKEN_LEN);
+    assert_memory_equal(next, routes[1].targets[0].token, LT_ROUTE_TOKEN_LEN);
+    assert_memory_not_equal(app, next, LT_ROUTE_TOKEN_LEN);
+    lt_route_set_tokens(&routes[1], &other);
+    assert_memory_not_equal(app, routes[1].targets[1].token, LT_ROUTE_TOKEN_LEN);
+    route_fini(&r);
 }
 
 static void test_pick_keeps_the_shares(void **state LT_UNUSED)
@@ -233,6 +360,11 @@ int main(void)
         cmocka_unit_test(test_no_header_injection),
         cmocka_unit_test(test_location_without_host_or_memory),
         cmocka_unit_test(test_wrong_templates),
+        cmocka_unit_test(test_rewrites),
+        cmocka_unit_test(test_no_rewrite_makes_dot_segments),
+        cmocka_unit_test(test_wrong_rewrites),
+        cmocka_unit_test(test_rewrite_without_memory),
+        cmocka_unit_test(test_tokens_of_targets),
         cmocka_unit_test(test_pick_keeps_the_shares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

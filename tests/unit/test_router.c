@@ -632,7 +632,7 @@ static void test_routes_are_listed_with_their_options(void **state LT_UNUSED)
     assert_int_equal(n, 4);
     for (unsigned i = 0; i < n; i++) {
         assert_int_equal(routes[i].index, i);
-        assert_str(lt_route_conf_of(&routes[i])->match, &"/a\0/b\0/c\0/d"[3 * i]);
+        assert_str(lt_route_conf_of(&routes[i])->match.path, &"/a\0/b\0/c\0/d"[3 * i]);
     }
     assert_str(lt_site_conf_name(lt_route_site_conf_of(&routes[3])), "i");
     assert_int_equal(routes[0].options[0].body_max, 5120);

@@ -69,7 +69,10 @@ static void what_does_not_load_is_said_at_its_place(void **state)
              folder, folder);
     const struct lt_tls_site_conf *conf = read_site(yaml);
     assert_true(lt_load_ok(&e.load));
-    assert_false(lt_tls_conf_load(&e.load, conf, out));
+    struct lt_tls_cert_cache cache;
+    lt_tls_cert_cache_init(&cache, &e.load);
+    assert_false(lt_tls_conf_load(&e.load, conf, &cache, out));
+    lt_tls_cert_cache_fini(&cache);
     env_expect(&e, "t.yaml:2:19: error: /no/such.pem: No such file or directory");
     env_expect(&e, "t.yaml:4:10: error: ");
     env_expect(&e, "b.key: the key doesn't belong to the certificate");
@@ -83,7 +86,7 @@ static void what_does_not_load_is_said_at_its_place(void **state)
 static void good_certificates_load(void **state)
 {
     (void)state;
-    struct lt_tls_cert *out[1] = {NULL};
+    struct lt_tls_cert *out[1] = {NULL}, *again[1] = {NULL};
     char yaml[512], path[128];
     struct made a = make_cert(EVP_EC_gen("P-256"), "a.test", 30);
     snprintf(path, sizeof(path), "%s/a.pem", folder);
@@ -93,7 +96,15 @@ static void good_certificates_load(void **state)
     PEM_write_PrivateKey(f, a.key, NULL, NULL, 0, NULL, NULL);
     fclose(f);
     snprintf(yaml, sizeof(yaml), "certificates: [{certificate: %s, key: %s}]", path, path);
-    assert_true(lt_tls_conf_load(&e.load, read_site(yaml), out));
+    struct lt_tls_cert_cache cache;
+    lt_tls_cert_cache_init(&cache, &e.load);
+    const struct lt_tls_site_conf *conf = read_site(yaml);
+    assert_true(lt_tls_conf_load(&e.load, conf, &cache, out));
+    /* Another site with the same files has the same certificate. */
+    assert_true(lt_tls_conf_load(&e.load, conf, &cache, again));
+    assert_ptr_equal(out[0], again[0]);
+    lt_tls_cert_cache_fini(&cache);
+    lt_tls_cert_free(again[0]);
     assert_true(lt_tls_cert_not_after(out[0]) > 0);
     lt_tls_cert_free(out[0]);
     unlink(path);
