@@ -138,9 +138,10 @@ static int print_status(struct lt_str body)
     printf("\n");
     printf("config      %s, number %lld, hash %.12s, since %s\n", text_of(config, "file"),
            number_of(config, "number"), text_of(config, "hash"), text_of(config, "since"));
-    printf("workers     %lld, %lld connections, %lld exchanges, %lld log lines dropped\n",
+    printf("workers     %lld, %lld connections, %lld exchanges, %lld tunnels, "
+           "%lld log lines dropped\n",
            number_of(root, "workers"), number_of(root, "connections"), number_of(root, "exchanges"),
-           number_of(root, "log_dropped"));
+           number_of(root, "tunnels"), number_of(root, "log_dropped"));
     print_listeners(root);
     print_upstreams(root);
     bool ready = strcmp(text_of(root, "state"), "ready") == 0;

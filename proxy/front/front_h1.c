@@ -6,6 +6,8 @@
  *                        '--- time out, EOF, drain --> closed <-----'--> LINGER (client reads our
  * last words before the close)
  *
+ * EXCHANGE --101--> TUNNEL --finish--> LINGER. What the client sent before its 101 waits in `in`.
+ *
  * An idle connection holds no buffer: reads go into the worker's scratch memory, and only a head
  * that came in pieces or a pipelined request is kept in `in`. */
 #include "front/front_h1.h"
@@ -161,6 +163,7 @@ static void on_timer(void *arg)
         lt_exchange_refuse(f->x, LT_CAUSE_HEAD_TIMEOUT, &f->peer, f->tls);
         break;
     case LT_FRONT_H1_EXCHANGE:
+    case LT_FRONT_H1_TUNNEL:
         if (waiting) {
             struct lt_exchange *x = f->x;
             f->x = NULL;
@@ -335,6 +338,9 @@ static size_t process(struct lt_front_h1 *f, const char *p, size_t n)
             }
             at += take_body(f, p + at, n - at);
             break;
+        case LT_FRONT_H1_TUNNEL:
+            lt_exchange_request_body(f->x, p + at, n - at);
+            return n;
         case LT_FRONT_H1_LINGER:
         case LT_FRONT_H1_CLOSED:
             return n;
@@ -378,6 +384,8 @@ void lt_front_h1_go_on(void *arg)
     }
     if (f->client_eof && f->x == NULL) {
         lt_front_h1_close(f);
+    } else if (f->client_eof && f->state == LT_FRONT_H1_TUNNEL) {
+        lt_exchange_request_end(f->x); /* it came before the 101 */
     }
 }
 
@@ -421,6 +429,12 @@ static void on_eof(struct lt_front_h1 *f, enum lt_err err)
         lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
         return;
     }
+    if (f->state == LT_FRONT_H1_TUNNEL && err == LT_EOF) {
+        if (f->in.len == 0) {
+            lt_exchange_request_end(x); /* else once what it sent before has gone on */
+        }
+        return;
+    }
     if (f->state == LT_FRONT_H1_LINGER && lt_stream_unsent(&f->stream) > 0 && err == LT_EOF) {
         lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
         return;
@@ -457,6 +471,7 @@ static void on_drained(void *owner)
     LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     switch (f->state) {
     case LT_FRONT_H1_EXCHANGE:
+    case LT_FRONT_H1_TUNNEL:
         if (f->body_done) {
             lt_timer_clear(&f->timer);
         }
@@ -551,7 +566,11 @@ void lt_fronts_close(struct lt_fronts *fronts, bool all)
         } else if (all) {
             struct lt_exchange *x = f->x;
             f->x = NULL;
-            lt_front_h1_reset(f);
+            if (f->state == LT_FRONT_H1_TUNNEL) {
+                lt_front_h1_close(f); /* nothing that has a length is cut */
+            } else {
+                lt_front_h1_reset(f);
+            }
             lt_exchange_front_gone(x, LT_CAUSE_DRAINING);
         }
     }

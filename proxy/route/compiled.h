@@ -76,6 +76,7 @@ struct lt_router {
     uint64_t redirect_https;               /* a bit per listener */
     struct lt_route *routes;
     unsigned n_routes;
+    const struct lt_route **by_name; /* the same, sorted by site and name */
 };
 
 /* Takes a redirect's template apart. What is wrong is said in diags at pos; false then, or without

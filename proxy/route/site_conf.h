@@ -18,6 +18,7 @@ struct lt_body_conf {
 struct lt_route_timeouts_conf {
     struct lt_conf conf;
     uint64_t first_byte_ms;
+    uint64_t tunnel_ms;
 };
 
 /* `to: app` or `to: {app: 95%, next: 5%}`. One of the two is set. */
@@ -50,7 +51,8 @@ struct lt_route_conf {
     struct lt_route_to_conf to;  /* one of to, redirect and respond is set */
     struct lt_redirect_conf redirect;
     struct lt_respond_conf respond;
-    struct lt_str strip; /* empty: nothing */
+    struct lt_str strip;         /* empty: nothing */
+    struct lt_conf_list upgrade; /* struct lt_str: protocols; unset: websocket */
     struct lt_body_conf body;
     struct lt_route_timeouts_conf timeouts;
 };

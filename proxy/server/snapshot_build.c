@@ -176,10 +176,12 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
     l->backlog = (int)conf->backlog;
     l->max_connections = (uint32_t)conf->max_connections;
     set_front(&b->s->fronts[slot], conf);
-    routed[slot] = (struct lt_router_listener){
-        .name = conf->name,
-        .redirect_https = conf->redirect == LT_LISTEN_REDIRECT_HTTPS,
-        .options = {.body_max = conf->body.max, .first_byte_ms = conf->timeouts.first_byte_ms}};
+    routed[slot] =
+        (struct lt_router_listener){.name = conf->name,
+                                    .redirect_https = conf->redirect == LT_LISTEN_REDIRECT_HTTPS,
+                                    .options = {.body_max = conf->body.max,
+                                                .first_byte_ms = conf->timeouts.first_byte_ms,
+                                                .tunnel_ms = conf->timeouts.tunnel_ms}};
     if (conf->tls) {
         l->store = lt_tls_store_new();
         set_policy(b, &l->policy);
