@@ -410,7 +410,12 @@ static void on_data(struct lt_front_h1 *f, const char *p, size_t n)
     end_turn(f);
     if (used < n && f->state != LT_FRONT_H1_LINGER && f->state != LT_FRONT_H1_CLOSED) {
         if (!keep(f, p + used, n - used)) {
+            struct lt_exchange *x = f->x;
+            f->x = NULL;
             lt_front_h1_close(f);
+            if (x != NULL) {
+                lt_exchange_front_gone(x, LT_CAUSE_OUT_OF_MEMORY);
+            }
         } else if (f->state == LT_FRONT_H1_EXCHANGE) {
             /* The exchange may be over already and its turn have been asked for; else no more is
              * read until it is. */
