@@ -159,13 +159,14 @@ void lt_tunnel_server_bytes(struct lt_exchange *x, const char *p, size_t n)
     }
 }
 
+/* Reading far ahead frees no server here, so that both directions hold as little. */
 void lt_tunnel_server_turn(struct lt_exchange *x)
 {
     if (x->front->ops->flush(x->front) != LT_OK) {
         client_is_lost(x);
         return;
     }
-    if (x->front->ops->unsent(x->front) > x->view->response_ahead && !x->response_paused) {
+    if (x->front->ops->unsent(x->front) > x->view->request_ahead && !x->response_paused) {
         x->response_paused = true;
         x->back->ops->pause(x->back, LT_PAUSE_PEER);
     }
@@ -252,9 +253,7 @@ void lt_tunnels_reload(struct lt_exchange_env *env)
 static bool copy(struct lt_exchange *x, struct lt_tunnel *t)
 {
     struct lt_arena *arena = &x->arena;
-    t->view = (struct lt_view){.log = x->view->log,
-                               .response_ahead = x->view->response_ahead,
-                               .request_ahead = x->view->request_ahead};
+    t->view = (struct lt_view){.log = x->view->log, .request_ahead = x->view->request_ahead};
     t->route = (struct lt_route){.metrics_id = x->route->metrics_id};
     t->upstream = (struct lt_upstream){.idle_ms = x->upstream->idle_ms};
     t->server = (struct lt_server){.upstream = &t->upstream,
