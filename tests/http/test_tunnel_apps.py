@@ -241,4 +241,5 @@ def test_socket_io(shop, app, transports):
         await client.eio.http.close()  # which it leaves open
     asyncio.run(converse())
     if "websocket" in transports:
-        assert "cause" not in gw.access(status=101)[0]
+        # That client may close before it has read all, which is a reset.
+        assert gw.access(status=101)[0].get("cause") in (None, "client_gone")
