@@ -340,6 +340,7 @@ static int res_put(lua_State *L)
     lua_Integer status = luaL_checkinteger(L, 3);
     unsigned old = runner->x->res.status;
     /* With or without a body was decided by the server's status. */
+    luaL_argcheck(L, old >= 200, 3, "a change of protocol keeps its status");
     luaL_argcheck(L, status >= 200 && status <= 599, 3, "a status is 200 to 599");
     if (lt_status_bodiless((unsigned)status) != lt_status_bodiless(old)) {
         return luaL_error(L, "a response with a body can't get a status without one, or back");

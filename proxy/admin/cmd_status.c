@@ -143,9 +143,10 @@ static int print_status(struct lt_str body)
     } else if (json_is_true(json_object_get(config, "load_failed"))) {
         printf("            the last reload failed: the file has errors\n");
     }
-    printf("workers     %lld, %lld connections, %lld exchanges, %lld log lines dropped\n",
+    printf("workers     %lld, %lld connections, %lld exchanges, %lld tunnels, "
+           "%lld log lines dropped\n",
            number_of(root, "workers"), number_of(root, "connections"), number_of(root, "exchanges"),
-           number_of(root, "log_dropped"));
+           number_of(root, "tunnels"), number_of(root, "log_dropped"));
     print_listeners(root);
     print_upstreams(root);
     bool ready = strcmp(text_of(root, "state"), "ready") == 0;

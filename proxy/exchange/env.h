@@ -50,6 +50,7 @@ struct lt_view {
     struct lt_filters *filters; /* NULL: the snapshot has no filters */
     size_t response_ahead;      /* bytes of a response that may wait for one client */
     size_t request_ahead;       /* bytes of a request body that may wait for a server */
+    uint64_t drain_ms;          /* how long tunnels of a route that is gone may go on */
     unsigned pins;
     bool retired;
     void (*on_unpinned)(struct lt_view *view);
@@ -68,6 +69,9 @@ struct lt_exchange_env {
     bool draining;                     /* responses close their connections */
     /* Writes the access line; called in the done step. NULL: none. */
     void (*access_log)(struct lt_exchange *x);
+    /* Makes what of the access line needs x->view, which is about to go. False without memory.
+     * NULL: there is nothing. */
+    bool (*access_keep)(struct lt_exchange *x);
 };
 
 static inline struct lt_view *lt_view_pin(struct lt_view *view)

@@ -12,7 +12,7 @@
  * A step that can't go on answers WAIT. Whatever it waits for calls lt_exchange_wake, which calls
  * the same step again, or lt_exchange_goto. Both only take a note while the loop runs further up
  * the stack. */
-#include "exchange/internal.h"
+#include "exchange/tunnel.h"
 
 #include "base/obj.h"
 #include "http/uri.h"
@@ -32,6 +32,10 @@ const char *lt_step_name(enum lt_step step)
 void lt_exchange_timeout(struct lt_exchange *x)
 {
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
+    if (x->tunnel != NULL) {
+        lt_tunnel_timeout(x);
+        return;
+    }
     lt_exchange_fail(x, x->step == LT_STEP_RELAY ? LT_CAUSE_RESPONSE_IDLE_TIMEOUT
                                                  : LT_CAUSE_FIRST_BYTE_TIMEOUT);
 }
@@ -68,7 +72,9 @@ static void free_now(void *arg)
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
     struct lt_exchange_env *env = x->env;
     lt_arena_fini(&x->arena);
-    lt_view_unpin(x->view);
+    if (x->view != NULL) {
+        lt_view_unpin(x->view);
+    }
     LT_OBJ_FINI(x);
     lt_slab_put(&env->exchanges_slab, x);
 }
@@ -82,6 +88,7 @@ static void end(struct lt_exchange *x)
     lt_list_remove(&x->link);
     x->env->live--;
     lt_metrics_add(x->env->metrics, LT_COUNTER_EXCHANGES, -1);
+    lt_tunnel_end(x);
     lt_loop_defer(x->env->loop, &x->deferred, free_now, x);
 }
 

@@ -3,7 +3,7 @@
  * version: the client's side is a struct lt_front, the server's a struct lt_back (http/sides.h).
  *
  *   begin -> route -> request_hooks -> body -> pick -> connect -> send -> response_head
- *         -> response_hooks -> relay -> log -> done                     (steps.c, one function
+ *         -> response_hooks -> relay [-> tunnel] -> log -> done         (steps.c, one function
  * each)
  *
  * One worker's thread. Lives in the worker's slab; what hangs on it lives in its arena. */
@@ -49,6 +49,8 @@ struct lt_user_field {
     struct lt_user_field *next;
 };
 
+struct lt_tunnel;
+
 #define LT_EXCHANGE_ARENA_FIRST 4096
 /* What one exchange may allocate for heads, replies and filters, beyond the first block. */
 #define LT_EXCHANGE_ARENA_MAX ((size_t)1 << 20)
@@ -56,7 +58,7 @@ struct lt_user_field {
 struct lt_exchange {
     uint32_t magic;
     struct lt_exchange_env *env; /* the worker's part, borrowed */
-    struct lt_view *view;        /* pinned until done */
+    struct lt_view *view;        /* pinned until done; of a tunnel: a copy of its own */
     struct lt_front *front;      /* NULL once finished */
     struct lt_back *back;        /* NULL while there is none */
     struct lt_list link;         /* in env->exchanges */
@@ -117,6 +119,9 @@ struct lt_exchange {
     bool response_ended;                   /* and the server's end of it */
     uint64_t bytes_in, bytes_out;          /* body bytes from and to the client */
 
+    struct lt_tunnel *tunnel;  /* after a 101, else NULL; in the arena */
+    struct lt_str log_members; /* further members of the access line, once the snapshot is gone */
+
     uint64_t began_us; /* monotonic */
     uint64_t began_wall_us;
     uint64_t step_us[LT_STEP_COUNT]; /* when each step was entered; 0 = never */
@@ -157,6 +162,9 @@ void lt_exchange_front_gone(struct lt_exchange *x, enum lt_cause cause);
 
 /* All exchanges of the worker end now with cause (the time for draining is over). */
 void lt_exchange_end_all(struct lt_exchange_env *env, enum lt_cause cause);
+
+/* The worker has a new view: tunnels whose route it doesn't have get as long as view->drain_ms. */
+void lt_tunnels_reload(struct lt_exchange_env *env);
 
 /* Goes on after LT_STEP_WAIT: the step function is called again. */
 void lt_exchange_wake(struct lt_exchange *x);

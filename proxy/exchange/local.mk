@@ -9,7 +9,8 @@ liblintel_a_SOURCES += \
 	proxy/exchange/relay.c \
 	proxy/exchange/reply.c \
 	proxy/exchange/step.def \
-	proxy/exchange/steps.c
+	proxy/exchange/steps.c \
+	proxy/exchange/tunnel.c proxy/exchange/tunnel.h
 
 check_PROGRAMS += tests/unit/test_address tests/unit/test_exchange
 tests_unit_test_address_SOURCES = tests/unit/test_address.c

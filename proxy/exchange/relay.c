@@ -8,7 +8,7 @@
  *
  * x->body holds what came before a server was ready, x->held what came before the response hooks
  * were done. In the steady state both are empty and slices pass without a copy. */
-#include "exchange/internal.h"
+#include "exchange/tunnel.h"
 
 #include "base/obj.h"
 
@@ -157,6 +157,10 @@ static void send_failed(struct lt_exchange *x, enum lt_err err)
 void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n)
 {
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
+    if (x->tunnel != NULL) {
+        lt_tunnel_client_bytes(x, p, n);
+        return;
+    }
     x->bytes_in += n;
     if (x->step >= LT_STEP_LOG || x->replied_here || x->response_ended) {
         return; /* nobody wants it any more */
@@ -181,6 +185,10 @@ void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n)
 void lt_exchange_request_turn(struct lt_exchange *x)
 {
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
+    if (x->tunnel != NULL) {
+        lt_tunnel_client_turn(x);
+        return;
+    }
     if (x->step >= LT_STEP_LOG || x->front == NULL) {
         return;
     }
@@ -208,6 +216,10 @@ void lt_exchange_request_turn(struct lt_exchange *x)
 void lt_exchange_request_end(struct lt_exchange *x)
 {
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
+    if (x->tunnel != NULL) {
+        lt_tunnel_client_end(x);
+        return;
+    }
     x->request_done = true;
     lt_hop_trailers(&x->req_trailers);
     if (x->step >= LT_STEP_LOG) {
@@ -235,6 +247,10 @@ void lt_exchange_request_fail(struct lt_exchange *x, enum lt_cause cause)
 static void on_drained(void *owner)
 {
     struct lt_exchange *x = from_owner(owner);
+    if (x->tunnel != NULL) {
+        lt_tunnel_server_drained(x);
+        return;
+    }
     if (!x->streaming) {
         return;
     }
@@ -292,6 +308,10 @@ static void on_body(void *owner, const char *p, size_t n)
         }
         return;
     }
+    if (x->tunnel != NULL) {
+        lt_tunnel_server_bytes(x, p, n);
+        return;
+    }
     x->bytes_out += n;
     enum lt_err err = x->front->ops->send_body(x->front, p, n);
     if (err != LT_OK) {
@@ -319,6 +339,10 @@ static void balance_response(struct lt_exchange *x)
 static void on_turn(void *owner)
 {
     struct lt_exchange *x = from_owner(owner);
+    if (x->tunnel != NULL) {
+        lt_tunnel_server_turn(x);
+        return;
+    }
     if (!x->head_sent) {
         if (x->response_begun && !x->response_paused) {
             /* The hooks still think; enough is held. */
@@ -415,6 +439,10 @@ enum lt_err lt_relay_send_held(struct lt_exchange *x)
 void lt_exchange_front_drained(struct lt_exchange *x)
 {
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
+    if (x->tunnel != NULL) {
+        lt_tunnel_client_drained(x);
+        return;
+    }
     if (x->response_paused && x->back != NULL && x->head_sent) {
         x->response_paused = false;
         lt_exchange_set_timer(x, x->upstream->idle_ms);
@@ -445,6 +473,16 @@ static bool may_retry(struct lt_exchange *x, const struct lt_back_failure *f)
     return (f->reused && !x->fresh) || (f->reset && more);
 }
 
+static void on_eof(void *owner)
+{
+    struct lt_exchange *x = from_owner(owner);
+    if (x->tunnel != NULL) {
+        lt_tunnel_server_end(x);
+    } else {
+        lt_exchange_fail(x, LT_CAUSE_RESPONSE_CUT); /* its 101 isn't on its way yet */
+    }
+}
+
 static void on_fail(void *owner, const struct lt_back_failure *f)
 {
     struct lt_exchange *x = from_owner(owner);
@@ -473,6 +511,7 @@ const struct lt_back_events lt_exchange_back_events = {
     .on_head = on_head,
     .on_body = on_body,
     .on_end = on_end,
+    .on_eof = on_eof,
     .on_turn = on_turn,
     .on_drained = on_drained,
     .on_fail = on_fail,

@@ -6,8 +6,9 @@
  *                 |                    ^         |                    |
  *                 | answers itself     '- retry -'                    v
  *                 '----------> (reply) ------------------> response_hooks -> relay -> log -> done
+ *                                                                 after a 101: '-> tunnel -^
  */
-#include "exchange/internal.h"
+#include "exchange/tunnel.h"
 
 static enum lt_step_result fail(struct lt_exchange *x, enum lt_cause cause)
 {
@@ -62,7 +63,8 @@ static enum lt_step_result step_route(struct lt_exchange *x)
         x->req.content_length > x->route->options[x->listener].body_max) {
         return fail(x, LT_CAUSE_BODY_TOO_LARGE);
     }
-    return LT_STEP_NEXT;
+    enum lt_cause cause = lt_tunnel_offer(x);
+    return cause == LT_CAUSE_NONE ? LT_STEP_NEXT : fail(x, cause);
 }
 
 static enum lt_step_result hook(struct lt_exchange *x,
@@ -176,7 +178,8 @@ static enum lt_step_result step_connect(struct lt_exchange *x)
         return LT_STEP_WAIT;
     }
     bool idempotent = lt_method_idempotent(x->req.method);
-    if (lt_back_open(x->env->pools, x->server, x->req.method, idempotent, x->fresh, &x->arena,
+    bool fresh = x->fresh || x->req.offer.len > 0; /* what may become a tunnel was nothing else */
+    if (lt_back_open(x->env->pools, x->server, x->req.method, idempotent, fresh, &x->arena,
                      &lt_exchange_back_events, x, &x->back) != LT_OK) {
         return fail(x, LT_CAUSE_OUT_OF_MEMORY);
     }
@@ -256,7 +259,7 @@ static enum lt_step_result begin_relay(struct lt_exchange *x)
     return x->response_done ? LT_STEP_NEXT : LT_STEP_WAIT;
 }
 
-static enum lt_step_result step_relay(struct lt_exchange *x)
+static enum lt_step_result relay(struct lt_exchange *x)
 {
     if (x->front == NULL || x->response_done) {
         return LT_STEP_NEXT;
@@ -264,7 +267,36 @@ static enum lt_step_result step_relay(struct lt_exchange *x)
     if (x->head_sent) {
         return LT_STEP_WAIT;
     }
+    if (x->res.upgrade.len > 0) {
+        return lt_tunnel_begin(x);
+    }
     return x->replied_here ? send_reply(x) : begin_relay(x);
+}
+
+static enum lt_step_result step_relay(struct lt_exchange *x)
+{
+    enum lt_step_result result = relay(x);
+    if (result == LT_STEP_NEXT && x->tunnel == NULL) {
+        x->step = LT_STEP_TUNNEL; /* passed over */
+    }
+    return result;
+}
+
+/* The log hooks run first, so that no tunnel keeps the filters of an old configuration alive. */
+static enum lt_step_result step_tunnel(struct lt_exchange *x)
+{
+    struct lt_tunnel *t = x->tunnel;
+    if (t->logging) {
+        if (hook(x, x->env->hooks->log) == LT_STEP_WAIT) {
+            return LT_STEP_WAIT;
+        }
+        t->logging = false;
+    }
+    if (x->front == NULL || t->over) {
+        return LT_STEP_NEXT;
+    }
+    lt_tunnel_let_go(x);
+    return LT_STEP_WAIT;
 }
 
 static enum lt_step_result step_log(struct lt_exchange *x)
@@ -281,13 +313,16 @@ static enum lt_step_result step_log(struct lt_exchange *x)
 static enum lt_step_result step_done(struct lt_exchange *x)
 {
     struct lt_exchange_env *env = x->env;
+    /* A tunnel's time is that to its 101: how long it was open says nothing about the server. */
+    uint64_t end_us = x->step_us[x->tunnel != NULL ? LT_STEP_TUNNEL : LT_STEP_LOG];
+    uint64_t upstream_end_us = x->tunnel != NULL ? end_us : x->upstream_end_us;
     const struct lt_metrics_exchange m = {
         .route_id = x->route != NULL ? x->route->metrics_id : 0,
         .server_id = x->server != NULL ? x->server->metrics_id : 0,
         .status = x->res.status,
         .cause = x->cause,
-        .duration_us = x->step_us[LT_STEP_LOG] - x->began_us,
-        .upstream_us = x->upstream_end_us > 0 ? x->upstream_end_us - x->upstream_us : 0,
+        .duration_us = end_us - x->began_us,
+        .upstream_us = upstream_end_us > 0 ? upstream_end_us - x->upstream_us : 0,
         .bytes_in = x->bytes_in,
         .bytes_out = x->bytes_out,
     };
@@ -311,6 +346,7 @@ enum lt_step_result lt_step_call(struct lt_exchange *x)
         [LT_STEP_RESPONSE_HEAD] = step_response_head,
         [LT_STEP_RESPONSE_HOOKS] = step_response_hooks,
         [LT_STEP_RELAY] = step_relay,
+        [LT_STEP_TUNNEL] = step_tunnel,
         [LT_STEP_LOG] = step_log,
         [LT_STEP_DONE] = step_done,
     };

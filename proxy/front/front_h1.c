@@ -6,6 +6,8 @@
  *                        '--- time out, EOF, drain --> closed <-----'--> LINGER (client reads our
  * last words before the close)
  *
+ * EXCHANGE --101--> TUNNEL --finish--> LINGER. What the client sent before its 101 waits in `in`.
+ *
  * An idle connection holds no buffer: reads go into the worker's scratch memory, and only a head
  * that came in pieces or a pipelined request is kept in `in`. */
 #include "front/front_h1.h"
@@ -188,6 +190,7 @@ static void on_timer(void *arg)
         lt_exchange_refuse(f->x, LT_CAUSE_HEAD_TIMEOUT, &f->peer, f->tls);
         break;
     case LT_FRONT_H1_EXCHANGE:
+    case LT_FRONT_H1_TUNNEL:
         if (waiting) {
             struct lt_exchange *x = f->x;
             f->x = NULL;
@@ -373,6 +376,9 @@ static size_t process(struct lt_front_h1 *f, const char *p, size_t n)
             }
             at += take_body(f, p + at, n - at);
             break;
+        case LT_FRONT_H1_TUNNEL:
+            lt_exchange_request_body(f->x, p + at, n - at);
+            return n;
         case LT_FRONT_H1_LINGER:
         case LT_FRONT_H1_CLOSED:
             return n;
@@ -416,6 +422,8 @@ void lt_front_h1_go_on(void *arg)
     }
     if (f->client_eof && f->x == NULL) {
         lt_front_h1_close(f);
+    } else if (f->client_eof && f->state == LT_FRONT_H1_TUNNEL) {
+        lt_exchange_request_end(f->x); /* it came before the 101 */
     }
 }
 
@@ -440,7 +448,12 @@ static void on_data(struct lt_front_h1 *f, const char *p, size_t n)
     end_turn(f);
     if (used < n && f->state != LT_FRONT_H1_LINGER && f->state != LT_FRONT_H1_CLOSED) {
         if (!keep(f, p + used, n - used)) {
+            struct lt_exchange *x = f->x;
+            f->x = NULL;
             lt_front_h1_close(f);
+            if (x != NULL) {
+                lt_exchange_front_gone(x, LT_CAUSE_OUT_OF_MEMORY);
+            }
         } else if (f->state == LT_FRONT_H1_EXCHANGE) {
             /* The exchange may be over already and its turn have been asked for; else no more is
              * read until it is. */
@@ -457,6 +470,12 @@ static void on_eof(struct lt_front_h1 *f, enum lt_err err)
         /* Half-closed: the client still wants its response. */
         f->keep_alive = false;
         lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+        return;
+    }
+    if (f->state == LT_FRONT_H1_TUNNEL && err == LT_EOF) {
+        if (f->in.len == 0) {
+            lt_exchange_request_end(x); /* else once what it sent before has gone on */
+        }
         return;
     }
     if (f->state == LT_FRONT_H1_LINGER && lt_stream_unsent(&f->stream) > 0 && err == LT_EOF) {
@@ -507,6 +526,7 @@ static void on_drained(void *owner)
     LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     switch (f->state) {
     case LT_FRONT_H1_EXCHANGE:
+    case LT_FRONT_H1_TUNNEL:
         if (f->body_done) {
             lt_timer_clear(&f->timer);
         }
@@ -619,6 +639,13 @@ static void end_idle(struct lt_front_h1 *f)
 /* Whoever has no response yet gets one that says why. */
 static void cut(struct lt_front_h1 *f)
 {
+    if (f->state == LT_FRONT_H1_TUNNEL) { /* nothing that has a length is cut */
+        struct lt_exchange *x = f->x;
+        f->x = NULL;
+        lt_front_h1_close(f);
+        lt_exchange_front_gone(x, LT_CAUSE_DRAINING);
+        return;
+    }
     lt_exchange_request_fail(f->x, LT_CAUSE_DRAINING);
     if (f->x != NULL) { /* filters still think about that response */
         struct lt_exchange *x = f->x;

@@ -16,6 +16,7 @@ enum lt_front_h1_state {
     LT_FRONT_H1_IDLE,
     LT_FRONT_H1_HEAD,
     LT_FRONT_H1_EXCHANGE,
+    LT_FRONT_H1_TUNNEL, /* after a 101: bytes pass as they are */
     LT_FRONT_H1_DISCARD,
     LT_FRONT_H1_LINGER,
     LT_FRONT_H1_CLOSED

@@ -83,13 +83,27 @@ static enum lt_err add_framing(struct lt_front_h1 *f, struct lt_response *res, b
     return err;
 }
 
+/* A 101 (RFC 9110 §7.8): bytes pass as they are from here on, first those that came already. */
+static enum lt_err begin_tunnel(struct lt_front_h1 *f, struct lt_response *res)
+{
+    lt_headers_remove(&res->headers, LT_HEADER_CONTENT_LENGTH);
+    f->chunked = f->until_close = f->keep_alive = false;
+    f->state = LT_FRONT_H1_TUNNEL;
+    if (f->in.len > 0 || f->client_eof) {
+        lt_loop_defer(f->fronts->env->loop, &f->deferred, lt_front_h1_go_on, f);
+    }
+    enum lt_err err = lt_headers_set_id(&res->headers, LT_HEADER_CONNECTION, LT_STR("upgrade"));
+    return err == LT_OK ? lt_headers_set_id(&res->headers, LT_HEADER_UPGRADE, res->upgrade) : err;
+}
+
 static enum lt_err send_head(struct lt_front *base, struct lt_response *res, bool bodiless)
 {
     struct lt_front_h1 *f = from_base(base);
     struct lt_str head;
-    enum lt_err err = add_framing(f, res, bodiless);
+    bool tunnel = res->status == 101;
+    enum lt_err err = tunnel ? begin_tunnel(f, res) : add_framing(f, res, bodiless);
     f->head_put = f->stream.n_put;
-    f->head_at = f->stream.bytes_out;
+    f->head_at = tunnel ? UINT64_MAX : f->stream.bytes_out;
     if (err == LT_OK) {
         err = lt_h1_write_response(&f->x->arena, 11, res->status, &res->headers, &head);
     }
@@ -116,6 +130,10 @@ static enum lt_err send_end(struct lt_front *base, const struct lt_headers *trai
 {
     struct lt_front_h1 *f = from_base(base);
     struct lt_str end;
+    if (f->state == LT_FRONT_H1_TUNNEL) {
+        lt_stream_shutdown(&f->stream);
+        return f->stream.failed ? f->stream.write_err : LT_OK;
+    }
     if (!f->chunked) {
         return LT_OK;
     }

@@ -534,6 +534,10 @@ enum lt_err lt_hop_request(struct lt_request *req, struct lt_str host,
     if (!push_forwarding(&b, req, client) || !push_framing(&b, req)) {
         return LT_ERR_NOMEM;
     }
+    if (req->offer.len > 0) {
+        push(&b, LT_HEADER_CONNECTION, LT_STR("upgrade"));
+        push(&b, LT_HEADER_UPGRADE, req->offer);
+    }
     push(&b, LT_HEADER_VIA, via_value(req->version));
     push(&b, LT_HEADER_X_REQUEST_ID, ids->request_id);
     push(&b, LT_HEADER_TRACEPARENT, ids->traceparent);

@@ -44,10 +44,10 @@ enum lt_err lt_hop_ids(struct lt_arena *arena, struct lt_rand *rand,
 /* Turns a client's request headers into what a server gets, in place: strips hop-by-hop, Expect,
  * fields with '_' in their name and OURS fields of untrusted peers, sets Host first,
  * X-Forwarded-For
- * /-Proto/-Host/-Port, Forwarded, Via, X-Request-Id, traceparent, and framing fields from
- * req->body. host: the Host to send. To be applied once: another try sends the same list. Lists of
- * addresses that a trusted peer sent are continued, those of others replaced. LT_ERR_NOMEM;
- * LT_ERR_LIMIT when the list is full. */
+ * /-Proto/-Host/-Port, Forwarded, Via, X-Request-Id, traceparent, framing fields from
+ * req->body, and Connection with Upgrade when req->offer has protocols. host: the Host to send. To
+ * be applied once: another try sends the same list. Lists of addresses that a trusted peer sent are
+ * continued, those of others replaced. LT_ERR_NOMEM; LT_ERR_LIMIT when the list is full. */
 enum lt_err lt_hop_request(struct lt_request *req, struct lt_str host,
                            const struct lt_client_info *client,
                            const struct lt_hop_ids *ids) LT_MUST_CHECK;

@@ -10,17 +10,19 @@ liblintel_a_SOURCES += \
 	proxy/http/method.def \
 	proxy/http/mount.c proxy/http/mount.h \
 	proxy/http/sides.h \
+	proxy/http/upgrade.c proxy/http/upgrade.h \
 	proxy/http/uri.c proxy/http/uri.h
 
 check_PROGRAMS += \
 	tests/unit/test_framing tests/unit/test_h1 tests/unit/test_headers tests/unit/test_hop \
-	tests/unit/test_message tests/unit/test_mount tests/unit/test_uri
+	tests/unit/test_message tests/unit/test_mount tests/unit/test_upgrade tests/unit/test_uri
 tests_unit_test_framing_SOURCES = tests/unit/test_framing.c tests/unit/h1_reader.h
 tests_unit_test_h1_SOURCES = tests/unit/test_h1.c tests/unit/h1_reader.h
 tests_unit_test_headers_SOURCES = tests/unit/test_headers.c
 tests_unit_test_hop_SOURCES = tests/unit/test_hop.c tests/unit/h1_reader.h
 tests_unit_test_message_SOURCES = tests/unit/test_message.c
 tests_unit_test_mount_SOURCES = tests/unit/test_mount.c
+tests_unit_test_upgrade_SOURCES = tests/unit/test_upgrade.c
 tests_unit_test_uri_SOURCES = tests/unit/test_uri.c
 
 http_fuzz = tests/fuzz/main.c tests/unit/h1_reader.h

@@ -40,6 +40,7 @@ struct lt_request {
     bool keep_alive;         /* what the client asked for the connection */
     bool expect_continue;    /* Expect: 100-continue */
     bool upgrade;            /* Connection: upgrade with an Upgrade header */
+    struct lt_str offer;     /* protocols that the server may switch to; empty: none */
 };
 
 struct lt_response {
@@ -49,6 +50,7 @@ struct lt_response {
     enum lt_body_kind body;
     uint64_t content_length; /* for LT_BODY_LENGTH */
     bool keep_alive;         /* whether the server's connection may be used again */
+    struct lt_str upgrade;   /* 101: what both sides speak from here on; else empty */
 };
 
 /* The registered reason phrase of a status (RFC 9110 §15), or "". */

@@ -30,9 +30,10 @@ struct lt_front_ops {
     /* 1xx responses (100, 103); headers may be NULL. Flushes itself. */
     void (*send_informational)(struct lt_front *front, unsigned status,
                                const struct lt_headers *headers);
-    /* The final head. body says what follows: NONE and LENGTH as in the head, CHUNKED when the
-     * length isn't known (the front decides how to frame it). Adds framing and connection fields
-     * itself. */
+    /* The final head, or a 101 with res->upgrade: from then on bytes pass as they are in both
+     * directions, and send_end ends ours only. body says what follows: NONE and LENGTH as in the
+     * head, CHUNKED when the length isn't known (the front decides how to frame it). Adds framing
+     * and connection fields itself. */
     enum lt_err (*send_head)(struct lt_front *front, struct lt_response *res, bool bodiless);
     enum lt_err (*send_body)(struct lt_front *front, const char *p, size_t n);
     /* The end; trailers may be NULL. The exchange lets go of the front after flush. */
@@ -80,6 +81,8 @@ struct lt_back_events {
     void (*on_head)(void *owner, struct lt_response *res);
     void (*on_body)(void *owner, const char *p, size_t n); /* borrowed until return */
     void (*on_end)(void *owner, const struct lt_headers *trailers);
+    /* Tunnels only: the server ended its direction. The back stays until it is cancelled. */
+    void (*on_eof)(void *owner);
     /* A turn of reading is over: flush what was put. Never after on_end or on_fail. */
     void (*on_turn)(void *owner);
     void (*on_drained)(void *owner); /* request bytes that waited have left */
@@ -92,6 +95,7 @@ struct lt_back_ops {
     enum lt_err (*send_head)(struct lt_back *back, const struct lt_request *req,
                              struct lt_str target);
     enum lt_err (*send_body)(struct lt_back *back, const char *p, size_t n);
+    /* In a tunnel: ends our direction, once all has left. */
     enum lt_err (*send_end)(struct lt_back *back, const struct lt_headers *trailers);
     enum lt_err (*flush)(struct lt_back *back);
     size_t (*unsent)(struct lt_back *back);

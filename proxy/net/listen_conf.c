@@ -58,6 +58,15 @@ static const struct lt_row timeout_rows[] = {
      .doc = "How long a server may take until its response begins, for routes and sites that set "
             "nothing themselves. Without it the upstream's value counts.",
      .since = "0.1"},
+    {.name = "tunnel",
+     .type = LT_T_DURATION,
+     .offset = AT(tunnel_ms),
+     .def = "1h",
+     .min = "100ms",
+     .max = "7d",
+     .doc = "How long a connection may be silent in both directions after an upgrade (WebSocket), "
+            "for routes and sites that set nothing themselves.",
+     .since = "0.1"},
 };
 
 const struct lt_schema lt_listen_timeouts_schema = {

@@ -16,6 +16,7 @@ struct lt_listen_timeouts {
     uint64_t write_ms;      /* longest pause while the client takes a response */
     uint64_t keepalive_ms;  /* idle between two requests */
     uint64_t first_byte_ms; /* of routes that set none; 0: the upstream's */
+    uint64_t tunnel_ms;     /* of routes that set none: silence after an upgrade */
 };
 
 struct lt_listen_body {

@@ -346,6 +346,14 @@ static void set_action(struct lt_route_build *b, struct lt_route_compiled *c)
 
 #define SET(obj, type, member) lt_schema_is_set(obj, offsetof(type, member))
 
+static void set_upgrade(struct lt_route *route, const struct lt_route_conf *conf)
+{
+    static const struct lt_str websocket = LT_STR_INIT("websocket");
+    bool set = SET(conf, struct lt_route_conf, upgrade);
+    route->upgrade = set ? conf->upgrade.items : &websocket;
+    route->n_upgrade = set ? (unsigned)conf->upgrade.n : 1;
+}
+
 /* What holds for the route on each listener: its own value, else the site's, else the listener's.
  */
 static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
@@ -356,8 +364,10 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
     bool site_body = SET(&site->body, struct lt_body_conf, max);
     bool route_first = SET(&route->timeouts, struct lt_route_timeouts_conf, first_byte_ms);
     bool site_first = SET(&site->timeouts, struct lt_route_timeouts_conf, first_byte_ms);
+    bool route_tunnel = SET(&route->timeouts, struct lt_route_timeouts_conf, tunnel_ms);
+    bool site_tunnel = SET(&site->timeouts, struct lt_route_timeouts_conf, tunnel_ms);
     c->route->options = b->inherited;
-    if (!route_body && !site_body && !route_first && !site_first) {
+    if (!route_body && !site_body && !route_first && !site_first && !route_tunnel && !site_tunnel) {
         return true;
     }
     struct lt_route_options *options =
@@ -373,6 +383,10 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
         if (route_first || site_first) {
             options[i].first_byte_ms =
                 route_first ? route->timeouts.first_byte_ms : site->timeouts.first_byte_ms;
+        }
+        if (route_tunnel || site_tunnel) {
+            options[i].tunnel_ms =
+                route_tunnel ? route->timeouts.tunnel_ms : site->timeouts.tunnel_ms;
         }
     }
     c->route->options = options;
@@ -402,6 +416,7 @@ static void add_route(struct lt_route_build *b, struct lt_route_site *site,
         return;
     }
     set_action(b, c);
+    set_upgrade(c->route, conf);
     if (set_options(b, c) && name_route(b, c) && !conf->conf.broken) {
         lt_route_add_to_tree(b, site, c);
     }
@@ -506,6 +521,7 @@ struct lt_router *lt_router_build(struct lt_arena *arena, const struct lt_router
             }
         }
         lt_route_order(&b);
+        lt_route_sort_names(&b);
     }
     lt_map_fini(&b.upstreams);
     lt_map_fini(&b.sites);

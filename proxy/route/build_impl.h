@@ -41,6 +41,9 @@ void lt_route_add_default(struct lt_route_build *b, const struct lt_route_site *
 void lt_route_add_to_tree(struct lt_route_build *b, struct lt_route_site *site,
                           struct lt_route_compiled *c);
 
+/* Sorts the routes by their names, for lt_router_has (names.c). */
+void lt_route_sort_names(struct lt_route_build *b);
+
 /* Sorts all routes and hands them to their nodes. */
 void lt_route_order(struct lt_route_build *b);
 

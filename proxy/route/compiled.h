@@ -89,6 +89,7 @@ struct lt_router {
     uint64_t redirect_https;               /* a bit per listener */
     struct lt_route *routes;
     unsigned n_routes;
+    const struct lt_route **by_name; /* the same, sorted by site and name */
 };
 
 /* Takes the template of a redirect or rewrite apart. What is wrong is said in diags at pos; false

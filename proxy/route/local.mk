@@ -5,6 +5,7 @@ liblintel_a_SOURCES += \
 	proxy/route/build_host.c proxy/route/build_impl.h \
 	proxy/route/build_tree.c \
 	proxy/route/compiled.h \
+	proxy/route/names.c \
 	proxy/route/pattern.c proxy/route/pattern.h \
 	proxy/route/rewrite.c \
 	proxy/route/router.c proxy/route/router.h \

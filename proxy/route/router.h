@@ -35,6 +35,7 @@ struct lt_route_target {
 struct lt_route_options {
     uint64_t body_max;      /* bytes; 0 = none allowed */
     uint64_t first_byte_ms; /* 0: the upstream's */
+    uint64_t tunnel_ms;     /* silence after an upgrade; 0: for ever */
 };
 
 struct lt_route {
@@ -52,7 +53,9 @@ struct lt_route {
     unsigned status;        /* LT_ROUTE_REDIRECT and LT_ROUTE_RESPOND */
     struct lt_str location; /* LT_ROUTE_REDIRECT: template as written */
     struct lt_str body;     /* LT_ROUTE_RESPOND */
-    struct lt_str content_type;             /* LT_ROUTE_RESPOND */
+    struct lt_str content_type;   /* LT_ROUTE_RESPOND */
+    const struct lt_str *upgrade; /* protocols that may be switched to */
+    unsigned n_upgrade;
     struct lt_filter_chain *chain;          /* NULL: no filters; set by the snapshot's builder */
     const struct lt_route_options *options; /* by number of the listener: options[x->listener] */
     unsigned index;                         /* number of the route within its snapshot, from 0 */
@@ -89,6 +92,9 @@ enum lt_route_result lt_router_find(const struct lt_router *router, unsigned lis
                                     const struct lt_request *req, lt_expr_get_fn get, void *source,
                                     struct lt_arena *arena, const struct lt_route **route,
                                     struct lt_route_params *params, struct lt_str *allow);
+
+/* Whether there is a route of that site and name. Cheap: a binary search. */
+bool lt_router_has(const struct lt_router *router, struct lt_str site, struct lt_str name);
 
 /* The value of a parameter, percent-encoded as in the path; empty when there is none. */
 struct lt_str lt_route_param(const struct lt_route_params *params, struct lt_str name);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "config/load.h"
-#include "http/message.h"
+#include "http/upgrade.h"
 
 #define CLIENT_LEVELS (LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER | LT_LEVEL_SITE | LT_LEVEL_ROUTE)
 
@@ -41,6 +41,16 @@ static const struct lt_row timeout_rows[] = {
      .levels = CLIENT_LEVELS,
      .doc = "How long a server may take until its response begins. Without it the site's, then "
             "the listener's, then the upstream's value counts.",
+     .since = "0.1"},
+    {.name = "tunnel",
+     .type = LT_T_DURATION,
+     .offset = offsetof(struct lt_route_timeouts_conf, tunnel_ms),
+     .min = "100ms",
+     .max = "7d",
+     .flags = LT_ROW_ABSENT_OK,
+     .levels = CLIENT_LEVELS,
+     .doc = "How long a connection may be silent in both directions after an upgrade (WebSocket). "
+            "Without it the site's, then the listener's value counts.",
      .since = "0.1"},
 };
 
@@ -346,6 +356,21 @@ static void check_action(struct lt_schema_load *load, const struct lt_route_conf
     }
 }
 
+static void check_upgrade(struct lt_schema_load *load, const struct lt_node *node,
+                          const void *value)
+{
+    const struct lt_conf_list *list = value;
+    const struct lt_str *protocols = list->items;
+    for (size_t i = 0; i < list->n; i++) {
+        if (!lt_upgrade_may_allow(protocols[i])) {
+            struct lt_pos pos = i < node->n_items ? node->items[i]->pos : node->pos;
+            lt_diag_error(load->diags, pos, "write the name of a protocol that is not HTTP",
+                          "upgrade: \"%.*s\" can't be allowed",
+                          LT_STR_ARG(lt_str_sub(protocols[i], 0, 100)));
+        }
+    }
+}
+
 static void check_route(struct lt_schema_load *load, void *obj)
 {
     const struct lt_route_conf *route = obj;
@@ -468,6 +493,17 @@ static const struct lt_row route_rows[] = {
      .flags = LT_ROW_ABSENT_OK,
      .sub = &sticky_schema,
      .doc = "Keeps a client at the upstream of the split that it got first.",
+     .since = "0.1"},
+    {.name = "upgrade",
+     .type = LT_T_LIST,
+     .offset = AT(upgrade),
+     .max = "16",
+     .flags = LT_ROW_ABSENT_OK,
+     .item = LT_T_STRING,
+     .check = check_upgrade,
+     .doc = "Protocols that a client may switch to with `Upgrade`; without it `[websocket]`, and "
+            "`[]` is none. A request for another protocol is served as if it asked for none. "
+            "h2c can't be allowed.",
      .since = "0.1"},
     CLIENT_ROWS(struct lt_route_conf),
 };

@@ -18,6 +18,7 @@ struct lt_body_conf {
 struct lt_route_timeouts_conf {
     struct lt_conf conf;
     uint64_t first_byte_ms;
+    uint64_t tunnel_ms;
 };
 
 /* `to: app` or `to: {app: 95%, next: 5%}`. One of the two is set. */
@@ -70,6 +71,7 @@ struct lt_route_conf {
     struct lt_str rewrite; /* template; empty: none */
     bool map_back;         /* what a response says of paths gets `strip` put before it */
     struct lt_sticky_conf sticky_split;
+    struct lt_conf_list upgrade; /* struct lt_str: protocols; unset: websocket */
     struct lt_body_conf body;
     struct lt_route_timeouts_conf timeouts;
 };

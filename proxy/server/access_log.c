@@ -164,7 +164,8 @@ static void put_times(struct line *l, const struct lt_exchange *x)
     }
     put_steps(l, x, end_us);
     put_opt(l, "tls", lt_str_c(x->tls_version));
-    uint64_t slow_ms = x->view->log.slow_ms;
+    put_opt(l, "upgrade", x->res.upgrade);
+    uint64_t slow_ms = x->tunnel == NULL ? x->view->log.slow_ms : 0;
     if (slow_ms > 0 && duration_us >= slow_ms * 1000) {
         put_true(l, "slow");
     }
@@ -195,12 +196,28 @@ static bool get_field(void *source, enum lt_expr_name name, struct lt_str key, s
     return true;
 }
 
+static void put_fields(struct line *l, struct lt_exchange *x,
+                       const struct lt_snapshot_field *fields, size_t n,
+                       const struct lt_str *redact, size_t n_redact)
+{
+    struct field_source source = {.x = x, .redact = redact, .n_redact = n_redact};
+    for (size_t i = 0; i < n; i++) {
+        char scratch[32];
+        struct lt_str value;
+        if (lt_expr_text(fields[i].expr, get_field, &source, scratch, &value)) {
+            size_t start = l->out->len;
+            put_key(l, fields[i].name);
+            lt_buf_json_str(l->out, lt_str_sub(value, 0, VALUE_MAX));
+            settle(l, start);
+        }
+    }
+}
+
 void lt_access_line(struct lt_buf *out, struct lt_exchange *x,
                     const struct lt_snapshot_field *fields, size_t n, const struct lt_str *redact,
                     size_t n_redact)
 {
     struct line l = {.out = out};
-    struct field_source source = {.x = x, .redact = redact, .n_redact = n_redact};
     size_t cap = out->cap;
     out->cap -= sizeof(",\"truncated\":true}\n");
     char time[LT_LOG_TIME_LEN];
@@ -211,16 +228,10 @@ void lt_access_line(struct lt_buf *out, struct lt_exchange *x,
     put_outcome(&l, x);
     put_server(&l, x);
     put_times(&l, x);
-    for (size_t i = 0; i < n; i++) {
-        char scratch[32];
-        struct lt_str value;
-        if (lt_expr_text(fields[i].expr, get_field, &source, scratch, &value)) {
-            size_t start = out->len;
-            put_key(&l, fields[i].name);
-            lt_buf_json_str(out, lt_str_sub(value, 0, VALUE_MAX));
-            settle(&l, start);
-        }
-    }
+    put_fields(&l, x, fields, n, redact, n_redact);
+    size_t start = out->len;
+    lt_buf_str(out, x->log_members);
+    settle(&l, start);
     out->cap = cap;
     if (l.cut) {
         put_true(&l, "truncated");
@@ -228,13 +239,30 @@ void lt_access_line(struct lt_buf *out, struct lt_exchange *x,
     lt_buf_add(out, "}\n", 2);
 }
 
+bool lt_access_keep(struct lt_exchange *x)
+{
+    static _Thread_local char memory[LT_ACCESS_LINE_MAX / 4];
+    const struct lt_snapshot *snapshot = x->view->snapshot;
+    const struct lt_conf_list *redact = &snapshot->root->conf->log.redact;
+    struct lt_buf out;
+    struct line l = {.out = &out};
+    lt_buf_init_fixed(&out, memory, sizeof(memory));
+    lt_buf_char(&out, '}'); /* any but the beginning of an object: each member has its comma */
+    put_fields(&l, x, snapshot->fields, snapshot->n_fields, redact->items, redact->n);
+    return lt_arena_dup(&x->arena, lt_str_sub(lt_buf_view(&out), 1, out.len), &x->log_members);
+}
+
 void lt_access_log(struct lt_exchange *x)
 {
     static _Thread_local char memory[LT_ACCESS_LINE_MAX];
     const struct lt_snapshot *snapshot = x->view->snapshot;
-    const struct lt_conf_list *redact = &snapshot->root->conf->log.redact;
     struct lt_buf out;
     lt_buf_init_fixed(&out, memory, sizeof(memory));
-    lt_access_line(&out, x, snapshot->fields, snapshot->n_fields, redact->items, redact->n);
+    if (snapshot != NULL) {
+        const struct lt_conf_list *redact = &snapshot->root->conf->log.redact;
+        lt_access_line(&out, x, snapshot->fields, snapshot->n_fields, redact->items, redact->n);
+    } else {
+        lt_access_line(&out, x, NULL, 0, NULL, 0);
+    }
     lt_log_writer_access(lt_buf_view(&out));
 }

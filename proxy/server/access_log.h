@@ -10,8 +10,12 @@
 #define LT_ACCESS_LINE_MAX 32768u
 
 /* Writes the line of an exchange that is over to this thread's log ring. x->view belongs to a
- * struct lt_worker_view. The worker's thread. */
+ * struct lt_worker_view, or has no snapshot any more. The worker's thread. */
 void lt_access_log(struct lt_exchange *x);
+
+/* Makes the further members of the line while x->view is there, for one that is written after it is
+ * gone: x->log_members. False without memory. */
+bool lt_access_keep(struct lt_exchange *x);
 
 struct lt_snapshot_field;
 

@@ -202,7 +202,8 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
     l->name = conf->name;
     l->redirect_https = conf->redirect == LT_LISTEN_REDIRECT_HTTPS;
     l->route = (struct lt_route_options){.body_max = conf->body.max,
-                                         .first_byte_ms = conf->timeouts.first_byte_ms};
+                                         .first_byte_ms = conf->timeouts.first_byte_ms,
+                                         .tunnel_ms = conf->timeouts.tunnel_ms};
     routed[slot] = (struct lt_router_listener){
         .name = l->name, .redirect_https = l->redirect_https, .options = l->route};
     if (conf->tls) {

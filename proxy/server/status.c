@@ -149,6 +149,7 @@ void lt_gateway_status(struct lt_gateway *g, struct lt_buf *out)
     put_num(out, "workers", g->n_workers);
     put_num(out, "connections", atomic_load_explicit(&g->shared.connections, memory_order_relaxed));
     put_num(out, "exchanges", lt_metrics_sum(g->metrics, LT_COUNTER_EXCHANGES));
+    put_num(out, "tunnels", lt_metrics_sum(g->metrics, LT_COUNTER_TUNNELS));
     put_num(out, "log_dropped", lt_metrics_sum(g->metrics, LT_COUNTER_LOG_DROPPED));
     if (g->current != NULL) {
         put_config(g, out);

@@ -87,6 +87,7 @@ static void do_commit(struct lt_message *message, void *owner)
         update_listeners(worker, view->snapshot);
     }
     if (old != NULL) {
+        lt_tunnels_reload(&worker->env);
         old->retired = true;
         if (old->pins == 0) {
             on_unpinned(old);
@@ -249,6 +250,7 @@ static void init_env(struct lt_worker *worker)
     env->hooks = worker->shared->hooks;
     env->metrics = lt_metrics_for_worker(worker->shared->metrics, worker->number);
     env->access_log = lt_access_log;
+    env->access_keep = lt_access_keep;
 }
 
 static void init_watchers(struct lt_worker *worker)

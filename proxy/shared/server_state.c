@@ -183,12 +183,23 @@ enum lt_err lt_server_registry_get(struct lt_server_registry *reg, struct lt_str
     return err;
 }
 
+void lt_server_state_hold(struct lt_server_state *state)
+{
+    /* Relaxed: the snapshot's own count keeps the state until here. */
+    atomic_fetch_add_explicit(&state->users, 1, memory_order_relaxed);
+}
+
+void lt_server_state_drop(struct lt_server_state *state)
+{
+    /* Release: the last user's reads of the state come before a slot is reclaimed. */
+    atomic_fetch_sub_explicit(&state->users, 1, memory_order_acq_rel);
+}
+
 void lt_server_registry_put(struct lt_server_registry *reg, struct lt_server_state *state)
 {
     (void)reg;
     if (state != NULL) {
-        /* Release: the last user's reads of the state come before a slot is reclaimed. */
-        atomic_fetch_sub_explicit(&state->users, 1, memory_order_acq_rel);
+        lt_server_state_drop(state);
     }
 }
 

@@ -41,6 +41,10 @@ enum lt_err lt_server_registry_get(struct lt_server_registry *reg, struct lt_str
                                    struct lt_server_state **out) LT_MUST_CHECK;
 void lt_server_registry_put(struct lt_server_registry *reg, struct lt_server_state *state);
 
+/* One more user, and one less, for what outlives the snapshot that holds state now. Any thread. */
+void lt_server_state_hold(struct lt_server_state *state);
+void lt_server_state_drop(struct lt_server_state *state);
+
 /* Takes one in-flight slot if fewer than max are taken by all workers and generations. */
 bool lt_server_acquire(struct lt_server_state *state, uint32_t max);
 void lt_server_drop(struct lt_server_state *state);

@@ -6,13 +6,15 @@
  *                                          ^-----------------lt_back_open------------'     v
  *                                                     peer closes, sends bytes, or idle too long
  *
- * A connection is used again only after a complete and unambiguous exchange in both directions. */
+ * A connection is used again only after a complete and unambiguous exchange in both directions, and
+ * never after a 101: from then on it is a tunnel, bytes pass as they are until it is cancelled. */
 #include "upstream/back_h1.h"
 
 #include <errno.h>
 
 #include "base/obj.h"
 #include "http/h1.h"
+#include "http/upgrade.h"
 #include "net/connect.h"
 
 #define MAGIC 0xbac40001u
@@ -44,10 +46,12 @@ struct lt_back_h1 {
     void *owner;
     struct lt_arena *arena;
     enum lt_method method;
-    bool chunked;      /* the request body is sent in chunks */
-    bool request_done; /* and was sent whole */
-    bool head_done;    /* the response head was given out */
-    bool keep_alive;   /* the server lets the connection live */
+    bool chunked;        /* the request body is sent in chunks */
+    bool request_done;   /* and was sent whole */
+    bool head_done;      /* the response head was given out */
+    bool keep_alive;     /* the server lets the connection live */
+    bool tunnel;         /* a 101 came: what follows is neither read nor framed */
+    struct lt_str offer; /* protocols that the server may switch to, in the arena */
     unsigned n_informational;
     char *head; /* beginning of a response head that came in pieces, in the arena */
     size_t head_len, head_cap;
@@ -308,7 +312,8 @@ static void begin_exchange(struct lt_back_h1 *b, struct lt_server *server, enum 
     b->arena = arena;
     b->events = events;
     b->owner = owner;
-    b->chunked = b->request_done = b->head_done = b->keep_alive = false;
+    b->chunked = b->request_done = b->head_done = b->keep_alive = b->tunnel = false;
+    b->offer = LT_STR_NONE;
     b->n_informational = 0;
     b->head = NULL;
     b->head_len = b->head_cap = 0;
@@ -365,6 +370,7 @@ static enum lt_err send_head(struct lt_back *base, const struct lt_request *req,
         return err;
     }
     b->chunked = req->body == LT_BODY_CHUNKED;
+    b->offer = req->offer;
     return put(b, head.p, head.len);
 }
 
@@ -389,6 +395,10 @@ static enum lt_err send_end(struct lt_back *base, const struct lt_headers *trail
     struct lt_back_h1 *b = from_base(base);
     struct lt_str end;
     b->request_done = true;
+    if (b->tunnel) {
+        lt_stream_shutdown(&b->stream);
+        return b->stream.failed ? b->stream.write_err : LT_OK;
+    }
     if (!b->chunked) {
         return LT_OK;
     }
@@ -465,6 +475,21 @@ static enum lt_err keep_head(struct lt_back_h1 *b, const char *p, size_t n, size
     return LT_OK;
 }
 
+/* A 101: the connection is a tunnel from here on, if the client asked for that. False: it failed.
+ */
+static bool switch_protocols(struct lt_back_h1 *b, struct lt_response *res)
+{
+    enum lt_cause cause = lt_upgrade_judge(res, b->offer);
+    if (cause != LT_CAUSE_NONE) {
+        fail(b, cause, 0, false);
+        return false;
+    }
+    b->head_done = b->tunnel = true;
+    b->server = NULL; /* the tunnel may outlive it */
+    b->events->on_head(b->owner, res);
+    return true;
+}
+
 /* Reads one head at *p if it is there whole. LT_OK: it was an informational or the final one and
  * *p, *n are what follows. LT_AGAIN: more is needed. LT_ERR_*: the exchange was told; b may be
  * gone. */
@@ -513,8 +538,7 @@ static enum lt_err read_head(struct lt_back_h1 *b, const char **p, size_t *n)
     b->head_len = b->head_cap = 0;
     b->scan = (struct lt_h1_scan){.response = true};
     if (res->status == 101) {
-        fail(b, LT_CAUSE_UPGRADE_UNEXPECTED, 0, false);
-        return LT_ERR_INVALID;
+        return switch_protocols(b, res) ? LT_OK : LT_ERR_INVALID;
     }
     if (res->status < 200) {
         if (++b->n_informational > INFORMATIONAL_MAX) {
@@ -557,6 +581,12 @@ static bool feed(struct lt_back_h1 *b, const char *p, size_t n)
             return false;
         }
     }
+    if (b->tunnel) {
+        if (n > 0) {
+            b->events->on_body(b->owner, p, n);
+        }
+        return b->events != NULL;
+    }
     for (;;) {
         size_t used = 0;
         struct lt_str piece = LT_STR_NONE;
@@ -585,6 +615,14 @@ static bool feed(struct lt_back_h1 *b, const char *p, size_t n)
 
 static void on_end_of_stream(struct lt_back_h1 *b, bool reset)
 {
+    if (b->tunnel) {
+        if (reset) {
+            fail(b, LT_CAUSE_TUNNEL_CUT, b->stream.sys_errno, true);
+        } else {
+            b->events->on_eof(b->owner);
+        }
+        return;
+    }
     if (b->head_done && !reset && lt_h1_eof_ends(&b->parser)) {
         complete(b, 0);
         return;

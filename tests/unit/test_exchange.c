@@ -612,6 +612,185 @@ static void memory_may_run_out_at_any_place(void **state)
     assert_true(n > 2);
 }
 
+/* ---- tunnels ---- */
+
+#define UPGRADE "GET /x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+#define SWITCH "HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+static void open_tunnel(struct world *w)
+{
+    say(w->client, UPGRADE "ab");
+    serve(w);
+    assert_heard("upgrade: websocket\r\n");
+    say(w->server, SWITCH "cd");
+    hear(w, w->client, "\r\n\r\ncd");
+    assert_heard("HTTP/1.1 101 ");
+    hear(w, w->server, "ab");
+}
+
+/* Bytes behind the 101, and even the end, come when it is not on its way to the client yet. */
+static void response_hooks_may_wait_before_a_tunnel(void **state)
+{
+    struct world *w = *state;
+    w->hold_response = true;
+    say(w->client, UPGRADE "ab");
+    serve(w);
+    say(w->server, SWITCH "cd");
+    shutdown(w->server, SHUT_WR);
+    RUN_UNTIL(w->loop, w->held != NULL);
+    run_for(w->loop, 20);
+    lt_exchange_wake(w->held);
+    hear(w, w->client, "");
+    assert_heard("\r\n\r\ncd");
+    hear(w, w->server, "ab");
+    close_fd(&w->client);
+    RUN_UNTIL(w->loop, w->logged == 1);
+    assert_int_equal(w->last_cause, LT_CAUSE_NONE);
+}
+
+static unsigned unpinned;
+
+static void on_unpinned(struct lt_view *view)
+{
+    assert_ptr_equal(view, &world->view);
+    unpinned++;
+}
+
+/* As a worker takes up another snapshot. */
+static void take_up(struct world *w, struct lt_view *next)
+{
+    w->env.view = next;
+    lt_tunnels_reload(&w->env);
+    w->view.retired = true;
+    w->view.on_unpinned = on_unpinned;
+    if (w->view.pins == 0) {
+        on_unpinned(&w->view);
+    }
+}
+
+static void a_tunnel_lets_its_snapshot_go(void **state)
+{
+    struct world *w = *state;
+    struct lt_view next = w->view;
+    unpinned = 0;
+    open_tunnel(w);
+    assert_int_equal(lt_metrics_sum(w->metrics, LT_COUNTER_TUNNELS), 1);
+    assert_int_equal(atomic_load(&w->states[0].users), 1);
+    take_up(w, &next);
+    assert_int_equal(unpinned, 1);
+    /* What it needs is its own. */
+    struct lt_route *routes =
+        lt_router_routes((struct lt_router *)(uintptr_t)next.router, &(unsigned){0});
+    routes[0].name = routes[0].site = w->upstream.name = LT_STR_NONE;
+    say(w->client, "more");
+    hear(w, w->server, "more");
+    close_fd(&w->client);
+    hear(w, w->server, "");
+    close_fd(&w->server);
+    RUN_UNTIL(w->loop, w->logged == 1);
+    assert_int_equal(w->last_cause, LT_CAUSE_NONE);
+    one_turn(w->loop);
+    assert_int_equal(lt_metrics_sum(w->metrics, LT_COUNTER_TUNNELS), 0);
+    assert_int_equal(atomic_load(&w->states[0].users), 0);
+    assert_int_equal(lt_pools_idle(w->env.pools), 0);
+    assert_int_equal(unpinned, 1);
+    w->env.view = &w->view;
+}
+
+static void a_reload_between_request_and_tunnel_counts_too(void **state)
+{
+    struct world *w = *state;
+    struct lt_arena arena;
+    struct lt_view next = w->view;
+    struct lt_router *empty = NULL;
+    struct sites_conf none = {.sites = {.n = 0}};
+    unpinned = 0;
+    lt_arena_init(&arena, NULL, 0, 1 << 20);
+    const struct lt_router_spec spec = {.load = &w->config.load, .sites = &none.sites};
+    empty = lt_router_build(&arena, &spec);
+    assert_non_null(empty);
+    next.router = empty;
+    next.drain_ms = 50;
+    w->hold_log = true;
+    say(w->client, UPGRADE);
+    serve(w);
+    say(w->server, SWITCH);
+    hear(w, w->client, "\r\n\r\n");
+    RUN_UNTIL(w->loop, w->held != NULL);
+    take_up(w, &next); /* the log hook still waits, in the old snapshot */
+    assert_int_equal(unpinned, 0);
+    say(w->client, "bytes pass meanwhile");
+    hear(w, w->server, "bytes pass meanwhile");
+    lt_exchange_wake(w->held);
+    assert_int_equal(unpinned, 1);
+    hear(w, w->client, "");
+    RUN_UNTIL(w->loop, w->logged == 1);
+    assert_int_equal(w->last_cause, LT_CAUSE_DRAINING);
+    w->env.view = &w->view;
+    close_fd(&w->client);
+    RUN_UNTIL(w->loop, lt_fronts_count(w->fronts) == 0);
+    lt_arena_fini(&arena);
+}
+
+static void a_silent_tunnel_ends_in_order(void **state)
+{
+    struct world *w = *state;
+    unsigned n;
+    struct lt_route *routes = lt_router_routes((struct lt_router *)(uintptr_t)w->view.router, &n);
+    struct lt_route_options options = {.body_max = 10, .tunnel_ms = 60};
+    for (unsigned i = 0; i < n; i++) {
+        routes[i].options = &options;
+    }
+    open_tunnel(w);
+    say(w->client, "longer than body.max");
+    hear(w, w->server, "longer than body.max");
+    hear(w, w->client, "");
+    hear(w, w->server, "");
+    RUN_UNTIL(w->loop, w->logged == 1);
+    assert_int_equal(w->last_cause, LT_CAUSE_TUNNEL_IDLE);
+}
+
+/* To somebody who may be gone. */
+static void say_perhaps(int fd, const char *text)
+{
+    (void)send(fd, text, strlen(text), MSG_NOSIGNAL);
+}
+
+/* The n-th allocation fails, for every n: a tunnel, an answer, or the end of the connection. */
+static void memory_may_run_out_in_a_tunnel(void **state)
+{
+    struct world *w = *state;
+    unsigned n = 1;
+    for (bool served = false; !served; n++) {
+        assert_true(n < 100);
+        close_fd(&w->client);
+        close_fd(&w->server);
+        RUN_UNTIL(w->loop, lt_fronts_count(w->fronts) == 0 && w->env.live == 0);
+        lt_mem_fail_at(n);
+        connect_client(w);
+        say(w->client, UPGRADE "ab");
+        bool switched = false, over = false;
+        got_len = 0;
+        uint64_t end = lt_clock_us() + 5000000;
+        while (!served && !over && lt_clock_us() < end) {
+            one_turn(w->loop);
+            char sink[4096];
+            ssize_t got_n = accepted(w) ? read(w->server, sink, sizeof(sink)) : -1;
+            if (got_n > 4 && !switched) {
+                switched = true;
+                say_perhaps(w->server, SWITCH);
+            } else if (got_n >= 2 && memcmp(sink, "ab", 2) == 0) {
+                say_perhaps(w->server, "cd");
+            }
+            over = ends_with(w->client, "}\n") || ends_with(w->client, "");
+            served = lt_str_ends(lt_str(got, got_len), LT_STR("cd"));
+        }
+        assert_true(served || over);
+        lt_mem_fail_at(0);
+    }
+    assert_true(n > 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -634,6 +813,11 @@ int main(void)
         T(a_body_over_the_limit_is_refused),
         T(continue_is_said_before_the_body),
         T(memory_may_run_out_at_any_place),
+        T(response_hooks_may_wait_before_a_tunnel),
+        T(a_tunnel_lets_its_snapshot_go),
+        T(a_reload_between_request_and_tunnel_counts_too),
+        T(a_silent_tunnel_ends_in_order),
+        T(memory_may_run_out_in_a_tunnel),
 #undef T
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

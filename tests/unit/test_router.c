@@ -645,6 +645,14 @@ static void test_routes_are_listed_with_their_options(void **state LT_UNUSED)
     assert_int_equal(routes[3].options[0].first_byte_ms, 300000);
     assert_int_equal(routes[3].options[1].first_byte_ms, 300000);
     assert_int_equal(routes[3].options[1].body_max, 2000);
+    for (unsigned i = 0; i < n; i++) {
+        assert_true(lt_router_has(r.router, routes[i].site, routes[i].name));
+        assert_int_equal(routes[i].n_upgrade, 1);
+        assert_str(routes[i].upgrade[0], "websocket");
+    }
+    assert_false(lt_router_has(r.router, routes[0].site, routes[3].name));
+    assert_false(lt_router_has(r.router, LT_STR("i"), LT_STR("")));
+    assert_false(lt_router_has(r.router, LT_STR(""), LT_STR("/c")));
     assert_int_equal(routes[0].n_targets, 1);
     assert_ptr_equal(routes[0].targets[0].upstream, route_upstreams[0]);
     assert_int_equal(routes[0].targets[0].share, 10000);
