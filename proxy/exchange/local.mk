@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The middle: one request and its response.
 liblintel_a_SOURCES += \
+	proxy/exchange/compress.c proxy/exchange/compress.h \
 	proxy/exchange/env.h \
 	proxy/exchange/exchange.c proxy/exchange/exchange.h \
 	proxy/exchange/hooks.h \

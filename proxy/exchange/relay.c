@@ -11,6 +11,7 @@
 #include "exchange/internal.h"
 
 #include "base/obj.h"
+#include "exchange/compress.h"
 
 #define IOV_BATCH 8
 
@@ -261,8 +262,7 @@ static void on_body(void *owner, const char *p, size_t n)
         }
         return;
     }
-    x->bytes_out += n;
-    if (x->front->ops->send_body(x->front, p, n) != LT_OK) {
+    if (lt_compress_send_body(x, p, n) != LT_OK) {
         lt_relay_client_lost(x);
         lt_exchange_run(x);
     }
@@ -295,7 +295,7 @@ static void on_turn(void *owner)
         }
         return;
     }
-    if (x->front->ops->flush(x->front) != LT_OK) {
+    if (lt_compress_turn(x) != LT_OK || x->front->ops->flush(x->front) != LT_OK) {
         lt_relay_client_lost(x);
         lt_exchange_run(x);
         return;
@@ -306,10 +306,14 @@ static void on_turn(void *owner)
 /* The whole response went to the front. */
 static enum lt_err finish_response(struct lt_exchange *x)
 {
-    enum lt_err err = x->front->ops->send_end(x->front, x->res_trailers);
+    enum lt_err err = lt_compress_end(x);
+    if (err == LT_OK) {
+        err = x->front->ops->send_end(x->front, x->res_trailers);
+    }
     if (err == LT_OK) {
         err = x->front->ops->flush(x->front);
     }
+    lt_compress_release(x);
     x->response_done = err == LT_OK;
     return err;
 }
@@ -352,7 +356,7 @@ enum lt_err lt_relay_send_held(struct lt_exchange *x)
         size_t n = lt_chain_peek(&x->held, iov, IOV_BATCH);
         size_t bytes = 0;
         for (size_t i = 0; i < n; i++) {
-            enum lt_err err = front->ops->send_body(front, iov[i].iov_base, iov[i].iov_len);
+            enum lt_err err = lt_compress_send_body(x, iov[i].iov_base, iov[i].iov_len);
             if (err != LT_OK) {
                 return err;
             }
@@ -362,7 +366,6 @@ enum lt_err lt_relay_send_held(struct lt_exchange *x)
         if (err != LT_OK) {
             return err;
         }
-        x->bytes_out += bytes;
         lt_chain_consume(&x->held, bytes);
     }
     if (x->response_ended) {
@@ -373,7 +376,8 @@ enum lt_err lt_relay_send_held(struct lt_exchange *x)
         x->response_paused = false;
         x->back->ops->resume(x->back, LT_PAUSE_PEER);
         /* A head without body bytes leaves now: the rest may take its time. */
-        return front->ops->flush(front);
+        enum lt_err err = lt_compress_turn(x);
+        return err == LT_OK ? front->ops->flush(front) : err;
     }
     return LT_OK;
 }

@@ -7,6 +7,7 @@
  *                 | answers itself     '- retry -'                    v
  *                 '----------> (reply) ------------------> response_hooks -> relay -> log -> done
  */
+#include "exchange/compress.h"
 #include "exchange/internal.h"
 
 static enum lt_step_result fail(struct lt_exchange *x, enum lt_cause cause)
@@ -228,7 +229,10 @@ static enum lt_step_result send_reply(struct lt_exchange *x)
 static enum lt_step_result begin_relay(struct lt_exchange *x)
 {
     bool bodiless = x->req.method == LT_METHOD_HEAD || lt_status_bodiless(x->res.status);
-    enum lt_err err = x->front->ops->send_head(x->front, &x->res, bodiless);
+    enum lt_err err = lt_compress_begin(x);
+    if (err == LT_OK) {
+        err = x->front->ops->send_head(x->front, &x->res, bodiless);
+    }
     x->head_sent = true;
     if (err == LT_OK) {
         err = lt_relay_send_held(x);

@@ -58,6 +58,7 @@ struct lt_route_node {
 struct lt_route_site {
     const struct lt_site_conf *conf;
     uint64_t listeners; /* a bit per listener */
+    const struct lt_error_pages *errors;
     struct lt_route_node root;
 };
 
@@ -74,6 +75,7 @@ struct lt_router {
     struct lt_route_binding *any_host;     /* "*" */
     struct lt_route_binding *default_host; /* default: true */
     uint64_t redirect_https;               /* a bit per listener */
+    const struct lt_error_pages *errors;   /* for all sites, and for requests without one */
     struct lt_route *routes;
     unsigned n_routes;
 };

@@ -179,7 +179,8 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
     routed[slot] = (struct lt_router_listener){
         .name = conf->name,
         .redirect_https = conf->redirect == LT_LISTEN_REDIRECT_HTTPS,
-        .options = {.body_max = conf->body.max, .first_byte_ms = conf->timeouts.first_byte_ms}};
+        .options = {.body_max = conf->body.max, .first_byte_ms = conf->timeouts.first_byte_ms},
+        .compress = &conf->compress};
     if (conf->tls) {
         l->store = lt_tls_store_new();
         set_policy(b, &l->policy);
@@ -330,6 +331,8 @@ static void build_filters(struct build *b)
 static void build_routes(struct build *b, const struct lt_router_listener *routed)
 {
     struct lt_router_spec spec = {.load = &b->s->root->load,
+                                  .defaults = &b->conf->defaults.conf,
+                                  .errors = &b->conf->defaults.errors,
                                   .sites = &b->conf->sites,
                                   .listeners = routed,
                                   .n_listeners = b->s->n_listeners,

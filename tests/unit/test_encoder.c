@@ -7,7 +7,8 @@
 
 #include <zlib.h>
 #ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/allocator_interface.h>
+/* Its header isn't everywhere. */
+size_t __sanitizer_get_current_allocated_bytes(void);
 #endif
 #if LT_HAVE_BROTLI
 #include <brotli/decode.h>
