@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One table of functions for each coding, and the pool. One thread.
  *
- * Windows are small: what a gateway sends is mostly text of some tens of KB, for which a window of
- * 64 to 128 KB loses nothing, and memory per response is what limits how many can be coded. */
+ * Windows are small, 32 to 128 KB: what a gateway sends is mostly text of some tens of KB, and
+ * memory per response is what limits how many can be coded at once. */
 #include "http/encoder.h"
 
 #include <assert.h>

@@ -8,8 +8,8 @@ import brotli
 import pytest
 import zstandard
 
-from lib.client import Client, head
-from lib.configs import basic
+from lib.client import Client, head, tls_trust
+from lib.configs import basic, with_tls
 from lib.gateway import command
 from lib.origin import always, pattern
 from lib.prometheus import Metrics
@@ -161,6 +161,17 @@ def test_a_reader_that_is_slow_gets_all_of_it(many):
         c.send(head("GET", "/bigchunks", {"Accept-Encoding": "br"}))
         time.sleep(0.2)
         assert decode(c.response()) == TEXT * 40
+
+
+def test_through_tls_with_a_slow_reader(shop, authority):
+    cert, key = authority.leaf("localhost")
+    origin = shop.origin(always(in_chunks(TEXT * 40 + pattern(3_000_000), 65000)))
+    gw = shop.lintel(with_tls(basic(origin, defaults={"compress": True}), cert, key))
+    with Client(gw.secure, trust=tls_trust(authority.ca)) as c:
+        for coding in ("gzip", "br", "zstd"):
+            c.send(head("GET", "/", {"Accept-Encoding": coding}))
+            time.sleep(0.2)
+            assert decode(c.response()) == TEXT * 40 + pattern(3_000_000)
 
 
 # ---- what is left alone ----
