@@ -19,14 +19,15 @@ static bool known_length(const struct lt_exchange *x, uint64_t *length)
     return x->res.body == LT_BODY_LENGTH;
 }
 
-/* Whether a field says something that holds for these very bytes only (RFC 9530, RFC 1864). */
+/* Fields that hold for these very bytes only (RFC 9530, RFC 1864). */
+static const struct lt_str digests[] = {LT_STR_INIT("content-digest"), LT_STR_INIT("repr-digest"),
+                                        LT_STR_INIT("digest"), LT_STR_INIT("content-md5")};
+
 static bool is_digested(const struct lt_headers *h)
 {
-    static const struct lt_str names[] = {LT_STR_INIT("content-digest"), LT_STR_INIT("repr-digest"),
-                                          LT_STR_INIT("digest"), LT_STR_INIT("content-md5")};
     bool found = false;
-    for (size_t i = 0; i < lt_countof(names); i++) {
-        found |= lt_headers_get_name(h, names[i]) != NULL;
+    for (size_t i = 0; i < lt_countof(digests); i++) {
+        found |= lt_headers_get_name(h, digests[i]) != NULL;
     }
     return found;
 }
@@ -205,9 +206,31 @@ enum lt_err lt_compress_flush(struct lt_exchange *x)
     return encode(x, LT_STR(""), LT_ENCODER_FLUSH);
 }
 
+/* A digest may come behind the body, too late to leave that as it is. */
+static enum lt_err strip_trailers(struct lt_exchange *x)
+{
+    if (x->res_trailers == NULL || !is_digested(x->res_trailers)) {
+        return LT_OK;
+    }
+    struct lt_headers *copy = lt_arena_new(&x->arena, struct lt_headers);
+    if (copy == NULL) {
+        return LT_ERR_NOMEM;
+    }
+    *copy = *x->res_trailers;
+    for (size_t i = 0; i < lt_countof(digests); i++) {
+        lt_headers_remove_name(copy, digests[i]);
+    }
+    x->res_trailers = copy;
+    return LT_OK;
+}
+
 enum lt_err lt_compress_end(struct lt_exchange *x)
 {
-    return x->compress.encoder != NULL ? encode(x, LT_STR(""), LT_ENCODER_END) : LT_OK;
+    if (LT_LIKELY(x->compress.encoder == NULL)) {
+        return LT_OK;
+    }
+    enum lt_err err = strip_trailers(x);
+    return err == LT_OK ? encode(x, LT_STR(""), LT_ENCODER_END) : err;
 }
 
 void lt_compress_release(struct lt_exchange *x)

@@ -42,7 +42,8 @@ static inline enum lt_err lt_compress_turn(struct lt_exchange *x)
     return LT_UNLIKELY(x->compress.stream) ? lt_compress_flush(x) : LT_OK;
 }
 
-/* The body is whole: gives the front what is left. The caller flushes it, then releases. */
+/* The body is whole: gives the front what is left, and takes digests out of the trailers. The
+ * caller flushes it, then releases. */
 enum lt_err lt_compress_end(struct lt_exchange *x) LT_MUST_CHECK;
 
 /* Lets go of the encoder, if there is one. No bytes of it wait in the front unflushed. */

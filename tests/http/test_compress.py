@@ -355,6 +355,13 @@ def test_bytes_in_the_access_log_are_those_that_left(shop):
     assert gw.access()[0]["bytes_out"] == len(r.body)
 
 
+@pytest.mark.parametrize("accept, names", [("gzip", ["x-sum"]), ("", ["content-digest", "x-sum"])])
+def test_trailers_pass_but_for_digests_of_other_bytes(shop, accept, names):
+    trailers = b"Content-Digest: sha-256=:AAAA:\r\nX-Sum: 1\r\n"
+    r = through(shop, in_chunks()[:-2] + trailers + b"\r\n", {"Accept-Encoding": accept})
+    assert decode(r) == TEXT and sorted(n.lower() for n, _ in r.trailers) == names
+
+
 # ---- configuration ----
 
 def test_levels(shop):
