@@ -7,6 +7,7 @@
 #include "base/addr.h"
 #include "base/slab.h"
 #include "config/expr.h"
+#include "http/encoder.h"
 #include "net/loop.h"
 #include "shared/metrics.h"
 
@@ -51,6 +52,7 @@ struct lt_view {
     size_t response_ahead;      /* bytes of a response that may wait for one client */
     size_t request_ahead;       /* bytes of a request body that may wait for a server */
     uint64_t drain_ms;          /* how long tunnels of a route that is gone may go on */
+    size_t encoders_max;        /* bytes of memory for compressing responses */
     unsigned pins;
     bool retired;
     void (*on_unpinned)(struct lt_view *view);
@@ -65,6 +67,7 @@ struct lt_exchange_env {
     unsigned live;                 /* how many */
     const struct lt_hooks *hooks;
     struct lt_pools *pools;
+    struct lt_encoders encoders;
     struct lt_metrics_worker *metrics; /* this worker's counters */
     bool draining;                     /* responses close their connections */
     /* Writes the access line; called in the done step. NULL: none. */

@@ -15,6 +15,7 @@
 #include "exchange/tunnel.h"
 
 #include "base/obj.h"
+#include "exchange/compress.h"
 #include "http/uri.h"
 
 #define TRAILERS_MAX 32
@@ -85,6 +86,7 @@ static void end(struct lt_exchange *x)
 {
     lt_chain_clear(&x->body);
     lt_chain_clear(&x->held);
+    lt_compress_release(x);
     lt_list_remove(&x->link);
     x->env->live--;
     lt_metrics_add(x->env->metrics, LT_COUNTER_EXCHANGES, -1);
@@ -183,6 +185,7 @@ void lt_exchange_refuse(struct lt_exchange *x, enum lt_cause cause, const struct
 {
     /* What was parsed of the head can't be trusted: nothing of it is used. */
     x->req.headers.n = 0;
+    x->req.host = LT_STR_NONE;
     if (!identify(x, peer, tls)) {
         cause = LT_CAUSE_OUT_OF_MEMORY;
     }

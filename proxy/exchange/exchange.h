@@ -55,6 +55,13 @@ struct lt_tunnel;
 /* What one exchange may allocate for heads, replies and filters, beyond the first block. */
 #define LT_EXCHANGE_ARENA_MAX ((size_t)1 << 20)
 
+/* How a response is compressed. */
+struct lt_compress {
+    struct lt_encoder *encoder; /* lent by env->encoders; NULL: not at all */
+    bool stream;                /* each turn of the server leaves at once */
+    bool put;                   /* bytes in the encoder's buffer may wait in the front */
+};
+
 struct lt_exchange {
     uint32_t magic;
     struct lt_exchange_env *env; /* the worker's part, borrowed */
@@ -117,7 +124,8 @@ struct lt_exchange {
     const struct lt_headers *res_trailers; /* NULL: none; in the arena */
     struct lt_chain held;                  /* response body bytes that came before relay */
     bool response_ended;                   /* and the server's end of it */
-    uint64_t bytes_in, bytes_out;          /* body bytes from and to the client */
+    struct lt_compress compress;
+    uint64_t bytes_in, bytes_out; /* body bytes from and to the client */
 
     struct lt_tunnel *tunnel;  /* after a 101, else NULL; in the arena */
     struct lt_str log_members; /* further members of the access line, once the snapshot is gone */

@@ -2,6 +2,7 @@
 # The middle: one request and its response.
 liblintel_a_SOURCES += \
 	proxy/exchange/address.c \
+	proxy/exchange/compress.c proxy/exchange/compress.h \
 	proxy/exchange/env.h \
 	proxy/exchange/exchange.c proxy/exchange/exchange.h \
 	proxy/exchange/hooks.h \

@@ -11,6 +11,7 @@
 #include "exchange/tunnel.h"
 
 #include "base/obj.h"
+#include "exchange/compress.h"
 
 #define IOV_BATCH 8
 
@@ -312,8 +313,7 @@ static void on_body(void *owner, const char *p, size_t n)
         lt_tunnel_server_bytes(x, p, n);
         return;
     }
-    x->bytes_out += n;
-    enum lt_err err = x->front->ops->send_body(x->front, p, n);
+    enum lt_err err = lt_compress_send_body(x, p, n);
     if (err != LT_OK) {
         lt_relay_client_lost(x, err);
         lt_exchange_run(x);
@@ -351,7 +351,10 @@ static void on_turn(void *owner)
         }
         return;
     }
-    enum lt_err err = x->front->ops->flush(x->front);
+    enum lt_err err = lt_compress_turn(x);
+    if (err == LT_OK) {
+        err = x->front->ops->flush(x->front);
+    }
     if (err != LT_OK) {
         lt_relay_client_lost(x, err);
         lt_exchange_run(x);
@@ -363,10 +366,14 @@ static void on_turn(void *owner)
 /* The whole response went to the front. */
 static enum lt_err finish_response(struct lt_exchange *x)
 {
-    enum lt_err err = x->front->ops->send_end(x->front, x->res_trailers);
+    enum lt_err err = lt_compress_end(x);
+    if (err == LT_OK) {
+        err = x->front->ops->send_end(x->front, x->res_trailers);
+    }
     if (err == LT_OK) {
         err = x->front->ops->flush(x->front);
     }
+    lt_compress_release(x);
     x->response_done = err == LT_OK;
     return err;
 }
@@ -410,7 +417,7 @@ enum lt_err lt_relay_send_held(struct lt_exchange *x)
         size_t n = lt_chain_peek(&x->held, iov, IOV_BATCH);
         size_t bytes = 0;
         for (size_t i = 0; i < n; i++) {
-            enum lt_err err = front->ops->send_body(front, iov[i].iov_base, iov[i].iov_len);
+            enum lt_err err = lt_compress_send_body(x, iov[i].iov_base, iov[i].iov_len);
             if (err != LT_OK) {
                 return err;
             }
@@ -420,7 +427,6 @@ enum lt_err lt_relay_send_held(struct lt_exchange *x)
         if (err != LT_OK) {
             return err;
         }
-        x->bytes_out += bytes;
         lt_chain_consume(&x->held, bytes);
     }
     if (x->response_ended) {
@@ -431,7 +437,8 @@ enum lt_err lt_relay_send_held(struct lt_exchange *x)
         x->response_paused = false;
         x->back->ops->resume(x->back, LT_PAUSE_PEER);
         /* A head without body bytes leaves now: the rest may take its time. */
-        return front->ops->flush(front);
+        enum lt_err err = lt_compress_turn(x);
+        return err == LT_OK ? front->ops->flush(front) : err;
     }
     return LT_OK;
 }

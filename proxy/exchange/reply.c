@@ -5,6 +5,9 @@
 
 #include <stdio.h>
 
+#include "http/accept.h"
+#include "route/error_pages.h"
+
 #define REPLY_HEADERS_MAX 64
 #define BODY_MAX 4096u
 
@@ -77,11 +80,42 @@ static const char *proxy_error(enum lt_cause cause)
     return NULL;
 }
 
-/* Whether the client would rather read a page than JSON: a browser names text/html. */
+/* Whether the client would rather read a page than JSON, as browsers do. */
 static bool wants_page(const struct lt_exchange *x)
 {
-    return lt_str_find(lt_headers_value(&x->req.headers, LT_HEADER_ACCEPT), LT_STR("text/html")) !=
-           SIZE_MAX;
+    const struct lt_headers *h = &x->req.headers;
+    unsigned problem = lt_accept_type(h, LT_STR("application/problem+json"));
+    unsigned json = lt_accept_type(h, LT_STR("application/json"));
+    return lt_accept_type(h, LT_STR("text/html")) > lt_max(problem, json);
+}
+
+/* The operator's own body, where there is one for the status and the client accepts its type. A
+ * file without anything to fill in is sent as it lies in the snapshot. */
+static bool use_own_page(struct lt_exchange *x, struct lt_str cause)
+{
+    struct lt_reply *r = &x->reply;
+    char status[16];
+    const struct lt_error_pages *pages =
+        x->route != NULL ? x->route->errors
+                         : lt_router_errors(x->view->router, x->listener, x->req.host);
+    const struct lt_error_file *file = lt_error_page_find(pages, r->status);
+    if (file == NULL || lt_accept_type(&x->req.headers, file->media_type) == 0) {
+        return false;
+    }
+    const struct lt_str values[LT_ERROR_PAGE_NAMES] = {
+        [LT_ERROR_PAGE_STATUS] =
+            lt_str(status, (size_t)snprintf(status, sizeof(status), "%u", r->status)),
+        [LT_ERROR_PAGE_REASON] = lt_str_c(lt_status_reason(r->status)),
+        [LT_ERROR_PAGE_CAUSE] = cause,
+        [LT_ERROR_PAGE_REQUEST_ID] = x->ids.request_id,
+    };
+    struct lt_str body = lt_error_page_fill(file, values, &x->arena);
+    if (body.p == NULL) {
+        return false;
+    }
+    r->body = body;
+    r->content_type = file->content_type;
+    return true;
 }
 
 static void write_problem(struct lt_buf *out, const struct lt_exchange *x, struct lt_str cause,
@@ -99,19 +133,6 @@ static void write_problem(struct lt_buf *out, const struct lt_exchange *x, struc
     lt_buf_add(out, "}\n", 2);
 }
 
-/* s as text inside HTML. */
-static void write_escaped(struct lt_buf *out, struct lt_str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.p[i];
-        if (c == '<' || c == '>' || c == '&' || c == '"' || c == '\'') {
-            lt_buf_printf(out, "&#%d;", c);
-        } else {
-            lt_buf_char(out, c);
-        }
-    }
-}
-
 static void write_page(struct lt_buf *out, const struct lt_exchange *x, struct lt_str cause,
                        struct lt_str detail)
 {
@@ -120,11 +141,11 @@ static void write_page(struct lt_buf *out, const struct lt_exchange *x, struct l
                   "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">"
                   "<title>%u %s</title></head>\n<body>\n<h1>%u %s</h1>\n<p>",
                   x->reply.status, title, x->reply.status, title);
-    write_escaped(out, detail);
+    lt_html_escape(out, detail);
     lt_buf_add(out, "</p>\n<p><small>", 15);
-    write_escaped(out, cause);
+    lt_html_escape(out, cause);
     lt_buf_add(out, " &middot; ", 10);
-    write_escaped(out, x->ids.request_id);
+    lt_html_escape(out, x->ids.request_id);
     lt_buf_add(out, "</small></p>\n</body>\n</html>\n", 29);
 }
 
@@ -140,6 +161,12 @@ static void make_body(struct lt_exchange *x)
     struct lt_str detail = x->cause != LT_CAUSE_NONE && x->cause != LT_CAUSE_FILTER_DENIED
                                ? lt_str_c(info->text)
                                : LT_STR_NONE;
+    /* What it is was chosen by Accept; short of memory, a cache is not told. */
+    enum lt_err err = lt_headers_add_id(&r->headers, LT_HEADER_VARY, LT_STR("Accept"));
+    (void)err;
+    if (use_own_page(x, cause)) {
+        return;
+    }
     char *mem = lt_arena_chars(&x->arena, BODY_MAX);
     struct lt_buf out;
     r->body = LT_STR("");

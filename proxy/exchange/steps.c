@@ -8,6 +8,7 @@
  *                 '----------> (reply) ------------------> response_hooks -> relay -> log -> done
  *                                                                 after a 101: '-> tunnel -^
  */
+#include "exchange/compress.h"
 #include "exchange/tunnel.h"
 
 static enum lt_step_result fail(struct lt_exchange *x, enum lt_cause cause)
@@ -247,7 +248,10 @@ static enum lt_step_result send_reply(struct lt_exchange *x)
 static enum lt_step_result begin_relay(struct lt_exchange *x)
 {
     bool bodiless = x->req.method == LT_METHOD_HEAD || lt_status_bodiless(x->res.status);
-    enum lt_err err = x->front->ops->send_head(x->front, &x->res, bodiless);
+    enum lt_err err = lt_compress_begin(x);
+    if (err == LT_OK) {
+        err = x->front->ops->send_head(x->front, &x->res, bodiless);
+    }
     x->head_sent = true;
     if (err == LT_OK) {
         err = lt_relay_send_held(x);
@@ -368,6 +372,7 @@ void lt_step_failed(struct lt_exchange *x)
         x->step = LT_STEP_LOG;
         return;
     }
+    lt_compress_release(x);
     x->head_sent = false;
     x->bytes_out = 0;
     lt_reply_prepare(x);

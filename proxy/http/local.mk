@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Headers, message, URI, framing gate, HTTP/1: no sockets.
 liblintel_a_SOURCES += \
+	proxy/http/accept.c proxy/http/accept.h \
+	proxy/http/encoder.c proxy/http/encoder.h \
 	proxy/http/framing.c proxy/http/framing.h \
 	proxy/http/h1.h proxy/http/h1_parse.c proxy/http/h1_scan.c proxy/http/h1_write.c \
 	proxy/http/header.def \
@@ -14,8 +16,12 @@ liblintel_a_SOURCES += \
 	proxy/http/uri.c proxy/http/uri.h
 
 check_PROGRAMS += \
+	tests/unit/test_accept tests/unit/test_encoder \
 	tests/unit/test_framing tests/unit/test_h1 tests/unit/test_headers tests/unit/test_hop \
 	tests/unit/test_message tests/unit/test_mount tests/unit/test_upgrade tests/unit/test_uri
+tests_unit_test_accept_SOURCES = tests/unit/test_accept.c
+tests_unit_test_encoder_SOURCES = tests/unit/test_encoder.c
+tests_unit_test_encoder_LDADD = $(LDADD) $(BROTLI_DECODER_LIBS)
 tests_unit_test_framing_SOURCES = tests/unit/test_framing.c tests/unit/h1_reader.h
 tests_unit_test_h1_SOURCES = tests/unit/test_h1.c tests/unit/h1_reader.h
 tests_unit_test_headers_SOURCES = tests/unit/test_headers.c
@@ -27,13 +33,14 @@ tests_unit_test_uri_SOURCES = tests/unit/test_uri.c
 
 http_fuzz = tests/fuzz/main.c tests/unit/h1_reader.h
 check_PROGRAMS += \
-	tests/fuzz/fuzz_framing tests/fuzz/fuzz_h1_request tests/fuzz/fuzz_h1_response \
-	tests/fuzz/fuzz_mount tests/fuzz/fuzz_uri
+	tests/fuzz/fuzz_accept tests/fuzz/fuzz_framing tests/fuzz/fuzz_h1_request \
+	tests/fuzz/fuzz_h1_response tests/fuzz/fuzz_mount tests/fuzz/fuzz_uri
+tests_fuzz_fuzz_accept_SOURCES = tests/fuzz/fuzz_accept.c tests/fuzz/main.c
 tests_fuzz_fuzz_framing_SOURCES = tests/fuzz/fuzz_framing.c $(http_fuzz)
 tests_fuzz_fuzz_h1_request_SOURCES = tests/fuzz/fuzz_h1_request.c $(http_fuzz)
 tests_fuzz_fuzz_h1_response_SOURCES = tests/fuzz/fuzz_h1_response.c $(http_fuzz)
 tests_fuzz_fuzz_mount_SOURCES = tests/fuzz/fuzz_mount.c tests/fuzz/main.c
 tests_fuzz_fuzz_uri_SOURCES = tests/fuzz/fuzz_uri.c tests/fuzz/main.c
 EXTRA_DIST += \
-	tests/fuzz/corpus/framing tests/fuzz/corpus/h1_request tests/fuzz/corpus/h1_response \
-	tests/fuzz/corpus/mount tests/fuzz/corpus/uri
+	tests/fuzz/corpus/accept tests/fuzz/corpus/framing tests/fuzz/corpus/h1_request \
+	tests/fuzz/corpus/h1_response tests/fuzz/corpus/mount tests/fuzz/corpus/uri

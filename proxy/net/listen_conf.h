@@ -5,6 +5,7 @@
 
 #include "base/addr.h"
 #include "config/schema.h"
+#include "net/compress_conf.h"
 
 enum lt_listen_redirect { LT_LISTEN_REDIRECT_NONE, LT_LISTEN_REDIRECT_HTTPS };
 
@@ -42,6 +43,7 @@ struct lt_listen_conf {
     struct lt_listen_limits limits;
     struct lt_listen_body body;
     struct lt_listen_timeouts timeouts;
+    struct lt_compress_conf compress;
 };
 
 extern const struct lt_schema lt_listen_schema;
@@ -49,7 +51,7 @@ extern const struct lt_schema lt_listen_body_schema;
 extern const struct lt_schema lt_listen_timeouts_schema;
 
 /* The rows of listeners that may stand in `defaults` as well; holder is a struct with the members
- * limits, body and timeouts. */
+ * limits, body, timeouts and compress. */
 #define LT_LISTEN_SHARED_ROWS(holder)                                                              \
     {.name = "max_head",                                                                           \
      .type = LT_T_SIZE,                                                                            \
@@ -77,6 +79,7 @@ extern const struct lt_schema lt_listen_timeouts_schema;
          .sub = &lt_listen_body_schema,                                                            \
          .doc = "Request bodies.",                                                                 \
          .since = "0.1"},                                                                          \
+        LT_COMPRESS_ROW(holder, lt_compress_schema, LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER),        \
     {                                                                                              \
         .name = "timeouts", .type = LT_T_OBJECT, .offset = offsetof(holder, timeouts),             \
         .levels = LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER, .sub = &lt_listen_timeouts_schema,        \

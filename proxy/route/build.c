@@ -7,6 +7,7 @@
 
 #include "config/source.h"
 #include "route/build_impl.h"
+#include "route/compress_options.h"
 
 #define NAMES_MAX ((size_t)1 << 20)
 
@@ -366,8 +367,10 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
     bool site_first = SET(&site->timeouts, struct lt_route_timeouts_conf, first_byte_ms);
     bool route_tunnel = SET(&route->timeouts, struct lt_route_timeouts_conf, tunnel_ms);
     bool site_tunnel = SET(&site->timeouts, struct lt_route_timeouts_conf, tunnel_ms);
+    bool compress = lt_compress_conf_any(&route->compress) || lt_compress_conf_any(&site->compress);
     c->route->options = b->inherited;
-    if (!route_body && !site_body && !route_first && !site_first && !route_tunnel && !site_tunnel) {
+    if (!route_body && !site_body && !route_first && !site_first && !route_tunnel && !site_tunnel &&
+        !compress) {
         return true;
     }
     struct lt_route_options *options =
@@ -388,6 +391,9 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
             options[i].tunnel_ms =
                 route_tunnel ? route->timeouts.tunnel_ms : site->timeouts.tunnel_ms;
         }
+    }
+    if (compress) {
+        lt_route_set_compress(b, c, options);
     }
     c->route->options = options;
     return true;
@@ -417,6 +423,7 @@ static void add_route(struct lt_route_build *b, struct lt_route_site *site,
     }
     set_action(b, c);
     set_upgrade(c->route, conf);
+    lt_route_set_pages(b, site, c);
     if (set_options(b, c) && name_route(b, c) && !conf->conf.broken) {
         lt_route_add_to_tree(b, site, c);
     }
@@ -434,6 +441,7 @@ static void add_site(struct lt_route_build *b, const struct lt_site_conf *conf)
     site->listeners = site_listeners(b, conf);
     site->root.space = b->n_spaces++;
     add_site_name(b, conf);
+    lt_route_add_pages(b, site);
     for (size_t i = 0; i < conf->hosts.n; i++) {
         lt_route_add_host(b, site, i);
     }
@@ -514,7 +522,9 @@ struct lt_router *lt_router_build(struct lt_arena *arena, const struct lt_router
     }
     lt_map_init(&b.upstreams, spec->load->seed, NAMES_MAX);
     lt_map_init(&b.sites, spec->load->seed, NAMES_MAX);
+    lt_map_init(&b.pages, spec->load->seed, NAMES_MAX);
     if (init(&b)) {
+        lt_route_build_answers(&b);
         for (size_t i = 0; i < spec->sites->n && !b.load->nomem; i++) {
             if (sites[i].conf.schema != NULL && sites[i].conf.node != NULL) {
                 add_site(&b, &sites[i]);
@@ -525,6 +535,7 @@ struct lt_router *lt_router_build(struct lt_arena *arena, const struct lt_router
     }
     lt_map_fini(&b.upstreams);
     lt_map_fini(&b.sites);
+    lt_map_fini(&b.pages);
     return b.load->nomem || b.diags->errors > 0 ? NULL : b.router;
 }
 

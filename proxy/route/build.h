@@ -14,11 +14,15 @@
 struct lt_router_listener {
     struct lt_str name;
     bool redirect_https;
-    struct lt_route_options options; /* for routes and sites that set none themselves */
+    struct lt_route_options options;         /* for routes and sites that set none themselves; its
+                                              * `compress` is set by the router's builder */
+    const struct lt_compress_conf *compress; /* finished; NULL: off */
 };
 
 struct lt_router_spec {
     struct lt_schema_load *load;      /* for diags, and to note that memory is short */
+    const struct lt_conf *defaults;   /* the holder of `errors`, or NULL */
+    const struct lt_conf_map *errors; /* of `defaults`, or NULL */
     const struct lt_conf_list *sites; /* struct lt_site_conf, finished; parts that are broken are
                                        * left out, which was said already */
     const struct lt_router_listener *listeners;

@@ -15,6 +15,7 @@ struct lt_route_build {
     struct lt_router *router;
     struct lt_map upstreams;             /* known names */
     struct lt_map sites;                 /* name to struct lt_site_conf */
+    struct lt_map pages;                 /* path to struct lt_error_file */
     struct lt_route_options *inherited;  /* of the listeners */
     struct lt_route_compiled **compiled; /* routes that are whole */
     unsigned n_compiled;
@@ -36,6 +37,16 @@ void lt_route_add_host(struct lt_route_build *b, const struct lt_route_site *sit
 
 /* site takes the hosts that no site has. */
 void lt_route_add_default(struct lt_route_build *b, const struct lt_route_site *site);
+
+/* Sets `compress` of what listeners have, and pages for all sites. */
+void lt_route_build_answers(struct lt_route_build *b);
+/* The pages of a site, and of a route. */
+void lt_route_add_pages(struct lt_route_build *b, struct lt_route_site *site);
+void lt_route_set_pages(struct lt_route_build *b, const struct lt_route_site *site,
+                        struct lt_route_compiled *c);
+/* Sets `compress` of a route whose own options are n_listeners from options on. */
+void lt_route_set_compress(struct lt_route_build *b, const struct lt_route_compiled *c,
+                           struct lt_route_options *options);
 
 /* A route that is whole. */
 void lt_route_add_to_tree(struct lt_route_build *b, struct lt_route_site *site,

@@ -69,6 +69,7 @@ struct lt_route_regexes {
 struct lt_route_site {
     const struct lt_site_conf *conf;
     uint64_t listeners; /* a bit per listener */
+    const struct lt_error_pages *errors;
     struct lt_route_node root;
     struct lt_route_regexes *regexes; /* the longest literal first */
     unsigned n_regexes;
@@ -87,6 +88,7 @@ struct lt_router {
     struct lt_route_binding *any_host;     /* "*" */
     struct lt_route_binding *default_host; /* default: true */
     uint64_t redirect_https;               /* a bit per listener */
+    const struct lt_error_pages *errors;   /* for all sites, and for requests without one */
     struct lt_route *routes;
     unsigned n_routes;
     const struct lt_route **by_name; /* the same, sorted by site and name */

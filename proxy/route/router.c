@@ -289,6 +289,13 @@ enum lt_route_result lt_router_find(const struct lt_router *router, unsigned lis
     return LT_ROUTE_NO_METHOD;
 }
 
+const struct lt_error_pages *lt_router_errors(const struct lt_router *router, unsigned listener,
+                                              struct lt_str host)
+{
+    const struct lt_route_site *site = find_site(router, UINT64_C(1) << listener, host);
+    return site != NULL ? site->errors : router->errors;
+}
+
 struct lt_str lt_route_param(const struct lt_route_params *params, struct lt_str name)
 {
     for (unsigned i = 0; i < params->n; i++) {

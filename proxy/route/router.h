@@ -15,8 +15,10 @@
 #include "config/expr.h"
 #include "http/message.h"
 
-struct lt_upstream;     /* upstream/upstream.h; only pointed to here */
-struct lt_filter_chain; /* filters/; only pointed to here */
+struct lt_upstream;         /* upstream/upstream.h; only pointed to here */
+struct lt_filter_chain;     /* filters/; only pointed to here */
+struct lt_compress_options; /* route/compress_options.h */
+struct lt_error_pages;      /* route/error_pages.h */
 
 enum lt_route_action { LT_ROUTE_TO, LT_ROUTE_REDIRECT, LT_ROUTE_RESPOND };
 
@@ -33,9 +35,10 @@ struct lt_route_target {
 /* Timeouts and limits of a route on one listener, after inheritance (defaults < listener < site <
  * route). */
 struct lt_route_options {
-    uint64_t body_max;      /* bytes; 0 = none allowed */
-    uint64_t first_byte_ms; /* 0: the upstream's */
-    uint64_t tunnel_ms;     /* silence after an upgrade; 0: for ever */
+    uint64_t body_max;                          /* bytes; 0 = none allowed */
+    uint64_t first_byte_ms;                     /* 0: the upstream's */
+    uint64_t tunnel_ms;                         /* silence after an upgrade; 0: for ever */
+    const struct lt_compress_options *compress; /* NULL: responses are not compressed */
 };
 
 struct lt_route {
@@ -58,6 +61,7 @@ struct lt_route {
     unsigned n_upgrade;
     struct lt_filter_chain *chain;          /* NULL: no filters; set by the snapshot's builder */
     const struct lt_route_options *options; /* by number of the listener: options[x->listener] */
+    const struct lt_error_pages *errors;    /* of the route, then of its site, then all; or NULL */
     unsigned index;                         /* number of the route within its snapshot, from 0 */
     uint32_t metrics_id; /* slot of its counters, set by the snapshot's builder */
     void *compiled;      /* private to router.c: pattern and parameter names */
@@ -95,6 +99,11 @@ enum lt_route_result lt_router_find(const struct lt_router *router, unsigned lis
 
 /* Whether there is a route of that site and name. Cheap: a binary search. */
 bool lt_router_has(const struct lt_router *router, struct lt_str site, struct lt_str name);
+
+/* The pages for errors of requests that have no route: of the site that host has on the listener,
+ * else those for all; or NULL. host as in struct lt_request; may be empty. */
+const struct lt_error_pages *lt_router_errors(const struct lt_router *router, unsigned listener,
+                                              struct lt_str host);
 
 /* The value of a parameter, percent-encoded as in the path; empty when there is none. */
 struct lt_str lt_route_param(const struct lt_route_params *params, struct lt_str name);

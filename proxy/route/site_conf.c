@@ -6,6 +6,7 @@
 
 #include "config/load.h"
 #include "http/upgrade.h"
+#include "route/error_pages.h"
 
 #define CLIENT_LEVELS (LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER | LT_LEVEL_SITE | LT_LEVEL_ROUTE)
 
@@ -70,6 +71,8 @@ static const struct lt_schema timeouts_schema = {
      .sub = &body_schema,                                                                          \
      .doc = "Request bodies.",                                                                     \
      .since = "0.1"},                                                                              \
+        LT_COMPRESS_ROW(holder, lt_compress_unset_schema, CLIENT_LEVELS),                          \
+        LT_ERROR_PAGES_ROW(holder),                                                                \
     {                                                                                              \
         .name = "timeouts", .type = LT_T_OBJECT, .offset = offsetof(holder, timeouts),             \
         .levels = CLIENT_LEVELS, .sub = &timeouts_schema, .doc = "How long a response may take.",  \

@@ -6,6 +6,7 @@
 
 #include "config/expr.h"
 #include "config/schema.h"
+#include "net/compress_conf.h"
 #include "net/tls_conf.h"
 
 /* What concerns the client's side and may stand in sites and routes. Listeners and `defaults` have
@@ -74,6 +75,8 @@ struct lt_route_conf {
     struct lt_conf_list upgrade; /* struct lt_str: protocols; unset: websocket */
     struct lt_body_conf body;
     struct lt_route_timeouts_conf timeouts;
+    struct lt_compress_conf compress;
+    struct lt_conf_map errors; /* struct lt_str: files, by status */
 };
 
 struct lt_site_conf {
@@ -87,6 +90,8 @@ struct lt_site_conf {
     struct lt_conf_list routes;  /* struct lt_route_conf */
     struct lt_body_conf body;
     struct lt_route_timeouts_conf timeouts;
+    struct lt_compress_conf compress;
+    struct lt_conf_map errors; /* struct lt_str: files, by status */
 };
 
 extern const struct lt_schema lt_site_schema;

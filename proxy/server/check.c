@@ -144,12 +144,15 @@ static void check_router(struct lt_schema_load *load, const struct lt_root_conf 
     }
     for (size_t i = 0; i < root->listen.n; i++) {
         listeners[i].name = listen[i].name;
+        listeners[i].compress = listen[i].conf.broken ? NULL : &listen[i].compress;
     }
     for (size_t i = 0; i < root->upstreams.n; i++) {
         upstreams[i] = root->upstreams.entries[i].key.p;
     }
     const struct lt_router_spec spec = {
         .load = load,
+        .defaults = &root->defaults.conf,
+        .errors = &root->defaults.errors,
         .sites = &root->sites,
         .listeners = listeners,
         .n_listeners = (unsigned)lt_min(root->listen.n, (size_t)LT_ROUTER_LISTENERS_MAX),

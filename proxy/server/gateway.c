@@ -250,7 +250,8 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
     uint64_t connections = (uint64_t)s->connections_max * (head_max + EXCHANGE_BYTES_MAX);
     uint64_t logs = (g->n_workers + (uint64_t)LOG_RINGS_OTHER) * LOG_RING_BYTES;
     uint64_t per_filter = (uint64_t)filters * g->n_workers;
-    uint64_t total = connections + conf->limits.buffers.total + rate_bytes + per_filter + logs;
+    uint64_t total = connections + conf->limits.buffers.total + conf->limits.compress.total +
+                     rate_bytes + per_filter + logs;
     if (total == g->memory_bound) {
         return;
     }
@@ -258,6 +259,7 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
     lt_log_info("gateway", "memory_bound", LT_KV_INT("total_mb", total >> 20),
                 LT_KV_INT("connections_mb", connections >> 20),
                 LT_KV_INT("buffers_mb", conf->limits.buffers.total >> 20),
+                LT_KV_INT("compress_mb", conf->limits.compress.total >> 20),
                 LT_KV_INT("filters_mb", per_filter >> 20), LT_KV_INT("limits_mb", rate_bytes >> 20),
                 LT_KV_INT("logs_mb", logs >> 20));
 }
@@ -286,6 +288,7 @@ enum lt_err lt_gateway_start_workers(struct lt_gateway *g, const struct lt_snaps
     unsigned n = conf->workers > 0 ? (unsigned)conf->workers : lt_cpus_usable();
     n = lt_min(n, LT_WORKERS_MAX);
     g->shared.blocks_max = conf->limits.buffers.total / n;
+    g->shared.n_workers = n;
     for (unsigned i = 0; i < n; i++) {
         g->workers[i] = lt_worker_start(&g->shared, i);
         if (g->workers[i] == NULL) {

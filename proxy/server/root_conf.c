@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/headers.h"
+#include "route/error_pages.h"
 
 #define AT(member) offsetof(struct lt_admin_conf, member)
 
@@ -220,6 +221,25 @@ static const struct lt_schema buffers_schema = {
     .size = sizeof(struct lt_buffers_conf),
 };
 
+static const struct lt_row limits_compress_rows[] = {
+    {.name = "total",
+     .type = LT_T_SIZE,
+     .offset = offsetof(struct lt_limits_compress_conf, total),
+     .def = "64M",
+     .max = "1T",
+     .doc = "Memory for compressing responses, over all workers. One response takes 256K for gzip, "
+            "1.25M for zstd, 2M for br. What finds none left is sent uncompressed.",
+     .since = "0.1"},
+};
+
+static const struct lt_schema limits_compress_schema = {
+    .name = "limits of compression",
+    .doc = "Memory for compressing responses.",
+    .rows = limits_compress_rows,
+    .n_rows = lt_countof(limits_compress_rows),
+    .size = sizeof(struct lt_limits_compress_conf),
+};
+
 #undef AT
 #define AT(member) offsetof(struct lt_limits_conf, member)
 
@@ -241,6 +261,12 @@ static const struct lt_row limits_rows[] = {
      .offset = AT(buffers),
      .sub = &buffers_schema,
      .doc = "Memory for bodies.",
+     .since = "0.1"},
+    {.name = "compress",
+     .type = LT_T_OBJECT,
+     .offset = AT(compress),
+     .sub = &limits_compress_schema,
+     .doc = "Memory for compressing responses.",
      .since = "0.1"},
 };
 
@@ -285,6 +311,7 @@ static const struct lt_schema drain_schema = {
 
 static const struct lt_row defaults_rows[] = {
     LT_LISTEN_SHARED_ROWS(struct lt_defaults_conf),
+    LT_ERROR_PAGES_ROW(struct lt_defaults_conf),
     {.name = "upstream",
      .type = LT_T_OBJECT,
      .offset = offsetof(struct lt_defaults_conf, upstream),

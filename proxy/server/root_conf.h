@@ -34,10 +34,16 @@ struct lt_buffers_conf {
     uint64_t total; /* bytes, over all workers */
 };
 
+struct lt_limits_compress_conf {
+    struct lt_conf conf;
+    uint64_t total; /* bytes, over all workers */
+};
+
 struct lt_limits_conf {
     struct lt_conf conf;
     int64_t connections; /* of clients, over all listeners and workers; -1: auto */
     struct lt_buffers_conf buffers;
+    struct lt_limits_compress_conf compress;
 };
 
 struct lt_drain_conf {
@@ -51,6 +57,8 @@ struct lt_defaults_conf {
     struct lt_listen_limits limits;
     struct lt_listen_body body;
     struct lt_listen_timeouts timeouts;
+    struct lt_compress_conf compress;
+    struct lt_conf_map errors; /* struct lt_str: files, by status */
     struct lt_upstream_conf upstream;
 };
 

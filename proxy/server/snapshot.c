@@ -77,6 +77,7 @@ bool lt_worker_view_init(struct lt_worker_view *view)
     view->view.response_ahead = RESPONSE_AHEAD;
     view->view.request_ahead = REQUEST_AHEAD;
     view->view.drain_ms = conf->drain.timeout_ms;
+    view->view.encoders_max = conf->limits.compress.total / view->worker->shared->n_workers;
     return init_tls(view) && init_filters(view);
 }
 

@@ -204,8 +204,10 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
     l->route = (struct lt_route_options){.body_max = conf->body.max,
                                          .first_byte_ms = conf->timeouts.first_byte_ms,
                                          .tunnel_ms = conf->timeouts.tunnel_ms};
-    routed[slot] = (struct lt_router_listener){
-        .name = l->name, .redirect_https = l->redirect_https, .options = l->route};
+    routed[slot] = (struct lt_router_listener){.name = l->name,
+                                               .redirect_https = l->redirect_https,
+                                               .options = l->route,
+                                               .compress = &conf->compress};
     if (conf->tls) {
         l->store = lt_tls_store_new();
         set_policy(b, &l->policy);
@@ -363,6 +365,8 @@ static void build_filters(struct build *b)
 static void build_routes(struct build *b, const struct lt_router_listener *routed)
 {
     struct lt_router_spec spec = {.load = &b->s->root->load,
+                                  .defaults = &b->conf->defaults.conf,
+                                  .errors = &b->conf->defaults.errors,
                                   .sites = &b->conf->sites,
                                   .listeners = routed,
                                   .n_listeners = b->s->n_listeners,

@@ -237,6 +237,7 @@ static void worker_free(struct lt_worker *worker)
         lt_loop_free(worker->loop);
     }
     lt_slab_fini(&worker->env.exchanges_slab);
+    lt_encoders_fini(&worker->env.encoders);
     LT_OBJ_FINI(worker);
     lt_free(worker);
 }

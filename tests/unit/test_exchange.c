@@ -14,6 +14,7 @@
 struct world {
     struct env config;
     struct sites_conf sites;
+    struct lt_compress_conf compress; /* of the listener */
     struct lt_arena arena;
     struct lt_loop *loop;
     struct lt_metrics *metrics;
@@ -43,7 +44,10 @@ static const char *const yaml = "sites:\n"
                                 "  - hosts: ['*']\n"
                                 "    routes:\n"
                                 "      - {match: /*, to: app}\n"
-                                "      - {match: /fixed, respond: {status: 200, body: hello}}\n";
+                                "      - {match: /fixed, respond: {status: 200, body: hello}}\n"
+                                "      - match: /small\n"
+                                "        to: app\n"
+                                "        compress: {enabled: true, min: 0, encodings: [gzip]}\n";
 
 static struct lt_upstream *find_upstream(void *arg, struct lt_str name)
 {
@@ -152,8 +156,10 @@ static int setup(void **state)
     make_upstream(w);
     lt_schema_read(&w->config.load, &sites_schema, env_read(&w->config, yaml), 0, &w->sites);
     lt_schema_finish(&w->config.load, &w->sites);
-    static const struct lt_router_listener listeners[] = {
-        {.name = LT_STR_INIT("public"), .options = {.body_max = 1 << 20}}};
+    lt_schema_read(&w->config.load, &lt_compress_schema, NULL, LT_LEVEL_LISTENER, &w->compress);
+    lt_schema_finish(&w->config.load, &w->compress);
+    const struct lt_router_listener listeners[] = {
+        {.name = LT_STR("public"), .options = {.body_max = 1 << 20}, .compress = &w->compress}};
     static const char *const names[] = {"app"};
     const struct lt_router_spec spec = {.load = &w->config.load,
                                         .sites = &w->sites.sites,
@@ -185,7 +191,8 @@ static int setup(void **state)
                                .n_listeners = 1,
                                .log = {.access = true},
                                .response_ahead = 100000,
-                               .request_ahead = 65536};
+                               .request_ahead = 65536,
+                               .encoders_max = 1 << 20};
     w->hooks = (struct lt_hooks){on_request, on_response, on_log, on_cancel};
     w->env = (struct lt_exchange_env){.loop = w->loop,
                                       .view = &w->view,
@@ -229,6 +236,7 @@ static int teardown(void **state)
     lt_loop_free(w->loop);
     lt_fronts_free(w->fronts);
     lt_slab_fini(&w->env.exchanges_slab);
+    lt_encoders_fini(&w->env.encoders);
     lt_metrics_free(w->metrics);
     lt_arena_fini(&w->arena);
     env_fini(&w->config);
@@ -567,9 +575,10 @@ static void continue_is_said_before_the_body(void **state)
     hear(w, w->client, "hi");
 }
 
-/* Turns the loop until the client has a whole answer or its end; the server answers what reaches
- * it. */
-static bool answered(struct world *w)
+/* Turns the loop until the client has an answer that ends so, a reply of ours or its end; the
+ * server responds to what ends with request_end. */
+static bool answered_with(struct world *w, const char *request_end, const char *response,
+                          const char *answer_end)
 {
     uint64_t end = lt_clock_us() + 5000000;
     bool replied = false;
@@ -579,12 +588,13 @@ static bool answered(struct world *w)
         if (!replied && accepted(w)) {
             char sink[4096];
             ssize_t n = read(w->server, sink, sizeof(sink));
-            if (n > 1 && memcmp(sink + n - 2, "ab", 2) == 0) {
-                say(w->server, OK_BODY);
+            if (n > 0 && lt_str_ends(lt_str(sink, (size_t)n), lt_str_c(request_end))) {
+                say(w->server, response);
                 replied = true;
             }
         }
-        if (ends_with(w->client, "hi") || ends_with(w->client, "}\n") || ends_with(w->client, "")) {
+        if (ends_with(w->client, answer_end) || ends_with(w->client, "}\n") ||
+            ends_with(w->client, "")) {
             return true;
         }
     }
@@ -605,7 +615,7 @@ static void memory_may_run_out_at_any_place(void **state)
         lt_mem_fail_at(n);
         connect_client(w);
         say(w->client, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab");
-        assert_true(answered(w));
+        assert_true(answered_with(w, "ab", OK_BODY, "hi"));
         lt_mem_fail_at(0);
         served = lt_str_ends(lt_str(got, got_len), LT_STR("hi"));
     }
@@ -791,6 +801,88 @@ static void memory_may_run_out_in_a_tunnel(void **state)
     assert_true(n > 2);
 }
 
+/* ---- compression ---- */
+
+#define GET_SMALL "GET /small HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n"
+#define SMALL_HEAD                                                                                 \
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define SMALL_BODY "2\r\nhi\r\n0\r\n\r\n"
+
+static void a_compressed_response_gives_its_encoder_back(void **state)
+{
+    struct world *w = *state;
+    for (unsigned i = 0; i < 2; i++) {
+        say(w->client, GET_SMALL);
+        if (i == 0) {
+            serve(w);
+        } else {
+            hear(w, w->server, "\r\n\r\n");
+        }
+        say(w->server, SMALL_HEAD);
+        hear(w, w->client, "\r\n\r\n"); /* the head leaves before there is a body */
+        assert_heard("content-encoding: gzip");
+        assert_int_equal(w->env.encoders.lent, 1);
+        say(w->server, SMALL_BODY);
+        hear(w, w->client, "\r\n0\r\n\r\n");
+        assert_int_equal(w->env.encoders.lent, 0);
+    }
+    assert_int_equal(w->env.encoders.in_use, lt_encoder_cost(LT_CODING_GZIP));
+    assert_int_equal(lt_metrics_sum(w->metrics, LT_COUNTER_COMPRESSED), 2);
+}
+
+static void a_client_that_leaves_gives_the_encoder_back(void **state)
+{
+    struct world *w = *state;
+    say(w->client, GET_SMALL);
+    serve(w);
+    say(w->server, SMALL_HEAD);
+    hear(w, w->client, "\r\n\r\n");
+    assert_int_equal(w->env.encoders.lent, 1);
+    close_fd(&w->client);
+    RUN_UNTIL(w->loop, w->logged == 1 && w->env.live == 0);
+    assert_int_equal(w->env.encoders.lent, 0);
+}
+
+static void a_hook_that_waits_holds_back_what_is_compressed_later(void **state)
+{
+    struct world *w = *state;
+    w->hold_response = true;
+    say(w->client, GET_SMALL);
+    serve(w);
+    say(w->server, SMALL_HEAD "2\r\nhi\r\n");
+    RUN_UNTIL(w->loop, w->held != NULL);
+    one_turn(w->loop);
+    lt_exchange_wake(w->held);
+    hear(w, w->client, "\xff\xff\r\n"); /* the end of a flush, and of its chunk */
+    assert_heard("content-encoding: gzip");
+    say(w->server, "0\r\n\r\n");
+    hear(w, w->client, "\r\n0\r\n\r\n");
+    assert_int_equal(w->env.encoders.lent, 0);
+}
+
+static void memory_may_fail_anywhere_while_compressing(void **state)
+{
+    struct world *w = *state;
+    bool coded = false;
+    unsigned n = 1;
+    for (; !coded; n++) {
+        assert_true(n < 200);
+        close_fd(&w->client);
+        close_fd(&w->server);
+        RUN_UNTIL(w->loop, lt_fronts_count(w->fronts) == 0 && lt_pools_idle(w->env.pools) == 0);
+        w->env.encoders.max = 0; /* the encoder is made anew */
+        assert_null(lt_encoder_get(&w->env.encoders, LT_CODING_GZIP, LT_ENCODER_FAST));
+        lt_mem_fail_at(n);
+        connect_client(w);
+        say(w->client, GET_SMALL);
+        assert_true(answered_with(w, "\r\n\r\n", SMALL_HEAD SMALL_BODY, "0\r\n\r\n"));
+        lt_mem_fail_at(0);
+        coded = lt_str_find(lt_str(got, got_len), LT_STR("content-encoding: gzip")) != SIZE_MAX &&
+                lt_str_ends(lt_str(got, got_len), LT_STR("0\r\n\r\n"));
+    }
+    assert_true(n > 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -811,6 +903,10 @@ int main(void)
         T(slow_servers_run_into_their_time_limit),
         T(a_client_that_does_not_read_stops_the_server),
         T(a_body_over_the_limit_is_refused),
+        T(a_compressed_response_gives_its_encoder_back),
+        T(a_client_that_leaves_gives_the_encoder_back),
+        T(a_hook_that_waits_holds_back_what_is_compressed_later),
+        T(memory_may_fail_anywhere_while_compressing),
         T(continue_is_said_before_the_body),
         T(memory_may_run_out_at_any_place),
         T(response_hooks_may_wait_before_a_tunnel),
