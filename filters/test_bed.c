@@ -51,6 +51,7 @@ struct lt_test_bed *lt_test_bed_new(void)
     };
     lt_slab_init(&bed->env.exchanges_slab, sizeof(struct lt_exchange), 4);
     lt_list_init(&bed->env.exchanges);
+    bed->env.heads.max = SIZE_MAX;
     bed->route = (struct lt_route){.name = LT_STR("/*"), .site = LT_STR("test")};
     lt_test_bed_reset(bed);
     return bed;

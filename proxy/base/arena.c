@@ -41,7 +41,21 @@ void lt_arena_fini(struct lt_arena *arena)
         lt_free(b);
         b = next;
     }
+    if (arena->total != NULL) {
+        arena->total->used -= arena->size;
+    }
     *arena = (struct lt_arena){0};
+}
+
+/* How many bytes of blocks may still be taken. */
+static size_t left(const struct lt_arena *arena)
+{
+    const struct lt_arena_total *total = arena->total;
+    size_t own = arena->max > arena->size ? arena->max - arena->size : 0;
+    if (total == NULL) {
+        return own;
+    }
+    return lt_min(own, total->max > total->used ? total->max - total->used : 0);
 }
 
 /* A new block with room for n bytes becomes the current one. Its size doubles with what the arena
@@ -49,13 +63,13 @@ void lt_arena_fini(struct lt_arena *arena)
 static bool grow(struct lt_arena *arena, size_t n)
 {
     size_t size = lt_max((size_t)BLOCK_MIN, lt_min(arena->size, (size_t)1 << 20));
-    if (n > SIZE_MAX / 2 || arena->size > arena->max) {
+    if (n > SIZE_MAX / 2) {
         return false;
     }
     size = lt_max(size, n + HEADER);
-    if (size > arena->max - arena->size) {
+    if (size > left(arena)) {
         size = n + HEADER;
-        if (size > arena->max - arena->size) {
+        if (size > left(arena)) {
             return false;
         }
     }
@@ -67,6 +81,9 @@ static bool grow(struct lt_arena *arena, size_t n)
     b->size = size;
     arena->blocks = b;
     arena->size += size;
+    if (arena->total != NULL) {
+        arena->total->used += size;
+    }
     arena->cur = (char *)b + HEADER;
     arena->end = (char *)b + size;
     return true;

@@ -13,12 +13,19 @@ typedef void (*lt_arena_cleanup_fn)(void *arg);
 struct lt_arena_block;
 struct lt_arena_cleanup;
 
+/* What several arenas of one thread may take together. */
+struct lt_arena_total {
+    size_t used; /* bytes of malloc'ed blocks */
+    size_t max;
+};
+
 struct lt_arena {
     char *cur, *end;                   /* free part of the current block */
     struct lt_arena_block *blocks;     /* malloc'ed blocks, newest first */
     struct lt_arena_cleanup *cleanups; /* newest first */
     size_t size;                       /* bytes taken by malloc'ed blocks */
     size_t max;                        /* limit for size */
+    struct lt_arena_total *total;      /* set after init; NULL: none. Borrowed until fini */
 };
 
 /* first: borrowed until fini, an initial block of first_len bytes (may be NULL, 0), aligned for any

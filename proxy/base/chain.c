@@ -6,11 +6,12 @@
 #include <string.h>
 
 #define FREE_FULL_MAX 256   /* 4 MB kept per worker */
+#define FREE_MIDDLE_MAX 512 /* 2 MB kept per worker */
 #define FREE_SMALL_MAX 1024 /* 2 MB kept per worker */
 
 struct lt_block {
     struct lt_block *next;
-    unsigned size;       /* LT_BLOCK_SIZE or LT_BLOCK_SMALL_SIZE */
+    unsigned size;       /* LT_BLOCK_SIZE, LT_BLOCK_MIDDLE_SIZE or LT_BLOCK_SMALL_SIZE */
     unsigned begin, end; /* used part of data */
     char data[];
 };
@@ -19,13 +20,41 @@ void lt_block_pool_init(struct lt_block_pool *pool, size_t max)
 {
     *pool = (struct lt_block_pool){.max = max};
     lt_slab_init(&pool->full, LT_BLOCK_SIZE, FREE_FULL_MAX);
+    lt_slab_init(&pool->middle, LT_BLOCK_MIDDLE_SIZE, FREE_MIDDLE_MAX);
     lt_slab_init(&pool->small, LT_BLOCK_SMALL_SIZE, FREE_SMALL_MAX);
 }
 
 void lt_block_pool_fini(struct lt_block_pool *pool)
 {
     lt_slab_fini(&pool->full);
+    lt_slab_fini(&pool->middle);
     lt_slab_fini(&pool->small);
+}
+
+size_t lt_block_pool_share(const struct lt_block_pool *pool, size_t most)
+{
+    size_t half = pool->max / 2;
+    return pool->in_use < half ? lt_min(most, half - pool->in_use) : 0;
+}
+
+static struct lt_slab *slab_of(struct lt_block_pool *pool, unsigned size)
+{
+    return size == LT_BLOCK_SIZE          ? &pool->full
+           : size == LT_BLOCK_MIDDLE_SIZE ? &pool->middle
+                                          : &pool->small;
+}
+
+/* A block for `want` bytes. A chain that has one already gets a full one, unless the pool is tight:
+ * it will go on. */
+static unsigned size_for(const struct lt_block_pool *pool, size_t want, bool first)
+{
+    want += sizeof(struct lt_block);
+    if (!first && pool->in_use < pool->max / 4) {
+        return LT_BLOCK_SIZE;
+    }
+    return want <= LT_BLOCK_SMALL_SIZE    ? LT_BLOCK_SMALL_SIZE
+           : want <= LT_BLOCK_MIDDLE_SIZE ? LT_BLOCK_MIDDLE_SIZE
+                                          : LT_BLOCK_SIZE;
 }
 
 static unsigned room(const struct lt_block *b)
@@ -33,11 +62,10 @@ static unsigned room(const struct lt_block *b)
     return b->size - (unsigned)sizeof(*b) - b->end;
 }
 
-static struct lt_block *block_get(struct lt_block_pool *pool, size_t want)
+static struct lt_block *block_get(struct lt_block_pool *pool, size_t want, bool first)
 {
-    bool small = want <= LT_BLOCK_SMALL_SIZE - sizeof(struct lt_block);
-    unsigned size = small ? LT_BLOCK_SMALL_SIZE : LT_BLOCK_SIZE;
-    struct lt_block *b = lt_slab_get(small ? &pool->small : &pool->full);
+    unsigned size = size_for(pool, want, first);
+    struct lt_block *b = lt_slab_get(slab_of(pool, size));
     if (b != NULL) {
         *b = (struct lt_block){.size = size};
         pool->in_use += size;
@@ -48,7 +76,7 @@ static struct lt_block *block_get(struct lt_block_pool *pool, size_t want)
 static void block_put(struct lt_block_pool *pool, struct lt_block *b)
 {
     pool->in_use -= b->size;
-    lt_slab_put(b->size == LT_BLOCK_SIZE ? &pool->full : &pool->small, b);
+    lt_slab_put(slab_of(pool, b->size), b);
 }
 
 /* Drops the blocks after last (all of them for NULL) and empties last back to its old end. */
@@ -72,15 +100,16 @@ static void rollback(struct lt_chain *chain, struct lt_block *last, unsigned las
 enum lt_err lt_chain_append(struct lt_chain *chain, const void *p, size_t n)
 {
     const char *from = p;
-    size_t left = n;
+    size_t unplaced = n;
     struct lt_block *last = chain->tail;
     unsigned last_end = last != NULL ? last->end : 0;
-    if (n > chain->pool->max || chain->pool->in_use > chain->pool->max - n) {
+    size_t most = chain->pool->max + chain->pool->extra;
+    if (n > most || chain->pool->in_use > most - n) {
         return LT_ERR_LIMIT;
     }
-    while (left > 0) {
+    while (unplaced > 0) {
         if (chain->tail == NULL || room(chain->tail) == 0) {
-            struct lt_block *b = block_get(chain->pool, chain->tail == NULL ? left : LT_BLOCK_SIZE);
+            struct lt_block *b = block_get(chain->pool, unplaced, chain->tail == NULL);
             if (b == NULL) {
                 rollback(chain, last, last_end);
                 return LT_ERR_NOMEM;
@@ -92,11 +121,11 @@ enum lt_err lt_chain_append(struct lt_chain *chain, const void *p, size_t n)
             }
             chain->tail = b;
         }
-        unsigned take = (unsigned)lt_min(left, (size_t)room(chain->tail));
+        unsigned take = (unsigned)lt_min(unplaced, (size_t)room(chain->tail));
         memcpy(chain->tail->data + chain->tail->end, from, take);
         chain->tail->end += take;
         from += take;
-        left -= take;
+        unplaced -= take;
     }
     chain->len += n;
     return LT_OK;
@@ -107,6 +136,21 @@ size_t lt_chain_peek(const struct lt_chain *chain, struct iovec *iov, size_t max
     size_t n = 0;
     for (struct lt_block *b = chain->head; b != NULL && n < max; b = b->next) {
         iov[n++] = (struct iovec){.iov_base = b->data + b->begin, .iov_len = b->end - b->begin};
+    }
+    return n;
+}
+
+size_t lt_chain_peek_from(const struct lt_chain *chain, size_t from, struct iovec *iov, size_t max)
+{
+    size_t n = 0;
+    assert(from <= chain->len);
+    for (struct lt_block *b = chain->head; b != NULL && n < max; b = b->next) {
+        size_t here = b->end - b->begin;
+        if (from < here) {
+            iov[n++] =
+                (struct iovec){.iov_base = b->data + b->begin + from, .iov_len = here - from};
+        }
+        from -= lt_min(from, here);
     }
     return n;
 }

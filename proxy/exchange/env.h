@@ -5,8 +5,10 @@
 #define LT_EXCHANGE_ENV_H
 
 #include "base/addr.h"
+#include "base/arena.h"
 #include "base/slab.h"
 #include "config/expr.h"
+#include "exchange/spool.h"
 #include "http/encoder.h"
 #include "net/loop.h"
 #include "shared/metrics.h"
@@ -48,11 +50,12 @@ struct lt_view {
     const struct lt_cidr *trust;
     size_t n_trust;
     struct lt_log_options log;
-    struct lt_filters *filters; /* NULL: the snapshot has no filters */
-    size_t response_ahead;      /* bytes of a response that may wait for one client */
-    size_t request_ahead;       /* bytes of a request body that may wait for a server */
-    uint64_t drain_ms;          /* how long tunnels of a route that is gone may go on */
-    size_t encoders_max;        /* bytes of memory for compressing responses */
+    struct lt_filters *filters;   /* NULL: the snapshot has no filters */
+    size_t response_ahead;        /* bytes of a response that may wait for one client */
+    size_t request_ahead;         /* bytes of a streamed request body that may wait for a server */
+    struct lt_spool_limits spool; /* of request bodies that are collected */
+    uint64_t drain_ms;            /* how long tunnels of a route that is gone may go on */
+    size_t encoders_max;          /* bytes of memory for compressing responses */
     unsigned pins;
     bool retired;
     void (*on_unpinned)(struct lt_view *view);
@@ -64,7 +67,9 @@ struct lt_exchange_env {
     struct lt_view *view;          /* the current one */
     struct lt_slab exchanges_slab; /* struct lt_exchange */
     struct lt_list exchanges;      /* all that live, for drain and status */
-    unsigned live;                 /* how many */
+    struct lt_spool_env spools;
+    struct lt_arena_total heads; /* arenas of exchanges, and what fronts keep of heads */
+    unsigned live;               /* how many */
     const struct lt_hooks *hooks;
     struct lt_pools *pools;
     struct lt_encoders encoders;
@@ -76,6 +81,10 @@ struct lt_exchange_env {
      * NULL: there is nothing. */
     bool (*access_keep)(struct lt_exchange *x);
 };
+
+/* How much may be read at once where it isn't known yet whose it is; less while memory is short,
+ * never 0. (exchange/room.c) */
+size_t lt_exchange_env_room(const struct lt_exchange_env *env);
 
 static inline struct lt_view *lt_view_pin(struct lt_view *view)
 {

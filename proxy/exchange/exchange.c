@@ -58,9 +58,11 @@ struct lt_exchange *lt_exchange_new(struct lt_exchange_env *env, struct lt_front
     x->began_wall_us = env->loop->wall_us;
     x->step_us[LT_STEP_HEAD] = x->began_us;
     lt_arena_init(&x->arena, x->arena_first, sizeof(x->arena_first), LT_EXCHANGE_ARENA_MAX);
+    x->arena.total = &env->heads;
     lt_headers_init(&x->req_trailers, &x->arena, TRAILERS_MAX);
     lt_chain_init(&x->body, &env->loop->blocks);
     lt_chain_init(&x->held, &env->loop->blocks);
+    lt_spool_init(&x->spool, &env->spools, &x->view->spool);
     lt_list_push_back(&env->exchanges, &x->link);
     env->live++;
     lt_metrics_add(env->metrics, LT_COUNTER_EXCHANGES, 1);
@@ -87,6 +89,7 @@ static void end(struct lt_exchange *x)
     lt_chain_clear(&x->body);
     lt_chain_clear(&x->held);
     lt_compress_release(x);
+    lt_spool_clear(&x->spool);
     lt_list_remove(&x->link);
     x->env->live--;
     lt_metrics_add(x->env->metrics, LT_COUNTER_EXCHANGES, -1);

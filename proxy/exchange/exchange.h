@@ -62,6 +62,10 @@ struct lt_compress {
     bool put;                   /* bytes in the encoder's buffer may wait in the front */
 };
 
+/* Short pieces of bodies that one exchange may always hold, whatever the others do: one for each
+ * direction. Bytes. */
+#define LT_EXCHANGE_PIECES (2 * (size_t)LT_BLOCK_MIDDLE_SIZE)
+
 struct lt_exchange {
     uint32_t magic;
     struct lt_exchange_env *env; /* the worker's part, borrowed */
@@ -119,8 +123,11 @@ struct lt_exchange {
     uint64_t tried;       /* servers not to try again, a bit per index */
     struct lt_str allow;  /* for 405 */
 
-    struct lt_chain body;                  /* request bytes received and not yet sent upstream */
-    bool body_started;                     /* bytes of it went to a server: no other try */
+    bool streams;          /* the request body goes on as it comes; else it is collected first */
+    struct lt_spool spool; /* the collected body */
+    bool body_sent;        /* the current back got the collected body whole */
+    struct lt_chain body;  /* streams: bytes received and not yet sent upstream */
+    bool body_started;     /* streams: bytes of it went to a server: no other try */
     const struct lt_headers *res_trailers; /* NULL: none; in the arena */
     struct lt_chain held;                  /* response body bytes that came before relay */
     bool response_ended;                   /* and the server's end of it */
@@ -155,6 +162,8 @@ void lt_exchange_refuse(struct lt_exchange *x, enum lt_cause cause, const struct
                         bool tls);
 /* Body bytes, borrowed until return. */
 void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n);
+/* How many body bytes may be read now; 0: the front was paused. SIZE_MAX: any number. */
+size_t lt_exchange_request_room(struct lt_exchange *x);
 void lt_exchange_request_end(struct lt_exchange *x);
 /* The body broke a rule or a time limit. */
 void lt_exchange_request_fail(struct lt_exchange *x, enum lt_cause cause);
@@ -188,6 +197,9 @@ bool lt_exchange_expr_get(void *source, enum lt_expr_name name, struct lt_str ke
 /* Sets user.NAME; copies. LT_ERR_NOMEM. */
 enum lt_err lt_exchange_set_user(struct lt_exchange *x, struct lt_str name,
                                  struct lt_str value) LT_MUST_CHECK;
+
+/* Notes for the log which body.max the request went over. */
+void lt_exchange_note_body_max(struct lt_exchange *x);
 
 const char *lt_step_name(enum lt_step step);
 

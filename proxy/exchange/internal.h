@@ -46,8 +46,6 @@ enum lt_err lt_relay_send_request(struct lt_exchange *x) LT_MUST_CHECK;
 enum lt_err lt_relay_send_held(struct lt_exchange *x) LT_MUST_CHECK;
 /* The client can't be served any more; err: what its side said. */
 void lt_relay_client_lost(struct lt_exchange *x, enum lt_err err);
-/* Of how many bytes one side may be ahead of the other; wanted: while memory is plenty. */
-size_t lt_relay_ahead(const struct lt_exchange *x, size_t wanted);
 /* Sets how long the server may take: with the request until all has left, then with its answer. */
 void lt_relay_watch_response(struct lt_exchange *x);
 
@@ -61,6 +59,28 @@ struct lt_upstream *lt_address_split(struct lt_exchange *x);
 enum lt_err lt_address_request(struct lt_exchange *x) LT_MUST_CHECK;
 /* Puts the addresses in the response's head into the client's terms. LT_ERR_NOMEM, LT_ERR_LIMIT. */
 enum lt_err lt_address_response(struct lt_exchange *x) LT_MUST_CHECK;
+
+/* room.c */
+
+/* How many more bytes of a body may be read while `waiting` are held for the other side already, of
+ * at most `most`: enough to be worth it, or 0. Never 0 when nothing waits. */
+size_t lt_room(const struct lt_exchange *x, size_t waiting, size_t most);
+
+/* collect.c */
+
+/* Keeps body bytes; fails x when they can't be kept. */
+void lt_collect_add(struct lt_exchange *x, const char *p, size_t n);
+/* The body is there whole. */
+void lt_collect_ready(struct lt_exchange *x);
+/* The next try sends the body from its beginning. */
+void lt_collect_rewind(struct lt_exchange *x);
+/* Sends what the server takes, and the end; nothing when that is done. LT_ERR_STORE: the body can't
+ * be read any more. LT_ERR_NOMEM, LT_ERR_LIMIT: no memory. Else the connection's failure. */
+enum lt_err lt_collect_send(struct lt_exchange *x) LT_MUST_CHECK;
+/* As lt_collect_send from an event; fails x where needed. */
+void lt_collect_go_on(struct lt_exchange *x);
+/* Frees the body if it can't be needed again. */
+void lt_collect_release(struct lt_exchange *x);
 
 /* reply.c */
 

@@ -2,6 +2,7 @@
 # The middle: one request and its response.
 liblintel_a_SOURCES += \
 	proxy/exchange/address.c \
+	proxy/exchange/collect.c \
 	proxy/exchange/compress.c proxy/exchange/compress.h \
 	proxy/exchange/env.h \
 	proxy/exchange/exchange.c proxy/exchange/exchange.h \
@@ -9,10 +10,13 @@ liblintel_a_SOURCES += \
 	proxy/exchange/internal.h \
 	proxy/exchange/relay.c \
 	proxy/exchange/reply.c \
+	proxy/exchange/room.c \
+	proxy/exchange/spool.c proxy/exchange/spool.h \
 	proxy/exchange/step.def \
 	proxy/exchange/steps.c \
 	proxy/exchange/tunnel.c proxy/exchange/tunnel.h
 
-check_PROGRAMS += tests/unit/test_address tests/unit/test_exchange
+check_PROGRAMS += tests/unit/test_address tests/unit/test_exchange tests/unit/test_spool
 tests_unit_test_address_SOURCES = tests/unit/test_address.c
+tests_unit_test_spool_SOURCES = tests/unit/test_spool.c
 tests_unit_test_exchange_SOURCES = tests/unit/test_exchange.c

@@ -67,11 +67,6 @@ void lt_relay_client_lost(struct lt_exchange *x, enum lt_err err)
     lt_relay_drop_back(x);
 }
 
-size_t lt_relay_ahead(const struct lt_exchange *x, size_t wanted)
-{
-    return lt_min(wanted, lt_loop_share(x->env->loop));
-}
-
 /* ---- request: client to server ---- */
 
 void lt_relay_watch_response(struct lt_exchange *x)
@@ -79,9 +74,12 @@ void lt_relay_watch_response(struct lt_exchange *x)
     if (x->step != LT_STEP_RESPONSE_HEAD) {
         return;
     }
-    bool sent = x->request_done && x->body.len == 0 && x->back->ops->unsent(x->back) == 0;
+    bool sent = x->request_done && x->body.len == 0 && (x->streams || x->body_sent) &&
+                x->back->ops->unsent(x->back) == 0;
+    /* Or it was asked whether the body may come. */
+    bool its_turn = sent || !x->streaming || (x->streams && x->req.expect_continue);
     uint64_t ms = 0;
-    if (sent || !x->streaming) {
+    if (its_turn) {
         ms = x->route->options[x->listener].first_byte_ms;
         ms = ms > 0 ? ms : x->upstream->first_byte_ms;
     } else if (x->request_done || x->request_paused) {
@@ -94,16 +92,23 @@ void lt_relay_watch_response(struct lt_exchange *x)
 static enum lt_err send_collected(struct lt_exchange *x)
 {
     struct lt_back *back = x->back;
-    while (x->body.len > 0 &&
-           back->ops->unsent(back) <= lt_relay_ahead(x, x->view->request_ahead)) {
-        struct iovec iov[IOV_BATCH];
-        size_t n = lt_chain_peek(&x->body, iov, IOV_BATCH);
-        size_t bytes = 0, share = lt_loop_share(x->env->loop);
+    while (x->body.len > 0) {
+        size_t room = lt_room(x, back->ops->unsent(back), x->view->request_ahead);
         enum lt_err err = LT_OK;
+        if (room == 0) {
+            err = back->ops->flush(back);
+            if (err != LT_OK || back->ops->unsent(back) > 0) {
+                return err; /* on_drained goes on */
+            }
+            continue;
+        }
+        struct iovec iov[IOV_BATCH];
+        size_t n = lt_chain_peek(&x->body, iov, IOV_BATCH), bytes = 0;
         /* What the server doesn't take is kept twice for a moment. */
-        for (size_t i = 0; i < n && err == LT_OK && (i == 0 || bytes < share); i++) {
-            err = back->ops->send_body(back, iov[i].iov_base, iov[i].iov_len);
-            bytes += iov[i].iov_len;
+        for (size_t i = 0; i < n && err == LT_OK && bytes < room; i++) {
+            size_t len = lt_min(iov[i].iov_len, room - bytes);
+            err = back->ops->send_body(back, iov[i].iov_base, len);
+            bytes += len;
         }
         x->body_started = true;
         if (err == LT_OK && bytes == x->body.len && x->request_done) {
@@ -133,6 +138,10 @@ enum lt_err lt_relay_send_request(struct lt_exchange *x)
         return err;
     }
     x->streaming = true;
+    if (!x->streams) {
+        lt_collect_rewind(x);
+        return lt_collect_send(x);
+    }
     if (x->request_done && x->body.len == 0) {
         err = x->back->ops->send_end(x->back, &x->req_trailers);
         return err == LT_OK ? x->back->ops->flush(x->back) : err;
@@ -163,11 +172,17 @@ void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n)
         return;
     }
     x->bytes_in += n;
+    x->req.expect_continue = false; /* it did not wait, or was told to go on */
     if (x->step >= LT_STEP_LOG || x->replied_here || x->response_ended) {
         return; /* nobody wants it any more */
     }
     if (x->route != NULL && x->bytes_in > x->route->options[x->listener].body_max) {
+        lt_exchange_note_body_max(x);
         lt_exchange_fail(x, LT_CAUSE_BODY_TOO_LARGE);
+        return;
+    }
+    if (!x->streams) {
+        lt_collect_add(x, p, n);
         return;
     }
     if (x->streaming && x->body.len == 0) {
@@ -190,28 +205,38 @@ void lt_exchange_request_turn(struct lt_exchange *x)
         lt_tunnel_client_turn(x);
         return;
     }
-    if (x->step >= LT_STEP_LOG || x->front == NULL) {
+    if (x->step >= LT_STEP_LOG || x->front == NULL || !x->streams) {
         return;
     }
-    size_t waiting = x->body.len;
     if (x->streaming) {
         enum lt_err err = x->back->ops->flush(x->back);
         if (err != LT_OK) {
             send_failed(x, err);
             return;
         }
-        waiting += x->back->ops->unsent(x->back);
-    }
-    if (waiting > lt_relay_ahead(x, x->view->request_ahead) && !x->request_paused) {
-        x->request_paused = true;
-        x->front->ops->pause(x->front, LT_PAUSE_PEER);
-    }
-    if (x->streaming) {
         lt_relay_watch_response(x);
     }
-    if (x->step == LT_STEP_BODY) {
-        lt_exchange_run(x);
+}
+
+size_t lt_exchange_request_room(struct lt_exchange *x)
+{
+    LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
+    if (x->tunnel != NULL) {
+        return lt_exchange_env_room(x->env); /* it pauses after its turn */
     }
+    if (!x->streams || x->step >= LT_STEP_LOG || x->replied_here || x->response_ended) {
+        return SIZE_MAX; /* the spool keeps it, or nobody wants it any more */
+    }
+    size_t waiting = x->body.len + (x->streaming ? x->back->ops->unsent(x->back) : 0);
+    size_t room = lt_room(x, waiting, x->view->request_ahead);
+    if (room == 0) {
+        x->request_paused = true;
+        x->front->ops->pause(x->front, LT_PAUSE_PEER);
+        if (x->streaming) {
+            lt_relay_watch_response(x);
+        }
+    }
+    return room;
 }
 
 void lt_exchange_request_end(struct lt_exchange *x)
@@ -255,6 +280,11 @@ static void on_drained(void *owner)
     if (!x->streaming) {
         return;
     }
+    if (!x->streams) {
+        lt_collect_go_on(x);
+        lt_relay_watch_response(x);
+        return;
+    }
     enum lt_err err = x->body.len > 0 ? send_collected(x) : LT_OK;
     if (err != LT_OK) {
         send_failed(x, err);
@@ -279,8 +309,16 @@ static void on_connected(void *owner, bool reused LT_UNUSED)
 static void on_informational(void *owner, const struct lt_response *res)
 {
     struct lt_exchange *x = from_owner(owner);
-    /* 100 was ours to say; HTTP/1.0 clients know none (RFC 9110 §15.2). */
-    if (res->status == 103 && x->front != NULL && x->req.version >= 11 && !x->head_sent) {
+    /* HTTP/1.0 clients know none (RFC 9110 §15.2). */
+    if (x->front == NULL || x->req.version < 11 || x->head_sent) {
+        return;
+    }
+    /* 100 was ours to say, unless it was the server that was asked (RFC 9110 §10.1.1). */
+    if (res->status == 100 && x->streams && x->req.expect_continue) {
+        x->req.expect_continue = false;
+        x->front->ops->send_informational(x->front, 100, NULL);
+    }
+    if (res->status == 103) {
         struct lt_response copy = *res;
         lt_hop_strip(&copy.headers);
         x->front->ops->send_informational(x->front, res->status, &copy.headers);
@@ -293,6 +331,9 @@ static void on_head(void *owner, struct lt_response *res)
     x->res = *res;
     x->upstream_status = res->status;
     x->response_begun = true;
+    lt_collect_release(x);
+    /* A word to proxies: we hold nothing back anyway, and it is not for clients. */
+    lt_headers_remove(&x->res.headers, LT_HEADER_X_ACCEL_BUFFERING);
     if (lt_hop_response(&x->res) != LT_OK || lt_address_response(x) != LT_OK) {
         lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
         return;
@@ -320,20 +361,24 @@ static void on_body(void *owner, const char *p, size_t n)
     }
 }
 
-/* Pauses the back while the client is too far behind; the idle time of the server counts only while
- * it may send. */
-static void balance_response(struct lt_exchange *x)
+/* How much of the response may be read now. While the client is too far behind, or memory is short,
+ * the back is paused; the idle time of the server counts only while it may send. */
+static size_t on_room(void *owner)
 {
-    size_t waiting = x->front->ops->unsent(x->front) + x->held.len;
-    if (waiting > lt_relay_ahead(x, x->view->response_ahead)) {
-        if (!x->response_paused) {
-            x->response_paused = true;
-            x->back->ops->pause(x->back, LT_PAUSE_PEER);
-        }
-        lt_exchange_set_timer(x, 0);
-    } else {
-        lt_exchange_set_timer(x, x->upstream->idle_ms);
+    struct lt_exchange *x = from_owner(owner);
+    if (x->front == NULL || x->tunnel != NULL) {
+        return lt_exchange_env_room(x->env); /* a tunnel pauses after its turn */
     }
+    size_t waiting = x->front->ops->unsent(x->front) + x->held.len;
+    size_t room = lt_room(x, waiting, x->view->response_ahead);
+    if (room == 0 && !x->response_paused) {
+        x->response_paused = true;
+        x->back->ops->pause(x->back, LT_PAUSE_PEER);
+        if (x->head_sent) {
+            lt_exchange_set_timer(x, 0);
+        }
+    }
+    return room;
 }
 
 static void on_turn(void *owner)
@@ -360,7 +405,7 @@ static void on_turn(void *owner)
         lt_exchange_run(x);
         return;
     }
-    balance_response(x);
+    lt_exchange_set_timer(x, x->upstream->idle_ms);
 }
 
 /* The whole response went to the front. */
@@ -517,6 +562,7 @@ const struct lt_back_events lt_exchange_back_events = {
     .on_informational = on_informational,
     .on_head = on_head,
     .on_body = on_body,
+    .on_room = on_room,
     .on_end = on_end,
     .on_eof = on_eof,
     .on_turn = on_turn,

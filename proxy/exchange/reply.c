@@ -53,6 +53,8 @@ static const char *proxy_error(enum lt_cause cause)
     case LT_CAUSE_FILTER_DENIED:
         return "http_request_denied";
     case LT_CAUSE_OUT_OF_MEMORY:
+    case LT_CAUSE_BODY_BUFFER_FULL:
+    case LT_CAUSE_BODY_BUFFER_IO:
     case LT_CAUSE_INTERNAL:
     case LT_CAUSE_NO_DESCRIPTORS:
     case LT_CAUSE_DRAINING:
@@ -200,7 +202,9 @@ static void add_fields(struct lt_exchange *x)
     if (err == LT_OK && x->cause == LT_CAUSE_METHOD_NOT_ALLOWED) {
         err = lt_headers_add_id(h, LT_HEADER_ALLOW, x->allow);
     }
-    if (err == LT_OK && (x->cause == LT_CAUSE_SERVERS_BUSY || x->cause == LT_CAUSE_NO_SERVER)) {
+    if (err == LT_OK &&
+        (x->cause == LT_CAUSE_SERVERS_BUSY || x->cause == LT_CAUSE_NO_SERVER ||
+         x->cause == LT_CAUSE_BODY_BUFFER_FULL || x->cause == LT_CAUSE_OUT_OF_MEMORY)) {
         err = lt_headers_add_id(h, LT_HEADER_RETRY_AFTER, LT_STR("1"));
     }
     if (err == LT_OK && x->ids.request_id.len > 0) {

@@ -62,8 +62,10 @@ static enum lt_step_result step_route(struct lt_exchange *x)
     }
     if (x->req.body == LT_BODY_LENGTH &&
         x->req.content_length > x->route->options[x->listener].body_max) {
+        lt_exchange_note_body_max(x);
         return fail(x, LT_CAUSE_BODY_TOO_LARGE);
     }
+    x->streams = x->route->options[x->listener].body_stream;
     enum lt_cause cause = lt_tunnel_offer(x);
     return cause == LT_CAUSE_NONE ? LT_STEP_NEXT : fail(x, cause);
 }
@@ -117,19 +119,23 @@ static enum lt_step_result step_request_hooks(struct lt_exchange *x)
     return result;
 }
 
-/* Collects the body, so that a slow client doesn't hold a server: whole, or as much as may wait. */
+/* Collects the body, so that a slow client doesn't hold a server; a streamed one goes on as it
+ * comes. */
 static enum lt_step_result step_body(struct lt_exchange *x)
 {
-    if (x->request_done) {
+    if (x->streams) {
         return LT_STEP_NEXT;
     }
-    if (x->req.expect_continue && x->body.len == 0) {
+    if (x->request_done) {
+        x->req.expect_continue = false; /* answered here, or nobody waited for it */
+        lt_collect_ready(x);
+        return LT_STEP_NEXT;
+    }
+    if (x->req.expect_continue && lt_spool_len(&x->spool) == 0) {
         x->req.expect_continue = false;
         x->front->ops->send_informational(x->front, 100, NULL);
     }
-    /* A front that is paused brings no more, even if more might be held by now. */
-    bool enough = x->request_paused || x->body.len >= lt_relay_ahead(x, x->view->request_ahead);
-    return enough ? LT_STEP_NEXT : LT_STEP_WAIT;
+    return LT_STEP_WAIT;
 }
 
 static enum lt_step_result step_pick(struct lt_exchange *x)
@@ -196,6 +202,9 @@ static enum lt_step_result step_send(struct lt_exchange *x)
     case LT_ERR_NOMEM:
     case LT_ERR_LIMIT:
         return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    case LT_ERR_STORE:
+        x->cause_errno = x->spool.sys_errno;
+        return fail(x, LT_CAUSE_BODY_BUFFER_IO);
     case LT_ERR_INVALID:
         return fail(x, LT_CAUSE_INTERNAL); /* a head that must not be sent got this far */
     default:

@@ -107,7 +107,7 @@ void lt_tunnel_client_turn(struct lt_exchange *x)
         return;
     }
     watch(x);
-    if (x->back->ops->unsent(x->back) > lt_relay_ahead(x, x->view->request_ahead) &&
+    if (lt_room(x, x->back->ops->unsent(x->back), x->view->request_ahead) == 0 &&
         !x->request_paused) {
         x->request_paused = true;
         x->front->ops->pause(x->front, LT_PAUSE_PEER);
@@ -169,7 +169,7 @@ void lt_tunnel_server_turn(struct lt_exchange *x)
         client_is_lost(x, err);
         return;
     }
-    if (x->front->ops->unsent(x->front) > lt_relay_ahead(x, x->view->request_ahead) &&
+    if (lt_room(x, x->front->ops->unsent(x->front), x->view->request_ahead) == 0 &&
         !x->response_paused) {
         x->response_paused = true;
         x->back->ops->pause(x->back, LT_PAUSE_PEER);

@@ -37,6 +37,11 @@ const struct lt_front_options *lt_front_h1_options(const struct lt_front_h1 *f)
 
 /* ---- life and death ---- */
 
+size_t lt_front_h1_size(void)
+{
+    return sizeof(struct lt_front_h1);
+}
+
 struct lt_fronts *lt_fronts_new(struct lt_exchange_env *env)
 {
     struct lt_fronts *fronts = lt_calloc(1, sizeof(*fronts));
@@ -61,6 +66,13 @@ unsigned lt_fronts_count(const struct lt_fronts *fronts)
     return fronts->count;
 }
 
+/* What is kept in `in` counts with the heads. */
+static void drop_in(struct lt_front_h1 *f)
+{
+    f->fronts->env->heads.used -= f->in.cap;
+    lt_buf_fini(&f->in);
+}
+
 static void free_now(void *arg)
 {
     struct lt_front_h1 *f = arg;
@@ -69,7 +81,7 @@ static void free_now(void *arg)
     f->on_closed(f->owner);
     lt_timer_fini(&f->timer);
     lt_timer_fini(&f->exchange_timer);
-    lt_buf_fini(&f->in);
+    drop_in(f);
     LT_OBJ_FINI(f);
     lt_slab_put(&fronts->slab, f);
 }
@@ -111,7 +123,7 @@ void lt_front_h1_watch_write(struct lt_front_h1 *f)
 static void release_in(struct lt_front_h1 *f)
 {
     if (f->in.len == 0) {
-        lt_buf_fini(&f->in);
+        drop_in(f);
         lt_buf_init(&f->in, lt_front_h1_options(f)->head_max + LT_SCRATCH_SIZE);
     }
 }
@@ -196,6 +208,9 @@ static void on_timer(void *arg)
             f->x = NULL;
             lt_front_h1_reset(f);
             lt_exchange_front_gone(x, LT_CAUSE_CLIENT_WRITE_TIMEOUT);
+        } else if (!f->body_done && f->x->req.expect_continue) {
+            /* It waits to be told to go on: filters or the server take their time. */
+            lt_timer_set(&f->timer, lt_front_h1_options(f)->body_ms);
         } else if (!f->body_done && f->stream.pause_reasons == 0) {
             f->keep_alive = false;
             lt_exchange_request_fail(f->x, LT_CAUSE_BODY_TIMEOUT);
@@ -217,11 +232,20 @@ static void on_exchange_timer(void *arg)
 
 /* ---- request: bytes to an exchange ---- */
 
-/* Keeps n bytes for later. False: more than may be kept. */
-static bool keep(struct lt_front_h1 *f, const char *p, size_t n)
+/* Keeps n bytes for later. Else the cause why not. */
+static enum lt_cause keep(struct lt_front_h1 *f, const char *p, size_t n)
 {
+    struct lt_arena_total *heads = &f->fronts->env->heads;
+    size_t had = f->in.cap;
+    if (n > f->in.cap - f->in.len && (n > heads->max || heads->used > heads->max - n)) {
+        return LT_CAUSE_OUT_OF_MEMORY;
+    }
     lt_buf_add(&f->in, p, n);
-    return !f->in.truncated;
+    heads->used += f->in.cap - had;
+    if (!f->in.truncated) {
+        return LT_CAUSE_NONE;
+    }
+    return f->in.cap < f->in.max ? LT_CAUSE_OUT_OF_MEMORY : LT_CAUSE_HEAD_TOO_LARGE;
 }
 
 static void refuse(struct lt_front_h1 *f, enum lt_cause cause)
@@ -427,6 +451,21 @@ void lt_front_h1_go_on(void *arg)
     }
 }
 
+/* What came can't be kept: a head is refused; a request that came too early ends the connection. */
+static void not_kept(struct lt_front_h1 *f, enum lt_cause cause)
+{
+    struct lt_exchange *x = f->x;
+    if (x == NULL && f->state == LT_FRONT_H1_HEAD) {
+        refuse(f, cause);
+        return;
+    }
+    f->x = NULL;
+    lt_front_h1_close(f);
+    if (x != NULL) {
+        lt_exchange_front_gone(x, cause);
+    }
+}
+
 static void on_data(struct lt_front_h1 *f, const char *p, size_t n)
 {
     if (f->state == LT_FRONT_H1_LINGER) {
@@ -437,8 +476,9 @@ static void on_data(struct lt_front_h1 *f, const char *p, size_t n)
         return;
     }
     if (f->in.len > 0) {
-        if (!keep(f, p, n)) {
-            refuse(f, LT_CAUSE_HEAD_TOO_LARGE);
+        enum lt_cause cause = keep(f, p, n);
+        if (cause != LT_CAUSE_NONE) {
+            not_kept(f, cause);
             return;
         }
         lt_front_h1_go_on(f);
@@ -447,13 +487,9 @@ static void on_data(struct lt_front_h1 *f, const char *p, size_t n)
     size_t used = process(f, p, n);
     end_turn(f);
     if (used < n && f->state != LT_FRONT_H1_LINGER && f->state != LT_FRONT_H1_CLOSED) {
-        if (!keep(f, p + used, n - used)) {
-            struct lt_exchange *x = f->x;
-            f->x = NULL;
-            lt_front_h1_close(f);
-            if (x != NULL) {
-                lt_exchange_front_gone(x, LT_CAUSE_OUT_OF_MEMORY);
-            }
+        enum lt_cause cause = keep(f, p + used, n - used);
+        if (cause != LT_CAUSE_NONE) {
+            not_kept(f, cause);
         } else if (f->state == LT_FRONT_H1_EXCHANGE) {
             /* The exchange may be over already and its turn have been asked for; else no more is
              * read until it is. */
@@ -494,9 +530,18 @@ static void on_readable(void *owner)
     struct lt_front_h1 *f = owner;
     LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     struct lt_loop *loop = f->fronts->env->loop;
-    while (f->state != LT_FRONT_H1_CLOSED && f->stream.pause_reasons == 0) {
+    for (unsigned i = 0; i < LT_STREAM_READS; i++) {
+        if (f->state == LT_FRONT_H1_CLOSED || f->stream.pause_reasons != 0) {
+            return;
+        }
         size_t n = 0;
-        enum lt_err err = lt_stream_recv(&f->stream, loop->scratch, lt_loop_read_max(loop), &n);
+        size_t room = f->x != NULL && !f->body_done ? lt_exchange_request_room(f->x)
+                                                    : lt_exchange_env_room(f->fronts->env);
+        if (room == 0) {
+            return;
+        }
+        enum lt_err err =
+            lt_stream_recv(&f->stream, loop->scratch, lt_min(room, (size_t)LT_SCRATCH_SIZE), &n);
         if (err == LT_AGAIN) {
             return;
         }

@@ -12,6 +12,9 @@ struct lt_front_h1;
 struct lt_fronts;
 
 /* env is borrowed. Returns owned. */
+/* Bytes of one connection's object. */
+size_t lt_front_h1_size(void);
+
 struct lt_fronts *lt_fronts_new(struct lt_exchange_env *env) LT_MUST_CHECK;
 /* Every connection must be closed. */
 void lt_fronts_free(struct lt_fronts *fronts);

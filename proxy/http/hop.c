@@ -396,6 +396,7 @@ struct build {
     struct lt_header *v;
     unsigned n;
     bool trusted, continued;
+    bool expects; /* the server is asked whether the body may come */
     struct joined xff, forwarded;
     struct lt_str forwarded_host; /* as a trusted peer gave it */
 };
@@ -411,7 +412,6 @@ static bool known_passes(struct build *b, const struct lt_header *h)
     switch (h->id) {
     case LT_HEADER_HOST:
     case LT_HEADER_CONTENT_LENGTH:
-    case LT_HEADER_EXPECT:
     case LT_HEADER_TRACEPARENT:
     case LT_HEADER_X_REQUEST_ID:
     case LT_HEADER_X_FORWARDED_PROTO:
@@ -419,6 +419,8 @@ static bool known_passes(struct build *b, const struct lt_header *h)
         return false;
     case LT_HEADER_TRACESTATE:
         return b->continued;
+    case LT_HEADER_EXPECT:
+        return b->expects;
     case LT_HEADER_X_FORWARDED_FOR:
         if (b->trusted && h->value.len > 0) {
             note_joined(&b->xff, h->value);
@@ -517,6 +519,7 @@ enum lt_err lt_hop_request(struct lt_request *req, struct lt_str host,
         .v = lt_arena_alloc(headers->arena, cap * sizeof(*b.v)),
         .trusted = client->trusted,
         .continued = ids->continued,
+        .expects = req->expect_continue,
         .xff = {.id = LT_HEADER_X_FORWARDED_FOR},
         .forwarded = {.id = LT_HEADER_FORWARDED},
     };

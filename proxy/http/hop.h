@@ -41,9 +41,9 @@ enum lt_err lt_hop_ids(struct lt_arena *arena, struct lt_rand *rand,
                        const struct lt_headers *headers, bool trusted,
                        struct lt_hop_ids *out) LT_MUST_CHECK;
 
-/* Turns a client's request headers into what a server gets, in place: strips hop-by-hop, Expect,
- * fields with '_' in their name and OURS fields of untrusted peers, sets Host first,
- * X-Forwarded-For
+/* Turns a client's request headers into what a server gets, in place: strips hop-by-hop, Expect
+ * (unless req->expect_continue still holds: then the server is asked), fields with '_' in their
+ * name and OURS fields of untrusted peers, sets Host first, X-Forwarded-For
  * /-Proto/-Host/-Port, Forwarded, Via, X-Request-Id, traceparent, framing fields from
  * req->body, and Connection with Upgrade when req->offer has protocols. host: the Host to send. To
  * be applied once: another try sends the same list. Lists of addresses that a trusted peer sent are

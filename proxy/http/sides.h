@@ -80,6 +80,8 @@ struct lt_back_events {
     void (*on_informational)(void *owner, const struct lt_response *res);
     void (*on_head)(void *owner, struct lt_response *res);
     void (*on_body)(void *owner, const char *p, size_t n); /* borrowed until return */
+    /* Asked before each read: how many bytes it may take. 0: the back was paused. */
+    size_t (*on_room)(void *owner);
     void (*on_end)(void *owner, const struct lt_headers *trailers);
     /* Tunnels only: the server ended its direction. The back stays until it is cancelled. */
     void (*on_eof)(void *owner);

@@ -81,7 +81,7 @@ static const struct lt_row body_rows[] = {
     {.name = "max",
      .type = LT_T_SIZE,
      .offset = offsetof(struct lt_listen_body, max),
-     .def = "64M",
+     .def = "10M",
      .max = "1T",
      .doc = "Largest request body, for routes and sites that set nothing themselves. A larger one "
             "is answered with 413.",

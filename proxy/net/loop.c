@@ -15,10 +15,6 @@
  * the next turn, after events had their chance. */
 #define DEFER_ROUNDS 8
 
-/* The part of the free memory for bodies that one connection may take. */
-#define SHARE 8u
-#define READ_MIN 2048u /* bytes at once, however scarce memory is */
-
 void lt_loop_update_time(struct lt_loop *loop)
 {
     ev_now_update(loop->ev);
@@ -50,14 +46,19 @@ static void run_round(struct lt_loop *loop)
     }
 }
 
+static void run_deferred(struct lt_loop *loop)
+{
+    for (unsigned i = 0; i < DEFER_ROUNDS && !lt_list_empty(&loop->deferred); i++) {
+        run_round(loop);
+    }
+}
+
 static void on_prepare(struct ev_loop *ev, ev_prepare *w, int revents)
 {
     (void)revents;
     struct lt_loop *loop = w->data;
     LT_OBJ_CHECK(loop, LOOP_MAGIC);
-    for (unsigned i = 0; i < DEFER_ROUNDS && !lt_list_empty(&loop->deferred); i++) {
-        run_round(loop);
-    }
+    run_deferred(loop);
     if (!lt_list_empty(&loop->deferred)) {
         ev_idle_start(ev, &loop->awake);
     } else if (ev_is_active(&loop->awake)) {
@@ -126,22 +127,12 @@ void lt_loop_free(struct lt_loop *loop)
     lt_free(loop);
 }
 
-size_t lt_loop_share(const struct lt_loop *loop)
-{
-    const struct lt_block_pool *pool = &loop->blocks;
-    return pool->max > pool->in_use ? (pool->max - pool->in_use) / SHARE : 0;
-}
-
-size_t lt_loop_read_max(const struct lt_loop *loop)
-{
-    return lt_max(lt_min(lt_loop_share(loop), (size_t)LT_SCRATCH_SIZE), (size_t)READ_MIN);
-}
-
 void lt_loop_run(struct lt_loop *loop)
 {
     LT_OBJ_CHECK(loop, LOOP_MAGIC);
     lt_loop_update_time(loop);
     ev_run(loop->ev, 0);
+    run_deferred(loop); /* of the turn that stopped it: objects wait to be freed */
 }
 
 void lt_loop_stop(struct lt_loop *loop)

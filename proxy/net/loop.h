@@ -35,12 +35,6 @@ struct lt_loop {
 struct lt_loop *lt_loop_new(size_t blocks_max) LT_MUST_CHECK;
 void lt_loop_free(struct lt_loop *loop);
 
-/* The part of the memory left in `blocks` that one connection may still take: the scarcer it gets,
- * the less, so that whoever is ahead is slowed down long before another one finds nothing left. */
-size_t lt_loop_share(const struct lt_loop *loop);
-/* How many bytes to read into `scratch` at once when they may have to be kept. */
-size_t lt_loop_read_max(const struct lt_loop *loop);
-
 /* Runs until lt_loop_stop is called on this thread. */
 void lt_loop_run(struct lt_loop *loop);
 void lt_loop_stop(struct lt_loop *loop);

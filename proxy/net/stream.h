@@ -30,6 +30,9 @@ struct lt_stream_ops {
 
 #define LT_STREAM_IOV_MAX 16
 
+/* How often an owner reads in one on_readable: then the others have their turn. */
+#define LT_STREAM_READS 2u
+
 struct lt_stream {
     uint32_t magic;
     int fd; /* -1: closed */

@@ -363,6 +363,8 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
     const struct lt_site_conf *site = c->site_conf;
     bool route_body = SET(&route->body, struct lt_body_conf, max);
     bool site_body = SET(&site->body, struct lt_body_conf, max);
+    bool route_stream = SET(&route->body, struct lt_body_conf, stream);
+    bool site_stream = SET(&site->body, struct lt_body_conf, stream);
     bool route_first = SET(&route->timeouts, struct lt_route_timeouts_conf, first_byte_ms);
     bool site_first = SET(&site->timeouts, struct lt_route_timeouts_conf, first_byte_ms);
     bool route_tunnel = SET(&route->timeouts, struct lt_route_timeouts_conf, tunnel_ms);
@@ -370,7 +372,7 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
     bool compress = lt_compress_conf_any(&route->compress) || lt_compress_conf_any(&site->compress);
     c->route->options = b->inherited;
     if (!route_body && !site_body && !route_first && !site_first && !route_tunnel && !site_tunnel &&
-        !compress) {
+        !route_stream && !site_stream && !compress) {
         return true;
     }
     struct lt_route_options *options =
@@ -382,6 +384,10 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
         options[i] = b->inherited[i];
         if (route_body || site_body) {
             options[i].body_max = route_body ? route->body.max : site->body.max;
+            options[i].body_max_at = route_body ? "route" : "site";
+        }
+        if (route_stream || site_stream) {
+            options[i].body_stream = route_stream ? route->body.stream : site->body.stream;
         }
         if (route_first || site_first) {
             options[i].first_byte_ms =

@@ -22,6 +22,16 @@ static const struct lt_row body_rows[] = {
      .doc = "Largest request body. A larger one is answered with 413. Without it the site's, then "
             "the listener's value counts.",
      .since = "0.1"},
+    {.name = "stream",
+     .type = LT_T_BOOL,
+     .offset = offsetof(struct lt_body_conf, stream),
+     .flags = LT_ROW_ABSENT_OK,
+     .levels = LT_LEVEL_SITE | LT_LEVEL_ROUTE,
+     .doc = "Whether request bodies go to the server as they come, with back-pressure, instead of "
+            "being collected first. The server is taken at once and held until the client has sent "
+            "all; `Expect: 100-continue` is the server's to answer, and there is no other try once "
+            "a byte was sent. Without it the site's value counts, else bodies are collected.",
+     .since = "0.1"},
 };
 
 static const struct lt_schema body_schema = {

@@ -14,6 +14,7 @@
 struct lt_body_conf {
     struct lt_conf conf;
     uint64_t max; /* bytes */
+    bool stream;  /* false: collected before a server is taken */
 };
 
 struct lt_route_timeouts_conf {

@@ -19,6 +19,7 @@
 #include "server/log_writer.h"
 #include "server/privileges.h"
 #include "server/watchdog.h"
+#include "upstream/back_h1.h"
 #include "shared/tickets.h"
 
 /* How long the supervisor may take for sockets. */
@@ -31,8 +32,11 @@
 /* Main, loader, watchdog, and some to spare. */
 #define LOG_RINGS_OTHER 8u
 #define LOG_STOP_MS 2000u
-/* One exchange with all that may hang on it: arena, and its connection's own state. */
-#define EXCHANGE_BYTES_MAX (sizeof(struct lt_exchange) + LT_EXCHANGE_ARENA_MAX + 4096)
+/* What a TLS connection takes in OpenSSL, measured. */
+#define TLS_BYTES ((size_t)24 << 10)
+/* Of one worker: what the loop reads into, what bodies on disk are read into, blocks and objects
+ * that are kept for the next ones. */
+#define WORKER_BYTES ((size_t)24 << 20)
 #define MAIN_BLOCKS_MAX ((size_t)4 << 20)
 
 /* ---- The supervisor. ---- */
@@ -242,26 +246,34 @@ static size_t filter_memory(const struct lt_snapshot *s)
 static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
 {
     const struct lt_root_conf *conf = s->root->conf;
-    size_t head_max = 0, rate_bytes, filters = filter_memory(s);
+    size_t rate_bytes, filters = filter_memory(s);
+    /* A client's connection with its exchange, the server's, and pieces of both bodies. */
+    size_t connection =
+        lt_front_h1_size() + sizeof(struct lt_exchange) + lt_back_h1_size() + LT_EXCHANGE_PIECES;
     for (unsigned i = 0; i < s->n_listeners; i++) {
-        head_max = lt_max(head_max, s->fronts[i].head_max);
+        if (s->fronts[i].tls) {
+            connection += TLS_BYTES;
+            break;
+        }
     }
     (void)lt_shm_rate_area(g->shm, &rate_bytes);
-    uint64_t connections = (uint64_t)s->connections_max * (head_max + EXCHANGE_BYTES_MAX);
+    uint64_t connections = (uint64_t)s->connections_max * connection;
+    uint64_t workers = (uint64_t)g->n_workers * WORKER_BYTES;
     uint64_t logs = (g->n_workers + (uint64_t)LOG_RINGS_OTHER) * LOG_RING_BYTES;
     uint64_t per_filter = (uint64_t)filters * g->n_workers;
-    uint64_t total = connections + conf->limits.buffers.total + conf->limits.compress.total +
-                     rate_bytes + per_filter + logs;
+    uint64_t total = connections + conf->limits.heads + conf->limits.buffers.total +
+                     conf->limits.compress.total + workers + rate_bytes + per_filter + logs;
     if (total == g->memory_bound) {
         return;
     }
     g->memory_bound = total;
     lt_log_info("gateway", "memory_bound", LT_KV_INT("total_mb", total >> 20),
                 LT_KV_INT("connections_mb", connections >> 20),
+                LT_KV_INT("heads_mb", conf->limits.heads >> 20),
                 LT_KV_INT("buffers_mb", conf->limits.buffers.total >> 20),
                 LT_KV_INT("compress_mb", conf->limits.compress.total >> 20),
-                LT_KV_INT("filters_mb", per_filter >> 20), LT_KV_INT("limits_mb", rate_bytes >> 20),
-                LT_KV_INT("logs_mb", logs >> 20));
+                LT_KV_INT("workers_mb", workers >> 20), LT_KV_INT("filters_mb", per_filter >> 20),
+                LT_KV_INT("limits_mb", rate_bytes >> 20), LT_KV_INT("logs_mb", logs >> 20));
 }
 
 /* Every client connection may need one to a server beside it. */
@@ -287,7 +299,6 @@ enum lt_err lt_gateway_start_workers(struct lt_gateway *g, const struct lt_snaps
     const struct lt_root_conf *conf = first->root->conf;
     unsigned n = conf->workers > 0 ? (unsigned)conf->workers : lt_cpus_usable();
     n = lt_min(n, LT_WORKERS_MAX);
-    g->shared.blocks_max = conf->limits.buffers.total / n;
     g->shared.n_workers = n;
     for (unsigned i = 0; i < n; i++) {
         g->workers[i] = lt_worker_start(&g->shared, i);
@@ -339,10 +350,11 @@ static void look_at_tickets(void *arg)
     lt_timer_set(&g->tickets, TICKETS_CHECK_MS);
 }
 
-/* Terminals send their signals to the whole group; only the supervisor acts on them. */
+/* Terminals send their signals to the whole group; only the supervisor acts on them. A file that
+ * grows over the process's limit is an error of the write, as a full disk is. */
 static void set_signals(void)
 {
-    static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGUSR1, SIGUSR2};
+    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGHUP, SIGINT, SIGUSR1, SIGUSR2};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     for (size_t i = 0; i < lt_countof(ignored); i++) {
         sigaction(ignored[i], &ignore, NULL);

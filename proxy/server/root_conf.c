@@ -201,6 +201,15 @@ static const struct lt_schema log_schema = {
 
 /* ---- limits and drain ---- */
 
+static void check_folder(struct lt_schema_load *load, const struct lt_node *node, const void *value)
+{
+    const struct lt_str *path = value;
+    if (path->len == 0 || path->p[0] != '/') {
+        lt_diag_error(load->diags, node->pos, "write an absolute path",
+                      "path: \"%.*s\" is no folder for temporary files", LT_STR_ARG(node->raw));
+    }
+}
+
 static const struct lt_row buffers_rows[] = {
     {.name = "total",
      .type = LT_T_SIZE,
@@ -208,8 +217,44 @@ static const struct lt_row buffers_rows[] = {
      .def = "48M",
      .min = "1M",
      .max = "1T",
-     .doc = "Memory for bodies on their way, over all workers. When it is used up, reading "
-            "pauses until some is free.",
+     .doc =
+         "Memory for bodies on their way, over all workers. The more of it is used, the less each "
+         "request may hold; when it is used up, reading pauses until some is free.",
+     .since = "0.1"},
+    {.name = "memory",
+     .type = LT_T_SIZE,
+     .offset = offsetof(struct lt_buffers_conf, memory),
+     .def = "64K",
+     .max = "1G",
+     .doc = "Bytes of one request body that are collected in memory. The rest goes to a temporary "
+            "file, also when `total` gets short.",
+     .since = "0.1"},
+    {.name = "disk",
+     .type = LT_T_SIZE,
+     .offset = offsetof(struct lt_buffers_conf, disk),
+     .def = "1G",
+     .max = "100T",
+     .doc = "Most bytes in temporary files of request bodies, all together. Bodies that do not fit "
+            "are refused with 503 `body_buffer_full`.",
+     .since = "0.1"},
+    {.name = "path",
+     .type = LT_T_STRING,
+     .offset = offsetof(struct lt_buffers_conf, path),
+     .def = "/var/tmp",
+     .max = "1000",
+     .check = check_folder,
+     .doc = "Folder for these files. They have no names there, so nothing is left behind. A disk, "
+            "not a file system in memory.",
+     .since = "0.1"},
+    {.name = "response",
+     .type = LT_T_SIZE,
+     .offset = offsetof(struct lt_buffers_conf, response),
+     .def = "1M",
+     .min = "16K",
+     .max = "1G",
+     .doc =
+         "Bytes of one response that are read ahead of a slow client, so that the server is free "
+         "as soon as it has sent them; less while `total` is short.",
      .since = "0.1"},
 };
 
@@ -255,6 +300,17 @@ static const struct lt_row limits_rows[] = {
      .choices = automatic,
      .doc = "Most client connections at once. Further ones are closed as soon as they are "
             "accepted. `auto`: half as many as there may be file descriptors, at most 10000.",
+     .since = "0.1"},
+    {.name = "heads",
+     .type = LT_T_SIZE,
+     .offset = AT(heads),
+     .def = "128M",
+     .min = "1M",
+     .max = "1T",
+     .doc =
+         "Memory for heads, answers of our own and texts of filters of all requests in progress, "
+         "over all workers. The first 4 KB of each request do not count. When it is used up, "
+         "requests that need more are refused with 503 `out_of_memory`.",
      .since = "0.1"},
     {.name = "buffers",
      .type = LT_T_OBJECT,

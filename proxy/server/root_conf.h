@@ -31,7 +31,11 @@ struct lt_log_conf {
 
 struct lt_buffers_conf {
     struct lt_conf conf;
-    uint64_t total; /* bytes, over all workers */
+    uint64_t total;    /* bytes, over all workers */
+    uint64_t memory;   /* bytes of one request body */
+    uint64_t disk;     /* bytes of all files of request bodies */
+    uint64_t response; /* bytes of one response */
+    struct lt_str path;
 };
 
 struct lt_limits_compress_conf {
@@ -42,6 +46,7 @@ struct lt_limits_compress_conf {
 struct lt_limits_conf {
     struct lt_conf conf;
     int64_t connections; /* of clients, over all listeners and workers; -1: auto */
+    uint64_t heads;      /* bytes, over all workers */
     struct lt_buffers_conf buffers;
     struct lt_limits_compress_conf compress;
 };

@@ -8,8 +8,7 @@
 #include "filters/host.h"
 #include "server/worker.h"
 
-/* Body bytes of one exchange that may wait for a slow side. */
-#define RESPONSE_AHEAD ((size_t)1 << 20)
+/* Bytes of one streamed request body that may wait for a slow server. */
 #define REQUEST_AHEAD ((size_t)256 << 10)
 
 void lt_snapshot_free(struct lt_snapshot *snapshot)
@@ -74,10 +73,13 @@ bool lt_worker_view_init(struct lt_worker_view *view)
     view->view.n_trust = conf->trust.n;
     view->view.log.access = !lt_str_eq_c(conf->log.access, "none");
     view->view.log.slow_ms = conf->log.slow_ms;
-    view->view.response_ahead = RESPONSE_AHEAD;
+    view->view.response_ahead = conf->limits.buffers.response;
     view->view.request_ahead = REQUEST_AHEAD;
     view->view.drain_ms = conf->drain.timeout_ms;
     view->view.encoders_max = conf->limits.compress.total / view->worker->shared->n_workers;
+    view->view.spool = (struct lt_spool_limits){.memory = conf->limits.buffers.memory,
+                                                .disk = conf->limits.buffers.disk,
+                                                .path = conf->limits.buffers.path.p};
     return init_tls(view) && init_filters(view);
 }
 

@@ -77,12 +77,23 @@ static void update_listeners(struct lt_worker *worker, const struct lt_snapshot 
     }
 }
 
+/* This worker's part of the memory for bodies and heads. */
+static void set_memory(struct lt_worker *worker, const struct lt_snapshot *snapshot)
+{
+    const struct lt_limits_conf *limits = &snapshot->root->conf->limits;
+    struct lt_block_pool *pool = &worker->loop->blocks;
+    pool->max = limits->buffers.total / worker->shared->n_workers;
+    pool->extra = (size_t)snapshot->connections_max * LT_EXCHANGE_PIECES;
+    worker->env.heads.max = limits->heads / worker->shared->n_workers;
+}
+
 static void do_commit(struct lt_message *message, void *owner)
 {
     struct lt_worker *worker = owner;
     struct lt_worker_view *view = view_of(message);
     struct lt_view *old = worker->env.view;
     worker->env.view = &view->view;
+    set_memory(worker, view->snapshot);
     if (!worker->env.draining) {
         update_listeners(worker, view->snapshot);
     }
@@ -231,6 +242,7 @@ static void worker_free(struct lt_worker *worker)
         lt_pools_free(worker->pools);
     }
     if (worker->loop != NULL) {
+        lt_spool_env_fini(&worker->env.spools);
         lt_timer_fini(&worker->idle_check);
         ev_check_stop(worker->loop->ev, &worker->turn_begins);
         ev_prepare_stop(worker->loop->ev, &worker->turn_ends);
@@ -247,11 +259,13 @@ static void init_env(struct lt_worker *worker)
     struct lt_exchange_env *env = &worker->env;
     env->loop = worker->loop;
     lt_slab_init(&env->exchanges_slab, sizeof(struct lt_exchange), EXCHANGES_FREE_MAX);
-    lt_list_init(&env->exchanges);
     env->hooks = worker->shared->hooks;
     env->metrics = lt_metrics_for_worker(worker->shared->metrics, worker->number);
     env->access_log = lt_access_log;
     env->access_keep = lt_access_keep;
+    lt_list_init(&env->exchanges);
+    lt_spool_env_init(&env->spools, &worker->loop->blocks, &worker->shared->body_disk,
+                      env->metrics);
 }
 
 static void init_watchers(struct lt_worker *worker)
@@ -280,7 +294,7 @@ struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned num
     worker->number = number;
     worker->shared = shared;
     lt_budget_init(&worker->budget);
-    worker->loop = lt_loop_new(shared->blocks_max);
+    worker->loop = lt_loop_new(0); /* a snapshot says how much body memory there is */
     if (worker->loop == NULL) {
         worker_free(worker);
         return NULL;

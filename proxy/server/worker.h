@@ -29,8 +29,8 @@ struct lt_workers_shared {
     struct lt_rate_table rate; /* in the shared memory */
     struct lt_mailbox *main;   /* where answers go */
     const struct lt_hooks *hooks;
-    size_t blocks_max; /* bytes of body memory of one worker */
     unsigned n_workers;
+    struct lt_quota body_disk;     /* bytes in temporary files of bodies */
     _Atomic(uint32_t) connections; /* open now, all workers; relaxed */
     _Atomic(uint32_t) connections_max;
     lt_worker_done_fn on_released; /* main: gets a view that its worker let go of */

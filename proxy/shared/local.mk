@@ -4,6 +4,7 @@ liblintel_a_SOURCES += \
 	proxy/shared/counter.def \
 	proxy/shared/log_ring.c proxy/shared/log_ring.h \
 	proxy/shared/metrics.c proxy/shared/metrics.h \
+	proxy/shared/quota.c proxy/shared/quota.h \
 	proxy/shared/server_state.c proxy/shared/server_state.h \
 	proxy/shared/shm.c proxy/shared/shm.h \
 	proxy/shared/tickets.c proxy/shared/tickets.h

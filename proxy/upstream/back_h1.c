@@ -644,9 +644,13 @@ static void on_readable(void *owner)
         return;
     }
     struct lt_loop *loop = b->pools->loop;
-    while (b->stream.pause_reasons == 0) {
-        size_t n = 0;
-        enum lt_err err = lt_stream_recv(&b->stream, loop->scratch, lt_loop_read_max(loop), &n);
+    for (unsigned i = 0; i < LT_STREAM_READS && b->stream.pause_reasons == 0; i++) {
+        size_t n = 0, room = b->events->on_room(b->owner);
+        if (room == 0) {
+            return;
+        }
+        enum lt_err err =
+            lt_stream_recv(&b->stream, loop->scratch, lt_min(room, (size_t)LT_SCRATCH_SIZE), &n);
         if (err == LT_AGAIN) {
             break;
         }

@@ -157,7 +157,8 @@ PRESETS = {"flask": "gunicorn", "fastapi": "uvicorn"}
 def configured(apps, kind, authority, **top):
     cert, key = authority.leaf("localhost")
     servers = [{"address": a.address, **({"max": 2} if kind == "flask" else {})} for a in apps]
-    config = basic(*servers, app={"preset": PRESETS[kind], "balance": "round_robin"}, **top)
+    config = basic(*servers, app={"preset": PRESETS[kind], "balance": "round_robin"},
+                   site={"body": {"max": "32M"}}, **top)
     return with_tls(config, cert, key)
 
 

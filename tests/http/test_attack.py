@@ -292,7 +292,8 @@ def test_a_retry_that_succeeds_leaves_no_error_in_the_log(shop):
 def test_a_client_that_is_slow_with_its_body_is_not_the_servers_fault(shop):
     """The time for the first byte runs only once the server has the whole request."""
     app = shop.echo()
-    gw = shop.lintel(basic(app, app={"timeouts": {"first_byte": "300ms"}}))
+    gw = shop.lintel(basic(app, app={"timeouts": {"first_byte": "300ms"}},
+                           site={"body": {"stream": True}}))
     size = 400_000
     with gw.client() as client:
         client.send(head("POST", "/", {"Content-Length": str(size)}) + bytes(size - 10))
@@ -302,14 +303,16 @@ def test_a_client_that_is_slow_with_its_body_is_not_the_servers_fault(shop):
         assert client.response().status == 200
 
 
-def test_the_time_for_the_first_byte_begins_when_the_request_has_left(shop):
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_time_for_the_first_byte_begins_when_the_request_has_left(shop, stream):
     """While a server takes the body slowly it is timeouts.idle that counts."""
     def slow(peer):
         request = peer.request_head()
         peer.pause(1)
         peer.reader.request_body(request)
         peer.send(OK)
-    gw = shop.lintel(basic(shop.origin(slow), app={"timeouts": {"first_byte": "500ms"}}))
+    gw = shop.lintel(basic(shop.origin(slow), app={"timeouts": {"first_byte": "500ms"}},
+                           site={"body": {"max": "24M", "stream": stream}}))
     with gw.client() as client:
         assert client.request("POST", body=bytes(24 << 20)).status == 200
 

@@ -258,7 +258,8 @@ def test_an_early_response_is_delivered_while_the_body_is_still_being_sent(shop)
         peer.sock.shutdown(1)
         peer.until_closed()
     server = shop.origin(refuse)
-    gw = shop.lintel(basic(server))
+    gw = shop.lintel(basic(server, routes=[
+        {"match": "/*", "to": "app", "body": {"max": "64M", "stream": True}}]))
     with gw.client() as client:
         client.send(head("POST", "/", [("Content-Length", str(64 << 20))]))
         client.send(bytes(4 << 20))

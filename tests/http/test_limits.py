@@ -250,7 +250,8 @@ def test_a_slow_server_holds_little_memory_and_gets_everything(shop):
                   + (b"ok" if request.body == data else b"no"))
     go, data = threading.Event(), pattern(1 << 20) * 24
     server = shop.origin(slow)
-    gw = shop.lintel(basic(server))
+    gw = shop.lintel(basic(server, routes=[
+        {"match": "/*", "to": "app", "body": {"max": "24M", "stream": True}}]))
     before = gw.memory()
     answers = []
 

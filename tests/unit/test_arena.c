@@ -108,6 +108,26 @@ static void fails_cleanly_without_memory(void **state)
     lt_arena_fini(&a);
 }
 
+static void arenas_share_a_total(void **state)
+{
+    (void)state;
+    struct lt_arena_total total = {.max = 10000};
+    struct lt_arena a, b;
+    lt_arena_init(&a, NULL, 0, 1 << 20);
+    lt_arena_init(&b, NULL, 0, 1 << 20);
+    a.total = b.total = &total;
+    assert_non_null(lt_arena_alloc(&a, 6000));
+    assert_non_null(lt_arena_alloc(&b, 100)); /* less than a usual block is left */
+    assert_null(lt_arena_alloc(&b, 5000));
+    assert_true(total.used > 6100 && total.used <= total.max);
+    lt_arena_fini(&a);
+    assert_non_null(lt_arena_alloc(&b, 5000));
+    total.max = 100; /* a reload */
+    assert_null(lt_arena_alloc(&b, 5000));
+    lt_arena_fini(&b);
+    assert_int_equal(total.used, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,6 +137,7 @@ int main(void)
         cmocka_unit_test(runs_cleanups_newest_first),
         cmocka_unit_test(copies_and_formats_text),
         cmocka_unit_test(fails_cleanly_without_memory),
+        cmocka_unit_test(arenas_share_a_total),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,6 +120,71 @@ static void appends_all_or_nothing_without_memory(void **state)
     lt_block_pool_fini(&pool);
 }
 
+static void shares_get_smaller_the_more_is_taken(void **state)
+{
+    (void)state;
+    struct lt_block_pool pool;
+    struct lt_chain chains[40];
+    lt_block_pool_init(&pool, 1 << 20);
+    assert_int_equal(lt_block_pool_share(&pool, 1000), 1000);
+    assert_int_equal(lt_block_pool_share(&pool, SIZE_MAX), 1 << 19);
+    for (size_t i = 0; i < lt_countof(chains); i++) {
+        lt_chain_init(&chains[i], &pool);
+        size_t share = lt_block_pool_share(&pool, 65536);
+        while (chains[i].len + 4096 <= share) {
+            assert_int_equal(lt_chain_append(&chains[i], data, 4096), LT_OK);
+            share = lt_block_pool_share(&pool, 65536);
+        }
+    }
+    assert_true(pool.in_use <= (1 << 19) + LT_BLOCK_SIZE);
+    assert_true(chains[0].len > chains[20].len);
+    for (size_t i = 0; i < lt_countof(chains); i++) {
+        lt_chain_clear(&chains[i]);
+    }
+    lt_block_pool_fini(&pool);
+}
+
+static void short_pieces_may_go_beyond_the_limit(void **state)
+{
+    (void)state;
+    struct lt_block_pool pool;
+    struct lt_chain a, b;
+    lt_block_pool_init(&pool, 3 * LT_BLOCK_SIZE);
+    pool.extra = LT_BLOCK_MIDDLE_SIZE;
+    lt_chain_init(&a, &pool);
+    lt_chain_init(&b, &pool);
+    assert_int_equal(lt_chain_append(&a, data, 3 * LT_BLOCK_SIZE - 200), LT_OK);
+    assert_int_equal(lt_block_pool_share(&pool, SIZE_MAX), 0);
+    assert_int_equal(lt_chain_append(&b, data, LT_BLOCK_MIDDLE_SIZE - 100), LT_OK);
+    assert_int_equal(pool.in_use, 3 * LT_BLOCK_SIZE + LT_BLOCK_MIDDLE_SIZE);
+    assert_int_equal(lt_chain_append(&a, data, 1000), LT_ERR_LIMIT);
+    lt_chain_clear(&a);
+    lt_chain_clear(&b);
+    lt_block_pool_fini(&pool);
+}
+
+static void looks_from_any_byte_on(void **state)
+{
+    (void)state;
+    struct lt_block_pool pool;
+    struct lt_chain c;
+    struct iovec iov[16];
+    lt_block_pool_init(&pool, 1 << 20);
+    lt_chain_init(&c, &pool);
+    assert_int_equal(lt_chain_append(&c, data, 50000), LT_OK);
+    for (size_t from = 0; from <= 50000; from += 1250) {
+        size_t n = lt_chain_peek_from(&c, from, iov, 16), at = from;
+        for (size_t i = 0; i < n; i++) {
+            assert_true(iov[i].iov_len > 0);
+            assert_memory_equal(iov[i].iov_base, data + at, iov[i].iov_len);
+            at += iov[i].iov_len;
+        }
+        assert_int_equal(at, 50000);
+    }
+    lt_chain_clear(&c);
+    lt_block_pool_fini(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +193,9 @@ int main(void)
         cmocka_unit_test(the_pool_bounds_all_chains_together),
         cmocka_unit_test(moves_whole_queues),
         cmocka_unit_test(appends_all_or_nothing_without_memory),
+        cmocka_unit_test(shares_get_smaller_the_more_is_taken),
+        cmocka_unit_test(short_pieces_may_go_beyond_the_limit),
+        cmocka_unit_test(looks_from_any_byte_on),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -21,6 +21,7 @@ struct world {
     struct lt_exchange_env env;
     struct lt_view view;
     struct lt_front_options options;
+    struct lt_quota disk;
     struct lt_hooks hooks;
     struct lt_upstream upstream;
     struct lt_server servers[SERVERS];
@@ -192,7 +193,8 @@ static int setup(void **state)
                                .log = {.access = true},
                                .response_ahead = 100000,
                                .request_ahead = 65536,
-                               .encoders_max = 1 << 20};
+                               .encoders_max = 1 << 20,
+                               .spool = {.memory = 65536, .disk = 1 << 20, .path = "/tmp"}};
     w->hooks = (struct lt_hooks){on_request, on_response, on_log, on_cancel};
     w->env = (struct lt_exchange_env){.loop = w->loop,
                                       .view = &w->view,
@@ -201,6 +203,8 @@ static int setup(void **state)
                                       .access_log = on_access};
     lt_slab_init(&w->env.exchanges_slab, sizeof(struct lt_exchange), 4);
     lt_list_init(&w->env.exchanges);
+    w->env.heads.max = SIZE_MAX;
+    lt_spool_env_init(&w->env.spools, &w->loop->blocks, &w->disk, w->env.metrics);
     w->env.pools = lt_pools_new(w->loop, w->env.metrics);
     w->fronts = lt_fronts_new(&w->env);
     w->client = w->server = -1;
@@ -232,6 +236,9 @@ static int teardown(void **state)
     for (unsigned i = 0; i < SERVERS; i++) {
         close_fd(&w->listeners[i]);
     }
+    assert_int_equal(lt_quota_used(&w->disk), 0);
+    assert_int_equal(w->env.heads.used, 0);
+    lt_spool_env_fini(&w->env.spools);
     lt_pools_free(w->env.pools);
     lt_loop_free(w->loop);
     lt_fronts_free(w->fronts);
@@ -505,6 +512,59 @@ static void hooks_may_wait_in_every_place(void **state)
     hear(w, w->client, "hello");
     lt_exchange_wake(x);
     assert_int_equal(w->logged, 2);
+}
+
+/* A body of 20000 bytes, 1000 of them in memory, waits for a hook. */
+static struct lt_exchange *hold_body(struct world *w, const char *method)
+{
+    static char body[20001];
+    char head[100];
+    memset(body, 'b', sizeof(body) - 1);
+    w->view.spool.memory = 1000;
+    w->hold_request = true;
+    snprintf(head, sizeof(head), "%s /x HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n",
+             method);
+    say(w->client, head);
+    say(w->client, body);
+    RUN_UNTIL(w->loop, w->held != NULL && w->held->request_done);
+    struct lt_exchange *x = w->held;
+    w->held = NULL;
+    assert_true(x->spool.fd >= 0);
+    return x;
+}
+
+static void a_body_that_is_lost_on_disk_is_told(void **state)
+{
+    struct world *w = *state;
+    struct lt_exchange *x = hold_body(w, "POST");
+    assert_int_equal(ftruncate(x->spool.fd, 10), 0);
+    lt_exchange_wake(x);
+    hear(w, w->client, "}\n");
+    assert_heard("HTTP/1.1 500 ");
+    assert_heard("body_buffer_io");
+    RUN_UNTIL(w->loop, w->logged == 1);
+    assert_int_equal(w->last_cause, LT_CAUSE_BODY_BUFFER_IO);
+}
+
+static void a_body_goes_out_from_memory_and_disk_and_is_freed(void **state)
+{
+    struct world *w = *state;
+    struct lt_exchange *x = hold_body(w, "PUT");
+    lt_exchange_wake(x);
+    close_fd(&w->server);
+    RUN_UNTIL(w->loop, accepted(w));
+    hear(w, w->server, "bbb");
+    size_t heard = got_len;
+    while (heard < 20000) {
+        hear(w, w->server, "b");
+        heard += got_len;
+    }
+    assert_true(lt_quota_used(&w->disk) > 0); /* another try could need it */
+    say(w->server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+    hear(w, w->client, "\r\n\r\n");
+    assert_int_equal(lt_quota_used(&w->disk), 0);
+    say(w->server, "hi");
+    hear(w, w->client, "hi");
 }
 
 static void a_client_that_leaves_ends_a_waiting_hook(void **state)
@@ -899,6 +959,8 @@ int main(void)
         T(a_malformed_response_is_a_502),
         T(a_malformed_request_reaches_nobody),
         T(hooks_may_wait_in_every_place),
+        T(a_body_that_is_lost_on_disk_is_told),
+        T(a_body_goes_out_from_memory_and_disk_and_is_freed),
         T(a_client_that_leaves_ends_a_waiting_hook),
         T(slow_servers_run_into_their_time_limit),
         T(a_client_that_does_not_read_stops_the_server),

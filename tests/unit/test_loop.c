@@ -19,26 +19,6 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- Memory for bodies ---- */
-
-static void the_share_of_one_shrinks_with_what_is_left(void **state)
-{
-    (void)state;
-    struct lt_block_pool *pool = &loop->blocks;
-    size_t max = pool->max;
-    pool->max = 64 * LT_SCRATCH_SIZE;
-    assert_int_equal(lt_loop_share(loop), pool->max / 8);
-    assert_int_equal(lt_loop_read_max(loop), LT_SCRATCH_SIZE);
-    pool->in_use = pool->max - LT_SCRATCH_SIZE;
-    assert_int_equal(lt_loop_share(loop), LT_SCRATCH_SIZE / 8);
-    assert_int_equal(lt_loop_read_max(loop), LT_SCRATCH_SIZE / 8);
-    pool->in_use = pool->max + 1;
-    assert_int_equal(lt_loop_share(loop), 0);
-    assert_true(lt_loop_read_max(loop) > 0);
-    pool->in_use = 0;
-    pool->max = max;
-}
-
 /* ---- Deferred calls ---- */
 
 struct call {
@@ -73,6 +53,25 @@ static void deferred_calls_run_once_in_order(void **state)
     assert_int_equal(b.calls, 1);
     assert_int_equal(a.at, 1);
     assert_int_equal(b.at, 2);
+}
+
+static void stop_and_defer(void *arg)
+{
+    struct call *c = arg;
+    lt_loop_stop(loop);
+    lt_loop_defer(loop, &c->d, on_call, c);
+}
+
+static void what_the_last_turn_deferred_is_called(void **state)
+{
+    (void)state;
+    struct call a = {0};
+    struct lt_timer timer;
+    lt_timer_init(&timer, loop, stop_and_defer, &a);
+    lt_timer_set(&timer, 1);
+    lt_loop_run(loop);
+    assert_int_equal(a.calls, 1);
+    lt_timer_fini(&timer);
 }
 
 static void a_cancelled_call_never_comes(void **state)
@@ -286,6 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deferred_calls_run_once_in_order),
+        cmocka_unit_test(what_the_last_turn_deferred_is_called),
         cmocka_unit_test(a_cancelled_call_never_comes),
         cmocka_unit_test(what_a_call_defers_runs_in_the_same_turn),
         cmocka_unit_test(endless_deferring_leaves_room_for_events),
@@ -298,7 +298,6 @@ int main(void)
         cmocka_unit_test(huge_delays_do_not_overflow),
         cmocka_unit_test(the_date_is_that_of_the_turn),
         cmocka_unit_test(each_turn_takes_the_time),
-        cmocka_unit_test(the_share_of_one_shrinks_with_what_is_left),
         cmocka_unit_test(no_memory_is_no_loop),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
