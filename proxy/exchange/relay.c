@@ -516,13 +516,13 @@ static bool may_retry(struct lt_exchange *x, const struct lt_back_failure *f)
     if (!f->connected) {
         return more;
     }
-    if (f->bytes_received > 0 || !lt_method_idempotent(x->req.method)) {
+    if (f->bytes_received > 0 || (!f->unread && !lt_method_idempotent(x->req.method))) {
         return false;
     }
     /* An idle connection that the server closed as we used it again: once more on a fresh one. A
      * fresh one that was reset: the request was not read whole, because the server stopped while it
      * waited in the listen queue, say. */
-    return (f->reused && !x->fresh) || (f->reset && more);
+    return (f->reused && !x->fresh) || ((f->reset || f->unread) && more);
 }
 
 static void on_eof(void *owner)

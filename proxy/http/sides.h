@@ -69,6 +69,7 @@ struct lt_back_failure {
     bool reused;             /* the connection had served another exchange before */
     bool connected;          /* it was established */
     bool reset;              /* it was reset rather than closed */
+    bool unread;             /* the server can't have read the whole request */
     uint64_t bytes_sent;     /* of this request that left */
     uint64_t bytes_received; /* of the response */
 };

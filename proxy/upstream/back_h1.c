@@ -21,6 +21,7 @@
 #define TRAILERS_MAX 32
 #define INFORMATIONAL_MAX 8 /* 1xx responses before the final one */
 #define HEAD_BUF_FIRST 4096u
+#define SMALL_REQUEST 8192u /* what application servers read at once */
 
 enum state { STATE_CONNECTING, STATE_BUSY, STATE_IDLE, STATE_CLOSED };
 
@@ -57,7 +58,9 @@ struct lt_back_h1 {
     size_t head_len, head_cap;
     uint64_t bytes_sent, bytes_received;
     int fail_errno;
-    unsigned line;                                           /* next of lines */
+    unsigned writes;  /* of this request; one that was cut short counts twice */
+    uint64_t wire_at; /* bytes that had left before it */
+    unsigned line;    /* next of lines */
     char lines[LT_STREAM_IOV_MAX][LT_H1_CHUNK_LINE_MAX + 2]; /* chunk lines until the next flush */
     struct lt_headers trailers;                              /* of the response */
     struct lt_h1_scan scan;
@@ -168,6 +171,16 @@ static void retire(struct lt_back_h1 *b)
     lt_timer_set(&b->timer, b->idle_ms);
 }
 
+/* Whether the server can't have read the request whole, so that it had no effect: nothing of it
+ * left, or it left in one small write and was answered by a reset, which is what Linux makes of a
+ * close with unread bytes. A longer one may have been acted upon before its end was read. */
+static bool unread(const struct lt_back_h1 *b, bool reset)
+{
+    uint64_t left = b->stream.wire_out - b->wire_at;
+    return left == 0 || (reset && b->request_done && b->writes == 1 && left == b->bytes_sent &&
+                         left <= SMALL_REQUEST);
+}
+
 static void fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, bool reset)
 {
     struct lt_back_failure failure = {
@@ -176,6 +189,7 @@ static void fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, bool 
         .reused = b->reused,
         .connected = b->state != STATE_CONNECTING,
         .reset = reset,
+        .unread = b->state != STATE_CONNECTING && unread(b, reset),
         .bytes_sent = b->bytes_sent,
         .bytes_received = b->bytes_received,
     };
@@ -318,6 +332,8 @@ static void begin_exchange(struct lt_back_h1 *b, struct lt_server *server, enum 
     b->head = NULL;
     b->head_len = b->head_cap = 0;
     b->bytes_sent = b->bytes_received = 0;
+    b->writes = 0;
+    b->wire_at = b->stream.wire_out;
     b->fail_errno = 0;
     b->scan = (struct lt_h1_scan){.response = true};
     lt_headers_init(&b->trailers, arena, TRAILERS_MAX);
@@ -409,7 +425,9 @@ static enum lt_err send_end(struct lt_back *base, const struct lt_headers *trail
 static enum lt_err flush(struct lt_back *base)
 {
     struct lt_back_h1 *b = from_base(base);
+    bool some = lt_stream_unsent(&b->stream) > 0;
     enum lt_err err = lt_stream_flush(&b->stream);
+    b->writes += some + (lt_stream_unsent(&b->stream) > 0);
     b->fail_errno = b->stream.sys_errno;
     return err;
 }
