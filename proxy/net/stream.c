@@ -178,6 +178,14 @@ bool lt_stream_is_silent(const struct lt_stream *s)
            errno == EAGAIN;
 }
 
+bool lt_stream_was_refused(const struct lt_stream *s)
+{
+    LT_OBJ_CHECK(s, STREAM_MAGIC);
+    int error = 0;
+    socklen_t len = sizeof(error);
+    return s->fd >= 0 && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0;
+}
+
 void lt_stream_pause(struct lt_stream *s, unsigned reason)
 {
     LT_OBJ_CHECK(s, STREAM_MAGIC);

@@ -100,6 +100,10 @@ enum lt_err lt_stream_put(struct lt_stream *s, const void *p, size_t n) LT_MUST_
  * LT_ERR_LIMIT: no block was left to keep it. Else the failure. */
 enum lt_err lt_stream_flush(struct lt_stream *s) LT_MUST_CHECK;
 
+/* Asked after LT_EOF: whether what we sent met a socket that was closed already, so that nobody can
+ * have read it. The peer's reset follows its end then. */
+bool lt_stream_was_refused(const struct lt_stream *s);
+
 /* Forgets what was put after the first n slices and not yet flushed. */
 void lt_stream_unput(struct lt_stream *s, unsigned n);
 

@@ -673,7 +673,8 @@ static void on_readable(void *owner)
             break;
         }
         if (err != LT_OK) {
-            on_end_of_stream(b, err != LT_EOF);
+            on_end_of_stream(b, err != LT_EOF || (b->bytes_received == 0 && !b->tunnel &&
+                                                  lt_stream_was_refused(&b->stream)));
             return;
         }
         b->bytes_received += n;

@@ -278,6 +278,14 @@ def test_a_get_that_is_reset_on_a_new_connection_is_tried_on_another_server(shop
     assert sorted(statuses) == [200, 200, 502, 502], "a long one may have been acted upon"
 
 
+def test_a_post_that_meets_a_closed_socket_is_tried_on_another_server(shop):
+    """The end of the connection, then a reset: what a server that stops makes of new connections."""
+    down, up = shop.origin(lambda peer: None), shop.echo("up")
+    gw = shop.lintel(basic(down, up, app={"balance": "round_robin"}, workers=1))
+    assert [gw.get(method="POST", body=b"x").status for _ in range(6)] == [200] * 6
+    assert len(down.peers) == 3
+
+
 def test_a_post_that_is_closed_upon_is_not_repeated(shop):
     """Without a reset all of it was read."""
     def stopped(peer):
