@@ -280,7 +280,7 @@ def test_a_get_that_is_reset_on_a_new_connection_is_tried_on_another_server(shop
 
 def test_a_post_that_meets_a_closed_socket_is_tried_on_another_server(shop):
     """The end of the connection, then a reset: what a server that stops makes of new connections."""
-    down, up = shop.origin(lambda peer: None), shop.echo("up")
+    down, up = shop.origin(lambda peer: peer.sock.close()), shop.echo("up")
     gw = shop.lintel(basic(down, up, app={"balance": "round_robin"}, workers=1))
     assert [gw.get(method="POST", body=b"x").status for _ in range(6)] == [200] * 6
     assert len(down.peers) == 3
