@@ -293,8 +293,8 @@ return f
 """
 
 
-def bad_filter(shop, body, hook="request", **options):
-    gw = shop.lintel(filtered(basic(routes=RESPOND), bad={"filter": "bad", **options}),
+def bad_filter(shop, body, hook="request", config=None, **options):
+    gw = shop.lintel(filtered(config or basic(routes=RESPOND), bad={"filter": "bad", **options}),
                      env=with_lua(shop, bad=misbehaving(body, hook)))
     gw.allowed.update(("filter_cpu", "filter_wall", "filter_memory", "filter_error", "quarantined",
                        "worker_stuck"))  # which a sanitizer on a busy machine looks like
@@ -444,7 +444,8 @@ def test_a_filter_that_fills_an_exchange_and_may_fail_is_passed_over(shop):
 
 def test_calls_that_wait_in_great_number_do_not_switch_their_filter_off(shop):
     """There was no memory for one more of them, again and again, and then for nobody."""
-    gw = bad_filter(shop, "ctx:sleep(1)", on_error="closed", budget={"memory": "512K", "wall": "9s"})
+    gw = bad_filter(shop, "ctx:sleep(1)", on_error="closed", budget={"memory": "512K", "wall": "9s"},
+                    config=basic(routes=RESPOND, workers=1))
     waiting = [gw.client() for _ in range(150)]
     for client in waiting:
         client.send(b"GET /bad HTTP/1.1\r\nHost: localhost\r\n\r\n")

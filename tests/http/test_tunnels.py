@@ -304,7 +304,7 @@ def test_a_tunnel_takes_a_new_connection_and_leaves_none(shop):
             peer.send(OK)
 
     app = shop.origin(serve)
-    gw = shop.lintel(basic(app))
+    gw = shop.lintel(basic(app, workers=1))
     assert gw.get().body == b"ok"
     with gw.client() as client:
         opened(client)
