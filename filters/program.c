@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "config/file.h"
@@ -14,6 +15,8 @@
 #include "filters/unit.h"
 
 #define FILE_TEXT_MAX ((size_t)1 << 20)
+#define HINT_MAX 400u
+#define INSTALLED_MAX 64u                /* names that a hint chooses from */
 #define MEMORY_MIN (UINT64_C(256) << 10) /* the least that `budget` allows */
 
 /* ---- finding ---- */
@@ -41,6 +44,58 @@ static bool find_path(struct lt_schema_load *load, struct lt_str filter, struct 
         }
     }
     return lt_arena_printf(load->arena, path, "%s/%.*s.lua", LT_SCRIPTS_DIR, LT_STR_ARG(filter));
+}
+
+/* Adds the names of the filters in folder to names; gives how many there are then. */
+static size_t add_installed(struct lt_schema_load *load, const char *folder, const char **names,
+                            size_t n)
+{
+    struct lt_str pattern, *found = NULL, name;
+    size_t n_found = 0;
+    if (!lt_arena_printf(load->arena, &pattern, "%s/*.lua", folder)) {
+        load->nomem = true;
+    } else if (lt_files_glob(load->files, load->arena, pattern.p, &found, &n_found) != LT_OK) {
+        n_found = 0; /* a folder that isn't there has none */
+    }
+    for (size_t i = 0; i < n_found && n < INSTALLED_MAX; i++) {
+        if (lt_str_ends(found[i], LT_STR("_test.lua"))) {
+            continue;
+        }
+        size_t slash = lt_str_rchr(found[i], '/');
+        if (lt_arena_dup(load->arena, lt_str_sub(found[i], slash + 1, found[i].len - 4), &name)) {
+            names[n++] = name.p;
+        }
+    }
+    return n;
+}
+
+/* Says why a filter's file can't be read, and which filters there are. */
+static void say_not_found(struct lt_schema_load *load, struct lt_pos pos, struct lt_str filter,
+                          struct lt_str why)
+{
+    const char *names[INSTALLED_MAX], *folder = getenv("LINTEL_SCRIPTS");
+    char space[HINT_MAX], hint[HINT_MAX + 200];
+    size_t n = 0;
+    if (is_path(filter)) {
+        lt_diag_error(load->diags, pos, "the path starts at the folder of this file",
+                      "filter \"%.*s\": %.*s", LT_STR_ARG(filter), LT_STR_ARG(why));
+        return;
+    }
+    if (folder != NULL && folder[0] != '\0') {
+        n = add_installed(load, folder, names, n);
+    }
+    n = add_installed(load, LT_SCRIPTS_DIR, names, n);
+    bool there = false;
+    for (size_t i = 0; i < n; i++) {
+        there |= lt_str_eq_c(filter, names[i]);
+    }
+    if (there || lt_schema_hint(filter, names, n, space, sizeof(space)) == NULL) {
+        space[0] = '\0';
+    }
+    snprintf(hint, sizeof(hint), "%s%sfilters are looked up in $LINTEL_SCRIPTS and %s", space,
+             space[0] != '\0' ? " " : "", LT_SCRIPTS_DIR);
+    lt_diag_error(load->diags, pos, hint, "filter \"%.*s\": %.*s", LT_STR_ARG(filter),
+                  LT_STR_ARG(why));
 }
 
 struct lt_filter_file *lt_filter_file_find(struct lt_schema_load *load, struct lt_str filter,
@@ -241,11 +296,7 @@ static struct lt_filter_file *get_file(struct compiler *c, const struct lt_filte
     struct lt_filter_file *file = lt_filter_file_find(c->load, conf->filter, dir, &why);
     if (file == NULL) {
         if (why.len > 0) {
-            lt_diag_error(c->load->diags, pos,
-                          is_path(conf->filter)
-                              ? "the path starts at the folder of this file"
-                              : "filters are looked up in $LINTEL_SCRIPTS and " LT_SCRIPTS_DIR,
-                          "filter \"%.*s\": %.*s", LT_STR_ARG(conf->filter), LT_STR_ARG(why));
+            say_not_found(c->load, pos, conf->filter, why);
         }
         return NULL;
     }
@@ -263,7 +314,10 @@ static struct lt_filter_file *get_file(struct compiler *c, const struct lt_filte
     struct trial trial = {c->load, file};
     if (!lt_filter_vm_open(fvm, &c->budget, file->memory) ||
         !lt_filter_vm_run(fvm, read_table, &trial)) {
-        lt_diag_error(c->load->diags, pos, NULL, "filter \"%.*s\": %s", LT_STR_ARG(conf->filter),
+        char hint[HINT_MAX];
+        snprintf(hint, sizeof(hint), "mend %.*s; `lintel test` runs a filter by itself",
+                 LT_STR_ARG(file->path));
+        lt_diag_error(c->load->diags, pos, hint, "filter \"%.*s\": %s", LT_STR_ARG(conf->filter),
                       lt_filter_vm_error(fvm));
         file->schema.name = NULL;
         return NULL;
@@ -298,13 +352,17 @@ static void add_instance(struct compiler *c, struct lt_str name, const struct lt
         .index = p->n_instances++,
         .health = health,
     };
-    if (instance->settings == NULL || c->load->nomem || c->load->diags->errors != errors) {
+    if (instance->settings == NULL || conf->conf.broken || c->load->nomem ||
+        c->load->diags->errors != errors) {
         return;
     }
     struct lt_filter_unit unit;
     struct lt_filter_vm *fvm = &c->vms[file->index];
     if (!lt_filter_unit_init(&unit, fvm, instance)) {
-        lt_diag_error(c->load->diags, conf->conf.node->pos, NULL, "filter \"%.*s\": init: %s",
+        char hint[HINT_MAX];
+        snprintf(hint, sizeof(hint), "`init` in %.*s doesn't take the settings written here",
+                 LT_STR_ARG(file->path));
+        lt_diag_error(c->load->diags, conf->conf.node->pos, hint, "filter \"%.*s\": init: %s",
                       LT_STR_ARG(name), lt_filter_vm_error(fvm));
     }
 }

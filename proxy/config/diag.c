@@ -21,6 +21,25 @@ void lt_diags_init(struct lt_diags *diags, struct lt_arena *arena)
     lt_list_init(&diags->masks);
 }
 
+/* Passwords of addresses and URLs don't get into messages. */
+static bool copy(struct lt_diags *diags, struct lt_str text, struct lt_str *out)
+{
+    struct lt_buf buf;
+    char space[2048];
+    size_t done = 0, from = 0, to;
+    if (!lt_redact_userinfo(text, &from, &to)) {
+        return lt_arena_dup(diags->arena, text, out);
+    }
+    lt_buf_init_fixed(&buf, space, sizeof(space));
+    do {
+        lt_buf_str(&buf, lt_str_sub(text, done, from));
+        lt_buf_str(&buf, LT_STR("<redacted>"));
+        done = from = to;
+    } while (lt_redact_userinfo(text, &from, &to));
+    lt_buf_str(&buf, lt_str_sub(text, done, text.len));
+    return lt_arena_dup(diags->arena, lt_buf_view(&buf), out);
+}
+
 static void add(struct lt_diags *diags, enum lt_severity severity, struct lt_pos pos,
                 const char *hint, const char *fmt, va_list ap)
 {
@@ -37,9 +56,8 @@ static void add(struct lt_diags *diags, enum lt_severity severity, struct lt_pos
     int n = vsnprintf(text, sizeof(text), fmt, ap);
     struct lt_diag *diag = lt_arena_new(diags->arena, struct lt_diag);
     if (n < 0 || diag == NULL ||
-        !lt_arena_dup(diags->arena, lt_str(text, lt_min((size_t)n, sizeof(text) - 1)),
-                      &diag->message) ||
-        !lt_arena_dup(diags->arena, lt_str_c(hint), &diag->hint)) {
+        !copy(diags, lt_str(text, lt_min((size_t)n, sizeof(text) - 1)), &diag->message) ||
+        !copy(diags, lt_str_c(hint), &diag->hint)) {
         diags->lost++;
         return;
     }

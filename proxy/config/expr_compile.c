@@ -506,7 +506,8 @@ struct lt_expr *lt_expr_compile(struct lt_arena *arena, struct lt_diags *diags, 
     struct lt_expr_node nodes[LT_EXPR_NODES_MAX], *kept;
     struct compiler c = {.arena = arena, .diags = diags, .pos = pos, .text = text, .nodes = nodes};
     if (text.len > LT_EXPR_TEXT_MAX) {
-        lt_diag_error(diags, pos, NULL, "the expression is longer than %u bytes", LT_EXPR_TEXT_MAX);
+        lt_diag_error(diags, pos, "split it into several routes or filters",
+                      "the expression is longer than %u bytes", LT_EXPR_TEXT_MAX);
         return NULL;
     }
     advance(&c);

@@ -73,14 +73,19 @@ static struct lt_source *open_source(struct lt_schema_load *load, struct lt_pos 
     struct lt_str text, why, dir, absolute;
     struct stat st;
     if (load->n_sources >= LT_LOAD_FILES_MAX || load->n_bytes >= LT_LOAD_BYTES_MAX) {
-        lt_diag_error(load->diags, pos, NULL, "more than %u files or %zu bytes of configuration",
-                      LT_LOAD_FILES_MAX, LT_LOAD_BYTES_MAX);
+        lt_diag_error(load->diags, pos, "put several sites into one file",
+                      "more than %u files or %zu bytes of configuration", LT_LOAD_FILES_MAX,
+                      LT_LOAD_BYTES_MAX);
         return NULL;
     }
     enum lt_err err = lt_file_read(load->files, load->arena, path, LT_SOURCE_MAX, &text, &st, &why);
     if (err != LT_OK) {
         if (why.len > 0) {
-            lt_diag_error(load->diags, pos, NULL, "%.*s", LT_STR_ARG(why));
+            lt_diag_error(load->diags, pos,
+                          pos.source != NULL ? "a relative path starts at the folder of this file"
+                                             : "name the configuration by -c FILE or by the "
+                                               "variable LINTEL_CONFIG",
+                          "%.*s", LT_STR_ARG(why));
         } else {
             fail_nomem(load);
         }
@@ -217,7 +222,7 @@ static void merge_pair(struct lt_schema_load *load, struct lt_node *root, struct
     } else if (old->kind == LT_NODE_LIST && pair.value->kind == LT_NODE_LIST) {
         join_lists(load, old, pair.value);
     } else if (!pair.value->null) {
-        lt_diag_error(load->diags, pair.value->pos, NULL,
+        lt_diag_error(load->diags, pair.value->pos, "write both as a list, or both as a mapping",
                       "\"%.*s\" is not of the same kind here and in the including file",
                       LT_STR_ARG(pair.key->text));
     }
@@ -262,7 +267,8 @@ static bool seen_before(struct lt_schema_load *load, struct lt_pos pos, const ch
     for (; trail != NULL; trail = trail->up) {
         if (trail->source->dev == (uint64_t)st.st_dev &&
             trail->source->ino == (uint64_t)st.st_ino) {
-            lt_diag_error(load->diags, pos, NULL, "%s includes itself", path);
+            lt_diag_error(load->diags, pos, "write a pattern that this file doesn't match",
+                          "%s includes itself", path);
             return true;
         }
     }
@@ -308,8 +314,9 @@ static void include_pattern(struct lt_schema_load *load, struct lt_node *root,
     if (err == LT_ERR_NOMEM) {
         fail_nomem(load);
     } else if (err != LT_OK) {
-        lt_diag_error(load->diags, pattern->pos, NULL, "can't read the folder of %.*s",
-                      LT_STR_ARG(full));
+        lt_diag_error(load->diags, pattern->pos,
+                      "let the user that Lintel runs as read and enter it",
+                      "can't read the folder of %.*s", LT_STR_ARG(full));
     }
     for (size_t i = 0; err == LT_OK && i < n && !load->nomem; i++) {
         include_file(load, root, pattern, found[i].p, trail);
@@ -325,7 +332,7 @@ static void include_all(struct lt_schema_load *load, struct lt_node *root,
         return;
     }
     if (trail->depth >= LT_LOAD_INCLUDE_DEPTH_MAX) {
-        lt_diag_error(load->diags, list->pos, NULL,
+        lt_diag_error(load->diags, list->pos, "include them from the main file",
                       "files include each other deeper than %u levels", LT_LOAD_INCLUDE_DEPTH_MAX);
         return;
     }

@@ -11,6 +11,7 @@ liblintel_a_SOURCES += \
 	proxy/config/load.c proxy/config/load.h \
 	proxy/config/node.c proxy/config/node.h \
 	proxy/config/redact.c proxy/config/redact.h \
+	proxy/config/help.c \
 	proxy/config/reference.c proxy/config/reference.h \
 	proxy/config/regex.c proxy/config/regex.h \
 	proxy/config/schema.c proxy/config/schema.h proxy/config/schema_impl.h \

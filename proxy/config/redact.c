@@ -130,6 +130,34 @@ static size_t indent_of(struct lt_str line)
     return n == line.len || line.p[n] == '#' ? SIZE_MAX : n;
 }
 
+/* What ends user and password: they are written without blanks, quotes and slashes. */
+static bool ends_userinfo(char c)
+{
+    return (unsigned char)c <= ' ' || c == '"' || c == '\'' || c == '/';
+}
+
+bool lt_redact_userinfo(struct lt_str text, size_t *from, size_t *to)
+{
+    for (size_t start = *from; start < text.len;) {
+        size_t end = start, colon = SIZE_MAX, at = SIZE_MAX;
+        for (; end < text.len && !ends_userinfo(text.p[end]); end++) {
+            if (text.p[end] == ':' && colon == SIZE_MAX) {
+                colon = end;
+            } else if (text.p[end] == '@') {
+                at = end; /* the last one: a password may hold some */
+            }
+        }
+        /* Neither is empty: unix:@name is no password. */
+        if (colon != SIZE_MAX && at != SIZE_MAX && colon > start && at > colon + 1) {
+            *from = start;
+            *to = at;
+            return true;
+        }
+        start = end + 1;
+    }
+    return false;
+}
+
 size_t lt_redact_shown(const struct lt_source *source, unsigned line, bool wary)
 {
     struct lt_str text = lt_source_line(source, line);
@@ -158,6 +186,10 @@ size_t lt_redact_shown(const struct lt_source *source, unsigned line, bool wary)
     if (shown == SIZE_MAX && below[doubt]) {
         size_t colon = lt_str_chr(text, ':', 0);
         shown = colon != SIZE_MAX ? colon + 1 : 0;
+    }
+    size_t from = 0, to;
+    if (lt_redact_userinfo(text, &from, &to)) {
+        shown = lt_min(shown, from);
     }
     return lt_min(shown, text.len);
 }

@@ -11,4 +11,8 @@
  * those of secrets. */
 size_t lt_redact_shown(const struct lt_source *source, unsigned line, bool wary);
 
+/* Finds `user:password` before an `@`, as in an address or URL, from *from on; *from and *to are
+ * where it begins and ends then. False: there is none. */
+bool lt_redact_userinfo(struct lt_str text, size_t *from, size_t *to);
+
 #endif

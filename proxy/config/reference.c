@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The manual of all options, and help on single ones, from the rows. Any thread. */
+/* The manual of all options, from the rows. Any thread. */
 #include "config/reference.h"
 
 #include "config/schema_impl.h"
@@ -279,85 +279,4 @@ void lt_config_reference(const struct lt_schema *root, struct lt_buf *out)
     while (out->len > 1 && out->p[out->len - 1] == '\n' && out->p[out->len - 2] == '\n') {
         out->len--;
     }
-}
-
-/* ---- help ---- */
-
-/* path without "[]" and "*": what people type. */
-static void plain_path(struct lt_str path, struct lt_buf *out)
-{
-    for (size_t i = 0; i < path.len; i++) {
-        if (path.p[i] != '[' && path.p[i] != ']' && path.p[i] != '*' &&
-            !(path.p[i] == '.' && (out->len == 0 || out->p[out->len - 1] == '.'))) {
-            lt_buf_char(out, path.p[i]);
-        }
-    }
-    while (out->len > 0 && out->p[out->len - 1] == '.') {
-        out->len--;
-    }
-}
-
-struct lookup {
-    struct lt_str wanted; /* plain */
-    struct lt_buf *out;
-    unsigned found;
-    const char *close; /* name that resembles the last part of wanted */
-    unsigned distance;
-};
-
-static bool look_at(void *arg, struct lt_str path, const struct lt_schema *schema LT_UNUSED,
-                    const struct lt_row *row, unsigned level LT_UNUSED)
-{
-    struct lookup *l = arg;
-    struct lt_buf full, plain;
-    char full_space[2 * PATH_LEN], plain_space[2 * PATH_LEN];
-    lt_buf_init_fixed(&full, full_space, sizeof(full_space));
-    lt_buf_init_fixed(&plain, plain_space, sizeof(plain_space));
-    lt_buf_printf(&full, "%.*s%s%s", LT_STR_ARG(path), path.len > 0 ? "." : "", row->name);
-    plain_path(lt_buf_view(&full), &plain);
-    struct lt_str have = lt_buf_view(&plain);
-    bool ends = lt_str_ends(have, l->wanted) &&
-                (have.len == l->wanted.len || have.p[have.len - l->wanted.len - 1] == '.');
-    if (!ends || l->wanted.len == 0) {
-        size_t dot = lt_str_rchr(l->wanted, '.');
-        struct lt_str last = lt_str_sub(l->wanted, dot == SIZE_MAX ? 0 : dot + 1, l->wanted.len);
-        unsigned d = lt_str_distance(last, lt_str_c(row->name), l->distance);
-        if (d < l->distance) {
-            l->close = row->name;
-            l->distance = d;
-        }
-        return true;
-    }
-    lt_buf_printf(l->out, "%s%.*s\n    ", l->found++ > 0 ? "\n" : "",
-                  LT_STR_ARG(lt_buf_view(&full)));
-    lt_config_describe(row, false, l->out);
-    if ((row->flags & LT_ROW_REQUIRED) != 0) {
-        lt_buf_str(l->out, LT_STR("; required"));
-    } else if (row->def != NULL) {
-        lt_buf_printf(l->out, "; default %s", row->def[0] != '\0' ? row->def : "\"\"");
-    }
-    lt_buf_printf(l->out, "; since %s\n    %s\n", row->since, row->doc);
-    if ((row->flags & LT_ROW_RESTART) != 0) {
-        lt_buf_str(l->out, LT_STR("    A change takes effect at the next start.\n"));
-    }
-    return true;
-}
-
-bool lt_config_help(const struct lt_schema *root, const char *option, struct lt_buf *out)
-{
-    struct lt_buf wanted;
-    char space[PATH_LEN];
-    struct lookup l = {.out = out, .distance = 3};
-    lt_buf_init_fixed(&wanted, space, sizeof(space));
-    plain_path(lt_str_c(option), &wanted);
-    l.wanted = lt_buf_view(&wanted);
-    lt_schema_walk(root, 0, look_at, &l);
-    if (l.found == 0) {
-        lt_buf_printf(out, "there is no option \"%.100s\"", option);
-        if (l.close != NULL) {
-            lt_buf_printf(out, "; did you mean \"%s\"?", l.close);
-        }
-        lt_buf_char(out, '\n');
-    }
-    return l.found > 0;
 }

@@ -14,9 +14,9 @@ void lt_config_reference(const struct lt_schema *root, struct lt_buf *out);
 /* A JSON Schema (draft 2020-12) of files that root reads. */
 void lt_config_json_schema(const struct lt_schema *root, struct lt_buf *out);
 
-/* What is known of an option, named by its path ("upstreams.*.balance", stars and brackets may be
- * left out) or by the end of it ("balance"). False when there is none: then out says which may be
- * meant. */
+/* What is known of an option, named by its path ("upstreams.*.balance"; names and numbers may stand
+ * for stars and brackets, which may be left out) or by the end of it ("balance"). False when there
+ * is none: then out says which may be meant. */
 bool lt_config_help(const struct lt_schema *root, const char *option, struct lt_buf *out);
 
 /* "duration, 1s to 1m": what may be written for row. code: choices in backquotes. */

@@ -86,7 +86,7 @@ static bool check_length(struct lt_schema_load *load, const struct slot *slot,
     const struct lt_row *row = slot->row;
     uint64_t limit;
     if ((row->flags & LT_ROW_NONEMPTY) != 0 && n == 0) {
-        lt_diag_error(load->diags, node->pos, NULL, "%.*s: may not be empty",
+        lt_diag_error(load->diags, node->pos, "write at least one entry", "%.*s: may not be empty",
                       LT_STR_ARG(slot->name));
         return false;
     }
@@ -219,8 +219,8 @@ static void read_row(struct lt_schema_load *load, void *obj, size_t i, const str
     struct lt_conf *conf = obj;
     const struct lt_row *row = &conf->schema->rows[i];
     if ((row->flags & LT_ROW_RESERVED) != 0) {
-        lt_diag_error(load->diags, key->pos, NULL, "\"%s\" is reserved for a later version",
-                      row->name);
+        lt_diag_error(load->diags, key->pos, "leave it out",
+                      "\"%s\" is reserved for a later version", row->name);
         return;
     }
     if (!lt_schema_allows(row, level)) {

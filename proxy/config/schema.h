@@ -169,4 +169,9 @@ struct lt_pos lt_schema_pos(const void *obj, const char *name);
 /* "did you mean" over names: the closest within two edits, or NULL. */
 const char *lt_schema_closest(struct lt_str word, const char *const *names, size_t n);
 
+/* A hint for a name that is none of these n: the closest, else which there are. Written to space of
+ * size bytes; gives space, or NULL when n is 0. */
+const char *lt_schema_hint(struct lt_str word, const char *const *names, size_t n, char *space,
+                           size_t size);
+
 #endif

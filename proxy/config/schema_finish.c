@@ -5,6 +5,7 @@
 #include "config/types.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 const char lt_schema_default_label[] = "default";
 
@@ -139,6 +140,19 @@ static void finish_elements(struct lt_schema_load *load, const struct lt_row *ro
     }
 }
 
+/* The hint is what the option is: the first sentence about it. */
+static void say_missing(struct lt_schema_load *load, const struct lt_conf *conf,
+                        const struct lt_row *row)
+{
+    char hint[240];
+    struct lt_str doc = lt_str_c(row->doc);
+    size_t end = lt_str_find(doc, LT_STR(". "));
+    doc = lt_str_sub(doc, 0, end == SIZE_MAX ? doc.len : end + 1);
+    snprintf(hint, sizeof(hint), "add %s: %.*s", row->name, LT_STR_ARG(doc));
+    lt_diag_error(load->diags, conf->node != NULL ? conf->node->pos : lt_load_nowhere(), hint,
+                  "%s: \"%s\" is missing", conf->schema->name, row->name);
+}
+
 /* Fills in row i and what is below it. */
 static void finish_row(struct lt_schema_load *load, void *obj, size_t i, bool written)
 {
@@ -156,8 +170,7 @@ static void finish_row(struct lt_schema_load *load, void *obj, size_t i, bool wr
     }
     if ((row->flags & LT_ROW_REQUIRED) != 0) {
         if (written && !is_bad(conf, i) && lt_schema_allows(row, conf->level)) {
-            lt_diag_error(load->diags, conf->node != NULL ? conf->node->pos : lt_load_nowhere(),
-                          NULL, "%s: \"%s\" is missing", conf->schema->name, row->name);
+            say_missing(load, conf, row);
             conf->broken = true;
         }
     } else if (row->def != NULL && row->type != LT_T_OBJECT) {

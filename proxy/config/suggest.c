@@ -25,6 +25,29 @@ const char *lt_schema_closest(struct lt_str word, const char *const *names, size
     return best;
 }
 
+const char *lt_schema_hint(struct lt_str word, const char *const *names, size_t n, char *space,
+                           size_t size)
+{
+    struct lt_buf hint;
+    const char *close = lt_schema_closest(word, names, n);
+    if (n == 0) {
+        return NULL;
+    }
+    lt_buf_init_fixed(&hint, space, size - 1);
+    if (close != NULL) {
+        lt_buf_printf(&hint, "did you mean \"%s\"?", close);
+    }
+    for (size_t i = 0; i < n && close == NULL; i++) {
+        if (i == KEYS_MAX) {
+            lt_buf_printf(&hint, " and %zu more", n - i);
+            break;
+        }
+        lt_buf_printf(&hint, "%s%s", i == 0 ? "known names: " : ", ", names[i]);
+    }
+    space[hint.len] = '\0';
+    return space;
+}
+
 struct walk {
     struct lt_buf path;
     lt_schema_visit_fn fn;

@@ -8,6 +8,7 @@
 #include "base/addr.h"
 #include "config/expr.h"
 #include "config/file.h"
+#include "config/redact.h"
 #include "config/units.h"
 
 /* One value on its way: what the parsers below get. */
@@ -17,6 +18,7 @@ struct parse {
     const struct lt_node *node;
     struct lt_str text;
     const char *hint; /* set by a parser that refuses */
+    bool secret;      /* set by a parser that refuses: the text is not to be shown */
     char space[160];  /* for hints that are put together */
 };
 
@@ -55,6 +57,7 @@ static const char *parse_int(struct parse *p, void *out)
                      p->row->choices[0]);
             p->hint = p->space;
         }
+        p->hint = p->hint != NULL ? p->hint : "write digits alone, as in 8";
         return "is not a whole number";
     }
     if (negative && p->row->choices != NULL) {
@@ -135,7 +138,9 @@ static const char *parse_address(struct parse *p, void *out)
         }
     }
     if (lt_addr_parse(text, out, &why) != LT_OK) {
-        p->hint = why;
+        size_t from = 0, to;
+        p->secret = lt_redact_userinfo(text, &from, &to);
+        p->hint = p->secret ? "write host and port alone, without user and password" : why;
         return "is not an address";
     }
     return NULL;
@@ -345,7 +350,7 @@ bool lt_type_parse(struct lt_schema_load *load, const struct lt_row *row, enum l
     if (wrong[0] == '\0') {
         return false;
     }
-    if (type == LT_T_SECRET || (row->flags & LT_ROW_SECRET) != 0) {
+    if (type == LT_T_SECRET || (row->flags & LT_ROW_SECRET) != 0 || p.secret) {
         lt_diag_error(load->diags, node->pos, p.hint, "%.*s: the value %s", LT_STR_ARG(name),
                       wrong);
     } else {

@@ -57,7 +57,8 @@ static bool from_file(struct lt_schema_load *load, struct lt_node *node, struct 
         lt_file_read(load->files, load->arena, full.p, LT_VARS_FILE_MAX, value, NULL, &why);
     if (err != LT_OK) {
         load->nomem |= err == LT_ERR_NOMEM;
-        lt_diag_error(load->diags, place(node, token), NULL, "%.*s",
+        lt_diag_error(load->diags, place(node, token),
+                      "it has to be there each time the configuration is read", "%.*s",
                       LT_STR_ARG(why.len > 0 ? why : LT_STR("out of memory")));
         return false;
     }
@@ -66,7 +67,7 @@ static bool from_file(struct lt_schema_load *load, struct lt_node *node, struct 
         value->len--;
     }
     if (memchr(value->p, '\0', value->len) != NULL) {
-        lt_diag_error(load->diags, place(node, token), NULL, "%.*s holds a NUL byte",
+        lt_diag_error(load->diags, place(node, token), "name a text file", "%.*s holds a NUL byte",
                       LT_STR_ARG(full));
         return false;
     }

@@ -16,12 +16,23 @@
 
 struct lt_tls_cert; /* a certificate chain and its key */
 
-/* Reads PEM files (from files, see config/files.h). On error *why is a sentence (in arena) that
- * names the file and the reason: unreadable (owner, mode, our uid), not PEM, key that doesn't fit.
- * When it is valid is the caller's to judge. Returns owned, or NULL. */
+/* What is wrong with a file: a sentence (in arena) that names it and the reason, and what may help
+ * (static, may be NULL). why is empty where nothing is. */
+struct lt_tls_complaint {
+    struct lt_str why;
+    const char *hint;
+};
+
+struct lt_tls_wrong {
+    struct lt_tls_complaint certificate, key;
+};
+
+/* Reads PEM files (from files, see config/files.h). On error *wrong tells it of each file:
+ * unreadable (owner, mode, our uid), not PEM, a key that doesn't fit. When it is valid is the
+ * caller's to judge. Returns owned, or NULL. */
 struct lt_tls_cert *lt_tls_cert_load(struct lt_files *files, struct lt_arena *arena,
                                      struct lt_str cert_file, struct lt_str key_file,
-                                     struct lt_str *why) LT_MUST_CHECK;
+                                     struct lt_tls_wrong *wrong) LT_MUST_CHECK;
 void lt_tls_cert_free(struct lt_tls_cert *cert);
 /* One more owner of the same certificate. */
 struct lt_tls_cert *lt_tls_cert_ref(struct lt_tls_cert *cert);

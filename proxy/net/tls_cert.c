@@ -23,38 +23,46 @@
 
 /* ---- Certificates ---- */
 
-/* What goes wrong ends up as one sentence. */
-static void complain(struct lt_arena *arena, struct lt_str *why, struct lt_str file,
-                     const char *reason)
+static const struct lt_tls_complaint no_memory = {LT_STR_INIT("out of memory"), NULL};
+
+/* What goes wrong ends up as one sentence, with what may help. */
+static void complain(struct lt_arena *arena, struct lt_tls_complaint *out, struct lt_str file,
+                     const char *reason, const char *hint)
 {
-    if (!lt_arena_printf(arena, why, "%.*s: %s", LT_STR_ARG(file), reason)) {
-        *why = LT_STR("out of memory");
+    out->hint = hint;
+    if (!lt_arena_printf(arena, &out->why, "%.*s: %s", LT_STR_ARG(file), reason)) {
+        *out = no_memory;
     }
 }
 
-static void complain_errno(struct lt_arena *arena, struct lt_str *why, struct lt_str file,
+static void complain_errno(struct lt_arena *arena, struct lt_tls_complaint *out, struct lt_str file,
                            int error)
 {
     struct stat st;
     if (error == EACCES && stat(file.p, &st) == 0) {
-        if (!lt_arena_printf(arena, why,
+        out->hint = "let the user that Lintel runs as read it, by its owner, group or mode";
+        if (!lt_arena_printf(arena, &out->why,
                              "%.*s: permission denied (owner uid %u, mode %04o; running as uid %u)",
                              LT_STR_ARG(file), (unsigned)st.st_uid, (unsigned)st.st_mode & 07777u,
                              (unsigned)geteuid())) {
-            *why = LT_STR("out of memory");
+            *out = no_memory;
         }
         return;
     }
-    complain(arena, why, file, strerror(error));
+    complain(arena, out, file, strerror(error),
+             error == ENOENT   ? "a relative path starts at the folder of this file"
+             : error == EACCES ? "a folder on its path is closed to the user that Lintel runs as"
+             : error == EISDIR ? "name the PEM file in it"
+                               : NULL);
 }
 
-static void complain_openssl(struct lt_arena *arena, struct lt_str *why, struct lt_str file,
-                             const char *what)
+static void complain_openssl(struct lt_arena *arena, struct lt_tls_complaint *out,
+                             struct lt_str file, const char *what, const char *hint)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
     char text[200];
     snprintf(text, sizeof(text), "%s (%s)", what, reason != NULL ? reason : "no reason given");
-    complain(arena, why, file, text);
+    complain(arena, out, file, text, hint);
     ERR_clear_error();
 }
 
@@ -63,9 +71,9 @@ static bool add_piece(void *bio, const char *p, size_t n)
     return BIO_write(bio, p, (int)n) == (int)n;
 }
 
-/* The whole file as a memory BIO, or NULL and *why. */
+/* The whole file as a memory BIO, or NULL and *out. */
 static BIO *read_pem(struct lt_files *files, struct lt_arena *arena, struct lt_str file,
-                     struct lt_str *why)
+                     struct lt_tls_complaint *out)
 {
     struct stat st;
     BIO *bio = BIO_new(BIO_s_secmem());
@@ -77,11 +85,12 @@ static BIO *read_pem(struct lt_files *files, struct lt_arena *arena, struct lt_s
     int error = errno;
     BIO_free(bio);
     if (err == LT_ERR_NOMEM || err == LT_ERR_LIMIT) {
-        complain(arena, why, file, err == LT_ERR_LIMIT ? "larger than 1 MB" : "out of memory");
+        complain(arena, out, file, err == LT_ERR_LIMIT ? "larger than 1 MB" : "out of memory",
+                 err == LT_ERR_LIMIT ? "name a file of one certificate and its chain" : NULL);
     } else if (error == ENODEV) {
-        complain(arena, why, file, "not a regular file");
+        complain(arena, out, file, "not a regular file", "name a PEM file");
     } else {
-        complain_errno(arena, why, file, error);
+        complain_errno(arena, out, file, error);
     }
     return NULL;
 }
@@ -95,17 +104,19 @@ static int no_passphrase(char *buf, int size, int rwflag, void *arg)
 }
 
 static bool load_chain(struct lt_tls_cert *cert, struct lt_files *files, struct lt_arena *arena,
-                       struct lt_str file, struct lt_str *why)
+                       struct lt_str file, struct lt_tls_complaint *out)
 {
     bool asked = false, ok = false;
-    BIO *bio = read_pem(files, arena, file, why);
+    BIO *bio = read_pem(files, arena, file, out);
     if (bio == NULL) {
         return false;
     }
     cert->chain = sk_X509_new_null();
     cert->leaf = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, &asked);
     if (cert->chain == NULL || cert->leaf == NULL) {
-        complain_openssl(arena, why, file, "holds no certificate in PEM form");
+        complain_openssl(arena, out, file, "holds no certificate in PEM form",
+                         "it begins with -----BEGIN CERTIFICATE-----; from DER: openssl x509 "
+                         "-inform DER -in FILE -out FILE.pem");
         goto out;
     }
     for (;;) {
@@ -115,12 +126,13 @@ static bool load_chain(struct lt_tls_cert *cert, struct lt_files *files, struct 
         }
         if (sk_X509_push(cert->chain, next) == 0) {
             X509_free(next);
-            complain(arena, why, file, "out of memory");
+            *out = no_memory;
             goto out;
         }
     }
     if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
-        complain_openssl(arena, why, file, "a certificate of the chain can't be read");
+        complain_openssl(arena, out, file, "a certificate of the chain can't be read",
+                         "the file is cut off or damaged: get it again from who issued it");
         goto out;
     }
     ERR_clear_error();
@@ -131,10 +143,10 @@ out:
 }
 
 static bool load_key(struct lt_tls_cert *cert, struct lt_files *files, struct lt_arena *arena,
-                     struct lt_str file, struct lt_str *why)
+                     struct lt_str file, struct lt_tls_complaint *out)
 {
     bool asked = false;
-    BIO *bio = read_pem(files, arena, file, why);
+    BIO *bio = read_pem(files, arena, file, out);
     if (bio == NULL) {
         return false;
     }
@@ -145,9 +157,13 @@ static bool load_key(struct lt_tls_cert *cert, struct lt_files *files, struct lt
     }
     if (asked) {
         ERR_clear_error();
-        complain(arena, why, file, "the key is encrypted with a pass phrase; store it without one");
+        complain(arena, out, file, "the key is encrypted with a pass phrase; store it without one",
+                 "openssl pkey -in FILE -out NEW-FILE");
     } else {
-        complain_openssl(arena, why, file, "holds no private key in PEM form");
+        complain_openssl(
+            arena, out, file, "holds no private key in PEM form",
+            "is it the certificate's file? From DER: openssl pkey -inform DER -in FILE "
+            "-out FILE.pem");
     }
     return false;
 }
@@ -160,7 +176,7 @@ static int64_t seconds_of(const ASN1_TIME *time)
 
 /* What would make each handshake fail, found now. */
 static bool check_pair(struct lt_tls_cert *cert, struct lt_arena *arena, struct lt_str cert_file,
-                       struct lt_str key_file, struct lt_str *why)
+                       struct lt_str key_file, struct lt_tls_wrong *wrong)
 {
     int bits = 0;
     char text[160];
@@ -169,19 +185,22 @@ static bool check_pair(struct lt_tls_cert *cert, struct lt_arena *arena, struct 
     cert->not_after = seconds_of(X509_get0_notAfter(cert->leaf));
     if (X509_check_private_key(cert->leaf, cert->key) != 1) {
         ERR_clear_error();
-        complain(arena, why, key_file, "the key doesn't belong to the certificate");
+        complain(arena, &wrong->key, key_file, "the key doesn't belong to the certificate",
+                 "of a pair, `openssl x509 -noout -pubkey -in CERTIFICATE` and `openssl pkey "
+                 "-pubout -in KEY` print the same; the site's own certificate comes first in its "
+                 "file");
         return false;
     }
     if (EVP_PKEY_get_security_bits(cert->key) < SECURITY_BITS_MIN) {
-        snprintf(text, sizeof(text), "a key of %d bits is too weak; use ECDSA P-256 or RSA 2048",
-                 EVP_PKEY_get_bits(cert->key));
-        complain(arena, why, key_file, text);
+        snprintf(text, sizeof(text), "a key of %d bits is too weak", EVP_PKEY_get_bits(cert->key));
+        complain(arena, &wrong->key, key_file, text, "use ECDSA P-256 or RSA 2048");
         return false;
     }
     if ((X509_get_extension_flags(cert->leaf) & EXFLAG_SS) == 0 &&
         X509_get_signature_info(cert->leaf, NULL, NULL, &bits, NULL) == 1 &&
         bits < SECURITY_BITS_MIN) {
-        complain(arena, why, cert_file, "its signature uses a hash that is too weak");
+        complain(arena, &wrong->certificate, cert_file,
+                 "its signature uses a hash that is too weak", "have it issued with SHA-256");
         return false;
     }
     return true;
@@ -189,18 +208,19 @@ static bool check_pair(struct lt_tls_cert *cert, struct lt_arena *arena, struct 
 
 struct lt_tls_cert *lt_tls_cert_load(struct lt_files *files, struct lt_arena *arena,
                                      struct lt_str cert_file, struct lt_str key_file,
-                                     struct lt_str *why)
+                                     struct lt_tls_wrong *wrong)
 {
     struct lt_tls_cert *cert = NULL;
+    *wrong = (struct lt_tls_wrong){.certificate = {.hint = NULL}};
     if (!lt_arena_dup(arena, cert_file, &cert_file) || !lt_arena_dup(arena, key_file, &key_file) ||
         (cert = lt_calloc(1, sizeof(*cert))) == NULL) {
-        *why = LT_STR("out of memory");
+        wrong->certificate = no_memory;
         return NULL;
     }
     atomic_init(&cert->refs, 1);
-    if (load_chain(cert, files, arena, cert_file, why) &&
-        load_key(cert, files, arena, key_file, why) &&
-        check_pair(cert, arena, cert_file, key_file, why)) {
+    bool chain = load_chain(cert, files, arena, cert_file, &wrong->certificate);
+    bool key = load_key(cert, files, arena, key_file, &wrong->key);
+    if (chain && key && check_pair(cert, arena, cert_file, key_file, wrong)) {
         return cert;
     }
     lt_tls_cert_free(cert);

@@ -128,13 +128,13 @@ void lt_tls_cert_cache_fini(struct lt_tls_cert_cache *cache)
     lt_map_fini(&cache->map);
 }
 
-/* The certificate, owned by the caller; NULL and *why, which is empty without memory. */
+/* The certificate, owned by the caller; NULL and *wrong, which is empty without memory. */
 static struct lt_tls_cert *load_once(struct lt_schema_load *load,
                                      const struct lt_tls_cert_conf *conf,
-                                     struct lt_tls_cert_cache *cache, struct lt_str *why)
+                                     struct lt_tls_cert_cache *cache, struct lt_tls_wrong *wrong)
 {
     struct lt_str key;
-    *why = LT_STR_NONE;
+    *wrong = (struct lt_tls_wrong){.certificate = {.hint = NULL}};
     if (!lt_arena_printf(load->arena, &key, "%.*s%c%.*s", LT_STR_ARG(conf->certificate), 0,
                          LT_STR_ARG(conf->key))) {
         return NULL;
@@ -143,7 +143,7 @@ static struct lt_tls_cert *load_once(struct lt_schema_load *load,
     if (cert != NULL) {
         return lt_tls_cert_ref(cert);
     }
-    cert = lt_tls_cert_load(load->files, load->arena, conf->certificate, conf->key, why);
+    cert = lt_tls_cert_load(load->files, load->arena, conf->certificate, conf->key, wrong);
     if (cert != NULL) {
         check_validity(load, conf, cert);
     }
@@ -153,6 +153,17 @@ static struct lt_tls_cert *load_once(struct lt_schema_load *load,
     return cert; /* without a place in the cache it is the caller's alone */
 }
 
+/* False: there is nothing to say. */
+static bool say(struct lt_schema_load *load, const struct lt_tls_cert_conf *conf, const char *row,
+                const struct lt_tls_complaint *complaint)
+{
+    if (complaint->why.len > 0) {
+        lt_diag_error(load->diags, lt_schema_pos(conf, row), complaint->hint, "%.*s",
+                      LT_STR_ARG(complaint->why));
+    }
+    return complaint->why.len > 0;
+}
+
 bool lt_tls_conf_load(struct lt_schema_load *load, const struct lt_tls_site_conf *conf,
                       struct lt_tls_cert_cache *cache, struct lt_tls_cert **out)
 {
@@ -160,15 +171,16 @@ bool lt_tls_conf_load(struct lt_schema_load *load, const struct lt_tls_site_conf
     size_t n = conf->certificates.n;
     bool ok = true;
     for (size_t i = 0; i < n; i++) {
-        struct lt_str why;
-        out[i] = load_once(load, &items[i], cache, &why);
-        if (out[i] == NULL && why.len == 0) {
-            load->nomem = true;
-            ok = false;
-        } else if (out[i] == NULL) {
-            bool of_key = lt_str_starts(why, items[i].key);
-            lt_diag_error(load->diags, lt_schema_pos(&items[i], of_key ? "key" : "certificate"),
-                          NULL, "%.*s", LT_STR_ARG(why));
+        struct lt_tls_wrong wrong;
+        if (items[i].certificate.len == 0 || items[i].key.len == 0) {
+            ok = false; /* which was said */
+            continue;
+        }
+        out[i] = load_once(load, &items[i], cache, &wrong);
+        if (out[i] == NULL) {
+            bool said = say(load, &items[i], "certificate", &wrong.certificate);
+            said |= say(load, &items[i], "key", &wrong.key);
+            load->nomem |= !said;
             ok = false;
         }
     }

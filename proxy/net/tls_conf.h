@@ -43,7 +43,8 @@ void lt_tls_cert_cache_init(struct lt_tls_cert_cache *cache, const struct lt_sch
 void lt_tls_cert_cache_fini(struct lt_tls_cert_cache *cache);
 
 /* Loads every certificate of a site, or takes it from cache; what is wrong is reported at its place
- * in the file. True: out holds certificates.n of them, owned. False: none. */
+ * in the file. A pair of which one file isn't known (which was reported) is left out. out is
+ * zeroed. True: out holds certificates.n of them, owned. False: none. */
 bool lt_tls_conf_load(struct lt_schema_load *load, const struct lt_tls_site_conf *conf,
                       struct lt_tls_cert_cache *cache, struct lt_tls_cert **out) LT_MUST_CHECK;
 

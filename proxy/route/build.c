@@ -10,6 +10,8 @@
 #include "route/compress_options.h"
 
 #define NAMES_MAX ((size_t)1 << 20)
+#define HINT_MAX 400u
+#define NAMED_MAX 64u /* names that hints choose from */
 
 void lt_route_say_both(struct lt_route_build *b, struct lt_pos pos, struct lt_pos other,
                        const char *what, struct lt_str name, const char *cure)
@@ -20,17 +22,6 @@ void lt_route_say_both(struct lt_route_build *b, struct lt_pos pos, struct lt_po
              LT_STR_ARG(lt_str_sub(file, 0, 300)), other.line, other.col, cure != NULL ? "; " : "",
              cure != NULL ? cure : "");
     lt_diag_error(b->diags, pos, hint, "\"%.*s\" %s", LT_STR_ARG(name), what);
-}
-
-/* "did you mean" over n names; empty when none is close. */
-static const char *mean(struct lt_str word, const char *const *names, size_t n, char hint[160])
-{
-    const char *close = lt_schema_closest(word, names, n);
-    if (close == NULL) {
-        return NULL;
-    }
-    snprintf(hint, 160, "did you mean \"%.120s\"?", close);
-    return hint;
 }
 
 /* Whether the value of a row can be used. */
@@ -79,7 +70,7 @@ static void say_no_listener(struct lt_route_build *b, const struct lt_site_conf 
                             struct lt_str name)
 {
     const char *names[LT_ROUTER_LISTENERS_MAX];
-    char hint[160];
+    char hint[HINT_MAX];
     size_t n = 0;
     for (unsigned j = 0; j < b->spec->n_listeners; j++) {
         struct lt_str copy;
@@ -87,7 +78,8 @@ static void say_no_listener(struct lt_route_build *b, const struct lt_site_conf 
             names[n++] = copy.p;
         }
     }
-    lt_diag_error(b->diags, lt_site_conf_item_pos(site, "listeners", i), mean(name, names, n, hint),
+    lt_diag_error(b->diags, lt_site_conf_item_pos(site, "listeners", i),
+                  lt_schema_hint(name, names, n, hint, sizeof(hint)),
                   "listeners: there is no listener \"%.*s\"", LT_STR_ARG(lt_str_sub(name, 0, 100)));
 }
 
@@ -152,15 +144,20 @@ static void check_without(struct lt_route_build *b, const struct lt_site_conf *s
 {
     const struct lt_str *names = route->without.items, *known = site->filters.items;
     for (size_t i = 0; i < route->without.n; i++) {
-        const char *close = NULL;
-        char hint[160];
+        const char *there[NAMED_MAX];
+        char hint[HINT_MAX];
+        size_t n = 0;
         if (list_has(&site->filters, names[i], site->filters.n)) {
             continue;
         }
-        for (size_t j = 0; j < site->filters.n && close == NULL; j++) {
-            close = mean(names[i], &known[j].p, known[j].p != NULL ? 1 : 0, hint);
+        for (size_t j = 0; j < site->filters.n && n < lt_countof(there); j++) {
+            if (known[j].p != NULL) {
+                there[n++] = known[j].p;
+            }
         }
-        lt_diag_error(b->diags, lt_site_conf_item_pos(route, "without", i), close,
+        const char *close = lt_schema_hint(names[i], there, n, hint, sizeof(hint));
+        lt_diag_error(b->diags, lt_site_conf_item_pos(route, "without", i),
+                      close != NULL ? close : "leave it out: this site has no filters",
                       "without: \"%.*s\" is not among the filters of this site",
                       LT_STR_ARG(lt_str_sub(names[i], 0, 100)));
     }
@@ -250,7 +247,6 @@ static bool name_route(struct lt_route_build *b, struct lt_route_compiled *c)
 static void set_target(struct lt_route_build *b, struct lt_route_target *target, struct lt_str name,
                        struct lt_pos pos, uint32_t share)
 {
-    char hint[160];
     bool known = lt_map_get(&b->upstreams, name) != NULL;
     *target = (struct lt_route_target){.name = name, .share = share};
     if (known && b->spec->find != NULL) {
@@ -258,7 +254,10 @@ static void set_target(struct lt_route_build *b, struct lt_route_target *target,
         known = target->upstream != NULL;
     }
     if (!known) {
-        lt_diag_error(b->diags, pos, mean(name, b->spec->upstreams, b->spec->n_upstreams, hint),
+        char space[HINT_MAX];
+        const char *hint =
+            lt_schema_hint(name, b->spec->upstreams, b->spec->n_upstreams, space, sizeof(space));
+        lt_diag_error(b->diags, pos, hint != NULL ? hint : "define it at the top, in upstreams",
                       "to: there is no upstream \"%.*s\"", LT_STR_ARG(lt_str_sub(name, 0, 100)));
     }
 }
@@ -421,10 +420,14 @@ static void add_route(struct lt_route_build *b, struct lt_route_site *site,
     c->conf = conf;
     check_twice(b, conf, &conf->filters, site->conf, &conf->without);
     check_without(b, site->conf, conf);
-    if (!compile_match(b, c)) {
+    if (!compile_match(b, c)) { /* what doesn't need it is checked still */
         if (b->diags->errors == 0) {
             lt_route_nomem(b);
         }
+        if (SET(conf, struct lt_route_conf, to)) {
+            set_targets(b, c->route, &conf->to);
+        }
+        lt_route_set_pages(b, site, c);
         return;
     }
     set_action(b, c);

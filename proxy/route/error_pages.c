@@ -136,7 +136,8 @@ static const struct lt_error_file *read_file(struct lt_schema_load *load, struct
         LT_OK) {
         load->nomem |= why.len == 0;
         if (why.len > 0) {
-            lt_diag_error(load->diags, pos, NULL, "errors: %.*s", LT_STR_ARG(why));
+            lt_diag_error(load->diags, pos, "a relative path starts at the folder of this file",
+                          "errors: %.*s", LT_STR_ARG(why));
         }
         return NULL;
     }

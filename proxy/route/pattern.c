@@ -292,8 +292,9 @@ bool lt_pattern_compile_regex(struct lt_arena *arena, struct lt_diags *diags, st
     if (out->regex == NULL) {
         if (why.len > 0) {
             size_t at = lt_min(offset, text.len > 0 ? text.len - 1 : 0);
-            lt_diag_error(diags, place(&p, at, 1), NULL, "match: the pattern is wrong: %.*s",
-                          LT_STR_ARG(why));
+            lt_diag_error(diags, place(&p, at, 1),
+                          "it is a regular expression of PCRE2, such as ^/v(?<n>[0-9]+)/",
+                          "match: the pattern is wrong: %.*s", LT_STR_ARG(why));
         }
         return false;
     }

@@ -105,7 +105,11 @@ static void check_to(struct lt_schema_load *load, void *obj)
         sum += *(const uint32_t *)to->split.entries[i].value;
     }
     if (split && sum != 10000) {
-        lt_diag_error(load->diags, lt_schema_pos(to, "split"), NULL,
+        char hint[80];
+        snprintf(hint, sizeof(hint), "%s %g%% %s one of them", sum > 10000 ? "take" : "add",
+                 (sum > 10000 ? (double)(sum - 10000) : (double)(10000 - sum)) / 100,
+                 sum > 10000 ? "from" : "to");
+        lt_diag_error(load->diags, lt_schema_pos(to, "split"), hint,
                       "to: the shares are %g%% together, they must be 100%%", (double)sum / 100);
     }
 }
@@ -183,7 +187,7 @@ static void check_content_type(struct lt_schema_load *load, const struct lt_node
                                const void *value)
 {
     if (!lt_header_value_ok(*(const struct lt_str *)value)) {
-        lt_diag_error(load->diags, node->pos, NULL,
+        lt_diag_error(load->diags, node->pos, "write it as in text/html; charset=utf-8",
                       "content_type: holds a byte that no header field can hold");
     }
 }
@@ -396,7 +400,7 @@ static void check_route(struct lt_schema_load *load, void *obj)
                  {"sticky_split", "to: {A: 95%, B: 5%}", AT(sticky_split), AT(to.split)}};
     for (size_t i = 0; i < lt_countof(pairs); i++) {
         if (lt_schema_is_set(route, pairs[i].offset) && !lt_schema_is_set(route, pairs[i].needs)) {
-            lt_diag_error(load->diags, lt_schema_pos(route, pairs[i].name), NULL,
+            lt_diag_error(load->diags, lt_schema_pos(route, pairs[i].name), "leave it out",
                           "%s: works only together with \"%s\"", pairs[i].name, pairs[i].with);
         }
     }

@@ -6,8 +6,10 @@
 
 #include <stdio.h>
 
+#include "filters/chain.h"
 #include "filters/program.h"
 #include "route/build.h"
+#include "shared/shm.h"
 
 /* ---- listeners ---- */
 
@@ -76,8 +78,8 @@ static void check_listeners(struct lt_schema_load *load, const struct lt_root_co
             redirects = &listen[i];
         }
         if (root->admin.listen.len > 0 && lt_addr_eq(&listen[i].address, &root->admin.listen)) {
-            lt_diag_error(load->diags, lt_schema_pos(&root->admin, "listen"), NULL,
-                          "a listener has this address");
+            lt_diag_error(load->diags, lt_schema_pos(&root->admin, "listen"),
+                          "give the admin socket a path of its own", "a listener has this address");
         }
     }
     if (redirects != NULL && !tls) {
@@ -129,6 +131,24 @@ static void check_filters(struct lt_schema_load *load, const struct lt_root_conf
     }
 }
 
+/* How many filters run for a route: its site's without those it leaves out, then its own. */
+static void check_chain(struct lt_schema_load *load, const struct lt_site_conf *site,
+                        const struct lt_route_conf *route)
+{
+    struct lt_filter_ref *refs;
+    size_t n;
+    if (route->conf.schema == NULL) {
+        return;
+    }
+    if (!lt_route_conf_filters(load->arena, site, route, &refs, &n)) {
+        load->nomem = true;
+    } else if (n > LT_FILTER_CHAIN_MAX) {
+        lt_diag_error(load->diags, refs[LT_FILTER_CHAIN_MAX].pos,
+                      "let one Lua file do the work of several",
+                      "%zu filters run for this route, the most is %u", n, LT_FILTER_CHAIN_MAX);
+    }
+}
+
 /* ---- sites ---- */
 
 /* Builds the router: whatever is wrong with sites and routes is said there. */
@@ -164,33 +184,48 @@ static void check_router(struct lt_schema_load *load, const struct lt_root_conf 
     }
 }
 
+/* The shared memory keeps count of so many. */
+static void check_counted(struct lt_schema_load *load, const struct lt_root_conf *root)
+{
+    char hint[80];
+    size_t n = 0;
+    snprintf(hint, sizeof(hint), "leave the max of some out: %u servers can have one",
+             LT_SHM_INFLIGHT_SLOTS);
+    for (size_t i = 0; i < root->upstreams.n; i++) {
+        const struct lt_upstream_conf *upstream = root->upstreams.entries[i].value;
+        const struct lt_server_conf *servers = upstream->servers.items;
+        for (size_t j = 0; j < upstream->servers.n; j++) {
+            if (servers[j].max > 0 && ++n == LT_SHM_INFLIGHT_SLOTS + 1) {
+                lt_diag_error(load->diags, lt_schema_pos(&servers[j], "max"), hint,
+                              "too many servers have a max");
+            }
+        }
+    }
+}
+
 void lt_root_check(struct lt_schema_load *load, struct lt_root_conf *root)
 {
     const struct lt_site_conf *sites = root->sites.items;
     check_listeners(load, root);
+    check_counted(load, root);
     for (size_t i = 0; i < root->sites.n; i++) {
         const struct lt_route_conf *routes = sites[i].routes.items;
         check_filters(load, root, &sites[i].conf, &sites[i].filters);
         for (size_t j = 0; j < sites[i].routes.n; j++) {
             check_filters(load, root, &routes[j].conf, &routes[j].filters);
+            check_chain(load, &sites[i], &routes[j]);
         }
     }
     check_router(load, root);
 }
 
-void lt_root_check_files(struct lt_root_load *root)
+/* Certificates and keys of the sites that name them. */
+static void check_tls_files(struct lt_root_load *root)
 {
-    if (root->read != NULL && !root->load.nomem &&
-        lt_filter_program_new(&root->load, &root->read->filters) == NULL) {
-        root->conf = NULL; /* the diags say why */
-    }
-    if (root->conf == NULL) {
-        return;
-    }
-    const struct lt_site_conf *sites = root->conf->sites.items;
+    const struct lt_site_conf *sites = root->read->sites.items;
     struct lt_tls_cert_cache cache;
     lt_tls_cert_cache_init(&cache, &root->load);
-    for (size_t i = 0; i < root->conf->sites.n; i++) {
+    for (size_t i = 0; i < root->read->sites.n; i++) {
         size_t n = sites[i].tls.certificates.n;
         struct lt_tls_cert **certs = lt_arena_array(&root->arena, struct lt_tls_cert *, n);
         if (certs == NULL) {
@@ -202,7 +237,16 @@ void lt_root_check_files(struct lt_root_load *root)
         }
     }
     lt_tls_cert_cache_fini(&cache);
-    if (!lt_load_ok(&root->load)) {
+}
+
+void lt_root_check_files(struct lt_root_load *root)
+{
+    if (root->read == NULL || root->load.nomem) {
+        return; /* the diags say why */
+    }
+    bool filters = lt_filter_program_new(&root->load, &root->read->filters) != NULL;
+    check_tls_files(root);
+    if (!filters || !lt_load_ok(&root->load)) {
         root->conf = NULL;
     }
 }

@@ -2,6 +2,7 @@
 /* lintel check, show and help. Main thread of a process of its own. */
 #include "server/cmd_config.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include "config/dump.h"
 #include "config/reference.h"
 #include "filters/program.h"
+#include "server/privileges.h"
 #include "server/root_conf.h"
 
 #define OUTPUT_MAX ((size_t)64 << 20)
@@ -18,7 +20,7 @@ enum { EXIT_WELL = 0, EXIT_ERRORS = 1, EXIT_USAGE = 2 };
 const char *lt_cmd_config_path(void)
 {
     const char *path = getenv("LINTEL_CONFIG");
-    return path != NULL && path[0] != '\0' ? path : "/etc/lintel/lintel.yaml";
+    return path != NULL && path[0] != '\0' ? path : LT_CONFIG_FILE;
 }
 
 static int usage(const char *text)
@@ -40,19 +42,30 @@ static int put(struct lt_buf *out, FILE *f, int status)
     return ok ? status : EXIT_ERRORS;
 }
 
-/* -c FILE and --json from argv, which has nothing else. */
-static bool options(int argc, char **argv, const char **path, bool *json)
+/* What check and show config take. */
+struct options {
+    const char *path;
+    bool json;
+    const char *user; /* NULL: who we are */
+};
+
+/* -c FILE, and for check --json and --user NAME, from argv, which has nothing else. */
+static bool options(int argc, char **argv, bool check, struct options *out)
 {
-    static const struct option known[] = {
-        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {0}};
+    static const struct option known[] = {{"config", required_argument, NULL, 'c'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"user", required_argument, NULL, 'u'},
+                                          {0}};
     int c;
-    *path = lt_cmd_config_path();
+    *out = (struct options){.path = lt_cmd_config_path()};
     optind = 1;
     while ((c = getopt_long(argc, argv, "c:", known, NULL)) != -1) {
         if (c == 'c') {
-            *path = optarg;
-        } else if (c == 'j' && json != NULL) {
-            *json = true;
+            out->path = optarg;
+        } else if (c == 'j' && check) {
+            out->json = true;
+        } else if (c == 'u' && check) {
+            out->user = optarg;
         } else {
             return false;
         }
@@ -69,29 +82,59 @@ static struct lt_root_load *load(const char *path)
     return root;
 }
 
+/* Acts as the user that the gateway will run as. */
+static bool act_as(const char *name)
+{
+    struct lt_user user;
+    if (name == NULL) {
+        return true;
+    }
+    if (lt_user_find(name, &user) != LT_OK) {
+        fprintf(stderr, "lintel: there is no user \"%s\"\n", name);
+        return false;
+    }
+    if (lt_privileges_lend(&user) != LT_OK) {
+        fprintf(stderr, "lintel: can't act as %s: %s\n", name, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* Reads and checks all that can be. As with `run --user`, the user reads and logs, and who starts
+ * us makes the sockets. NULL: said. */
+static struct lt_root_load *check(const struct options *o)
+{
+    struct lt_root_load *root = act_as(o->user) ? load(o->path) : NULL;
+    if (root != NULL) {
+        lt_root_check_files(root);
+        lt_root_check_places(root, LT_PLACES_FILES);
+        lt_privileges_return();
+        lt_root_check_places(root, LT_PLACES_SOCKETS | LT_PLACES_SOCKETS_OURS);
+    }
+    return root;
+}
+
 int lt_cmd_check(int argc, char **argv)
 {
-    const char *path;
-    bool json = false;
+    struct options o;
     struct lt_buf out;
-    if (!options(argc, argv, &path, &json)) {
-        return usage("check [-c FILE] [--json]");
+    if (!options(argc, argv, true, &o)) {
+        return usage("check [-c FILE] [--user NAME] [--json]");
     }
-    struct lt_root_load *root = load(path);
+    struct lt_root_load *root = check(&o);
     if (root == NULL) {
         return EXIT_ERRORS;
     }
-    lt_root_check_files(root);
     lt_buf_init(&out, OUTPUT_MAX);
     int status = root->conf != NULL ? EXIT_WELL : EXIT_ERRORS;
-    if (json) {
+    if (o.json) {
         lt_diags_json(&root->diags, &out);
         status = put(&out, stdout, status);
     } else {
         lt_diags_print(&root->diags, &out);
         status = put(&out, stderr, status);
         if (status == EXIT_WELL) {
-            printf("%s: ok\n", path);
+            printf("%s: ok\n", o.path);
         }
     }
     lt_root_load_free(root);
@@ -120,15 +163,18 @@ static const void *find_settings(void *arg, const struct lt_conf *conf)
 
 static int show_config(int argc, char **argv)
 {
-    const char *path;
+    struct options o;
     struct lt_buf out;
     int status = EXIT_WELL;
-    if (!options(argc, argv, &path, NULL)) {
+    if (!options(argc, argv, false, &o)) {
         return usage("show config [-c FILE]");
     }
-    struct lt_root_load *root = load(path);
+    struct lt_root_load *root = load(o.path);
     if (root == NULL) {
         return EXIT_ERRORS;
+    }
+    if (root->conf == NULL) {
+        lt_root_check_files(root); /* all errors at once */
     }
     lt_buf_init(&out, OUTPUT_MAX);
     struct settings settings = {.root = root};

@@ -14,7 +14,8 @@ int lt_cmd_show(int argc, char **argv);
 /* help OPTION. */
 int lt_cmd_help(int argc, char **argv);
 
-/* Where the configuration is when nobody says: $LINTEL_CONFIG or /etc/lintel/lintel.yaml. */
+/* Where the configuration is when nobody says: $LINTEL_CONFIG or, in the configured
+ * sysconfdir, lintel/lintel.yaml. */
 const char *lt_cmd_config_path(void);
 
 #endif

@@ -32,6 +32,7 @@ tests_unit_test_supervision_SOURCES = tests/unit/test_supervision.c
 
 liblintel_a_SOURCES += \
 	proxy/server/check.c \
+	proxy/server/places.c \
 	proxy/server/cmd_config.c proxy/server/cmd_config.h \
 	proxy/server/root_conf.c proxy/server/root_conf.h
 check_PROGRAMS += tests/unit/test_root_conf

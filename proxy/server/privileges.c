@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <linux/capability.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -92,4 +93,24 @@ enum lt_err lt_privileges_drop(const struct lt_user *user, const char **why)
         return LT_OK;
     }
     return LT_ERR_PERM;
+}
+
+enum lt_err lt_privileges_lend(const struct lt_user *user)
+{
+    if (geteuid() == user->uid) {
+        return LT_OK;
+    }
+    if (initgroups(user->name, (gid_t)user->gid) != 0 || setegid((gid_t)user->gid) != 0 ||
+        seteuid((uid_t)user->uid) != 0) {
+        return LT_ERR_PERM;
+    }
+    return LT_OK;
+}
+
+void lt_privileges_return(void)
+{
+    /* To what we really are, which needs no privilege. */
+    if (seteuid(getuid()) != 0 || setegid(getgid()) != 0) {
+        abort();
+    }
 }

@@ -24,4 +24,11 @@ bool lt_privileges_limit(void);
  * (static) names the step that failed, errno the reason. */
 enum lt_err lt_privileges_drop(const struct lt_user *user, const char **why) LT_MUST_CHECK;
 
+/* Acts as user, with its groups, until lt_privileges_return: what it may not open fails. For a
+ * command of one thread. errno when it can't be done: only root can, but for itself. */
+enum lt_err lt_privileges_lend(const struct lt_user *user) LT_MUST_CHECK;
+
+/* Acts as the user again that started us. */
+void lt_privileges_return(void);
+
 #endif

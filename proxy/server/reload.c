@@ -89,7 +89,31 @@ static void close_unused_sockets(struct lt_gateway *g)
     }
 }
 
+/* Why something at a place of the new configuration can't be had. */
+static void set_why(struct lt_reload *r, struct lt_pos pos, const char *what, struct lt_str name,
+                    const char *error)
+{
+    char place[512] = "";
+    if (pos.source != NULL) {
+        snprintf(place, sizeof(place), "%.*s:%u:%u: ", LT_STR_ARG(pos.source->name), pos.line,
+                 pos.col);
+    }
+    snprintf(r->why, sizeof(r->why), "%s%s %.*s: %s", place, what, LT_STR_ARG(name),
+             error != NULL ? error : "?");
+}
+
 /* ---- Sockets. ---- */
+
+/* Where the configuration has the listener of that name. */
+static struct lt_pos listener_pos(const struct lt_root_conf *conf, struct lt_str name)
+{
+    const struct lt_listen_conf *listen = conf->listen.items;
+    size_t i = 0;
+    while (i + 1 < conf->listen.n && !lt_str_eq(listen[i].name, name)) {
+        i++;
+    }
+    return lt_schema_pos(&listen[i], "address");
+}
 
 static bool open_socket(struct lt_gateway *g, unsigned number, const struct lt_snapshot_listener *l)
 {
@@ -103,8 +127,9 @@ static bool open_socket(struct lt_gateway *g, unsigned number, const struct lt_s
     int sys_errno = 0;
     memcpy(request.key, slot->key, sizeof(request.key));
     if (lt_gateway_listen(g, &request, &slot->fds, &slot->n_fds, &sys_errno) != LT_OK) {
-        snprintf(r->why, sizeof(r->why), "can't listen on %s: %s", slot->key,
-                 sys_errno != 0 ? strerrordesc_np(sys_errno) : "the supervisor gave no answer");
+        set_why(r, listener_pos(r->next->root->conf, l->name), "can't listen on",
+                lt_str_c(slot->key),
+                sys_errno != 0 ? strerrordesc_np(sys_errno) : "the supervisor gave no answer");
         return false;
     }
     if (lt_listener_address(slot->fds[0], &slot->bound) != LT_OK) {
@@ -130,8 +155,11 @@ static bool open_admin(struct lt_gateway *g)
         return true;
     }
     if (lt_gateway_listen(g, &request, &fds, &n, &sys_errno) != LT_OK) {
-        snprintf(g->reload.why, sizeof(g->reload.why), "can't open the admin socket: %s",
-                 sys_errno != 0 ? strerrordesc_np(sys_errno) : "the supervisor gave no answer");
+        char text[LT_ADDR_TEXT_MAX];
+        size_t len = lt_addr_print(&conf->admin.listen, text);
+        set_why(&g->reload, lt_schema_pos(&conf->admin, "listen"), "can't open the admin socket",
+                lt_str(text, len),
+                sys_errno != 0 ? strerrordesc_np(sys_errno) : "the supervisor gave no answer");
         return false;
     }
     g->admin_fd = fds[0];
@@ -237,8 +265,10 @@ static bool set_target(struct lt_gateway *g, enum lt_log_kind kind, struct lt_st
                      LT_KV_CSTR("instead", "stderr"));
         return lt_log_writer_target(g->log, kind, LT_STR("stderr"), &none) == LT_OK;
     }
-    snprintf(g->reload.why, sizeof(g->reload.why), "can't open the log %.*s: %s",
-             LT_STR_ARG(target), error != NULL ? error : "?");
+    set_why(&g->reload,
+            lt_schema_pos(&g->reload.next->root->conf->log,
+                          kind == LT_LOG_ACCESS ? "access" : "errors"),
+            "can't open the log", target, error);
     return false;
 }
 
@@ -442,7 +472,9 @@ static void *load(void *arg)
                                      .metrics = g->metrics,
                                      .slots = &g->slots,
                                      .files = r->files,
-                                     .log_errors = r->log_errors};
+                                     .log_errors = r->log_errors,
+                                     .first = !r->log_errors && !r->from_kept,
+                                     .kept = r->from_kept};
     r->next = lt_build(g->options->config, r->count, &env, &r->errors, &r->n_errors);
     if (joined) {
         lt_log_writer_leave(g->log);

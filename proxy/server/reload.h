@@ -35,7 +35,7 @@ struct lt_reload {
     unsigned n_errors;
     struct lt_worker_view **views; /* of next, per worker */
     unsigned waiting;              /* answers that are missing */
-    char why[512];                 /* a failure after the load; empty: none */
+    char why[1024];                /* a failure after the load; empty: none */
 };
 
 /* Starts reading the configuration; one that is under way is followed by another. */

@@ -110,8 +110,21 @@ void lt_root_load_free(struct lt_root_load *root);
  * a configuration with errors too. Part of lt_root_load_*. */
 void lt_root_check(struct lt_schema_load *load, struct lt_root_conf *root);
 
-/* Checks the files that only building a snapshot reads: filters with their settings (also when
- * there are errors elsewhere), certificates and keys. For `lintel check`. */
+/* Checks the files that only building a snapshot reads: filters with their settings and `init`,
+ * certificates and keys. Also when there are errors elsewhere: only what is itself wrong is left
+ * out. For `lintel check`, and for all errors at once when nothing can be built. */
 void lt_root_check_files(struct lt_root_load *root);
+
+/* What lt_root_check_places looks at. */
+enum lt_places {
+    LT_PLACES_FILES = 1,        /* logs, and the folder for temporary files */
+    LT_PLACES_SOCKETS = 2,      /* of the listeners and of admin */
+    LT_PLACES_SOCKETS_OURS = 4, /* we are who makes them: their folders have to be open to us */
+};
+
+/* Checks whether log files and Unix sockets could be made, without making them: their folders are
+ * there and writable, and nothing else lies at their place. Goes to the disk, never to root's
+ * files; also when there are errors elsewhere. places: enum lt_places. */
+void lt_root_check_places(struct lt_root_load *root, unsigned places);
 
 #endif

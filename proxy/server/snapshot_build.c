@@ -330,18 +330,8 @@ static void build_chain(struct build *b, struct lt_route *route)
         no_memory(b);
         return;
     }
-    switch (lt_filter_chain_new(b->arena, b->s->filters, names, n, &route->chain, &bad)) {
-    case LT_OK:
-        break;
-    case LT_ERR_NOTFOUND:
-        lt_diag_error(b->diags, refs[bad].pos, NULL, "there is no filter \"%.*s\"",
-                      LT_STR_ARG(refs[bad].name));
-        break;
-    case LT_ERR_LIMIT:
-        lt_diag_error(b->diags, refs[0].pos, NULL, "a route can have %u filters",
-                      LT_FILTER_CHAIN_MAX);
-        break;
-    default:
+    /* Unknown names and too many of them were said when the configuration was checked. */
+    if (lt_filter_chain_new(b->arena, b->s->filters, names, n, &route->chain, &bad) != LT_OK) {
         no_memory(b);
     }
 }
@@ -481,6 +471,9 @@ struct lt_snapshot *lt_build(const char *path, unsigned number, const struct lt_
         build_all(&b);
     } else {
         lt_root_check_files(root); /* what building would have found, for one list of errors */
+    }
+    if (!env->kept) {
+        lt_root_check_places(root, LT_PLACES_FILES | (env->first ? LT_PLACES_SOCKETS : 0));
     }
     bool ok = lt_load_ok(&root->load) && root->conf != NULL;
     lt_diags_print(&root->diags, errors);

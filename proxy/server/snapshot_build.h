@@ -18,6 +18,8 @@ struct lt_build_env {
     struct lt_slots *slots; /* the loader's alone while it builds */
     struct lt_files *files; /* where the configuration is read; NULL: the disk */
     bool log_errors;        /* each error is a line of the error log too */
+    bool first;             /* nothing serves yet: sockets will be opened at their paths */
+    bool kept;              /* what worked before: has to serve whatever the disk is like */
 };
 
 /* Builds the configuration at path. NULL when it has errors: errors gets all of them as text for

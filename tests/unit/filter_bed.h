@@ -44,7 +44,8 @@ static int bed_teardown(void **state)
     (void)state;
     lt_test_bed_free(bed);
     lt_log_set_sink(NULL);
-    static const char *const names[] = {"a.lua", "b.lua", "c.lua", "sub/m.lua", "t_test.lua"};
+    static const char *const names[] = {"a.lua",     "b.lua",      "c.lua",
+                                        "sub/m.lua", "t_test.lua", "key_auth.lua"};
     char path[128];
     for (size_t i = 0; i < lt_countof(names); i++) {
         snprintf(path, sizeof(path), "%s/%s", folder, names[i]);

@@ -3,6 +3,7 @@
 #include "config_env.h"
 
 #include "base/mem.h"
+#include "config/redact.h"
 
 static struct lt_pos at(const struct lt_source *source, unsigned line, unsigned col, unsigned width)
 {
@@ -177,9 +178,50 @@ static void finds_lines_and_columns(void **state)
     env_fini(&e);
 }
 
+static void passwords_of_addresses_are_not_shown(void **state)
+{
+    static const struct {
+        const char *text, *from, *left;
+    } cases[] = {
+        {"http://joe:pa@ss@host/", "joe", "@host/"},
+        {"\"joe:x@10.0.0.1:80\"", "joe", "@10.0.0.1:80\""},
+        {"a b:c d:e@f", "d:", "@f"},
+        {"unix:@name", NULL, NULL},
+        {"unix:/run/a@b.sock", NULL, NULL},
+        {"joe@host:80", NULL, NULL},
+        {":x@host", NULL, NULL},
+        {"", NULL, NULL},
+        {"@", NULL, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < lt_countof(cases); i++) {
+        struct lt_str text = lt_str_c(cases[i].text);
+        size_t from = 0, to = 0;
+        assert_int_equal(lt_redact_userinfo(text, &from, &to), cases[i].from != NULL);
+        if (cases[i].from != NULL) {
+            assert_true(lt_str_starts(lt_str_sub(text, from, text.len), lt_str_c(cases[i].from)));
+            assert_true(lt_str_eq_c(lt_str_sub(text, to, text.len), cases[i].left));
+        }
+    }
+    struct lt_arena arena;
+    struct lt_diags diags;
+    struct lt_buf out;
+    lt_arena_init(&arena, NULL, 0, 65536);
+    lt_diags_init(&diags, &arena);
+    lt_buf_init(&out, 65536);
+    lt_diag_error(&diags, (struct lt_pos){.source = NULL}, "not http://a:b@c", "a:b@c and d:e@f");
+    lt_diags_print(&diags, &out);
+    lt_buf_char(&out, '\0');
+    assert_string_equal(out.p, "error: <redacted>@c and <redacted>@f\n"
+                               "      = hint: not http://<redacted>@c\n1 error\n");
+    lt_buf_fini(&out);
+    lt_arena_fini(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(passwords_of_addresses_are_not_shown),
         cmocka_unit_test(prints_sorted_without_repeats),
         cmocka_unit_test(nothing_wrong_prints_nothing),
         cmocka_unit_test(odd_lines_can_not_harm_the_terminal),

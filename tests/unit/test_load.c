@@ -285,7 +285,9 @@ static void a_main_file_that_cannot_be_read_is_said(void **state)
     (void)state;
     env_init(&e);
     assert_null(lt_load_file(&e.load, "/nowhere/lintel.yaml"));
-    env_expect(&e, "error: can't read /nowhere/lintel.yaml: No such file or directory\n1 error\n");
+    env_expect(&e, "error: can't read /nowhere/lintel.yaml: No such file or directory\n"
+                   "      = hint: name the configuration by -c FILE or by the variable "
+                   "LINTEL_CONFIG\n1 error\n");
     env_fini(&e);
 }
 

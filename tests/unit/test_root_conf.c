@@ -457,6 +457,27 @@ static void helps_with_options(void **state)
         {"balance", "defaults.upstream.balance\n", true},
         {"sites[].routes[].match", "required", true},
         {"workers", "A change takes effect at the next start.", true},
+        {"upstreams.app.servers", "upstreams.*.servers\n", true},
+        {"upstreams.1.0.balance", "upstreams.*.balance\n", true},
+        {"upstreams.app.servers.0.max", "upstreams.*.servers[].max\n", true},
+        {"sites[0].routes[12].match", "sites[].routes[].match\n", true},
+        {"[].routes[].match", "sites[].routes[].match\n", true},
+        {"sites.0.routes.1.to.split.app", "sites[].routes[].to.split\n", true},
+        {"sites[0].errors.502", "sites[].errors\n", true},
+        {"sites[0].hosts[1]", "sites[].hosts\n", true},
+        {"upstreams.app", "upstreams\n", true},
+        {"log.fields.a.b", "log.fields\n", true},
+        {"filters.limit.rate", "filters.*.rate\n    A setting of the filter itself", true},
+        {"filters.limit.budget.cpu", "filters.*.budget.cpu\n", true},
+        {"upstreams.app.blance", "did you mean \"balance\"?", false},
+        {"sites.x.routes", "there is no option", false},
+        {"nonsense.balance", "there is no option", false},
+        {"workers.0", "there is no option", false},
+        {"a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a."
+         "a.a."
+         "a.a.a.a.a.a.a",
+         "there is no option", false},
+        {"a[", "there is no option", false},
         {"blance", "did you mean \"balance\"?", false},
         {"qqqqqq", "there is no option \"qqqqqq\"\n", false},
         {"", "there is no option", false},
@@ -557,7 +578,7 @@ static void commands_know_their_arguments(void **state)
     assert_int_equal(lt_cmd_help(1, (char *[]){help, NULL}), 2);
     assert_int_equal(lt_cmd_help(2, (char *[]){help, none, NULL}), 2);
     unsetenv("LINTEL_CONFIG");
-    assert_string_equal(lt_cmd_config_path(), "/etc/lintel/lintel.yaml");
+    assert_string_equal(lt_cmd_config_path(), LT_CONFIG_FILE);
     setenv("LINTEL_CONFIG", "/x", 1);
     assert_string_equal(lt_cmd_config_path(), "/x");
     unsetenv("LINTEL_CONFIG");

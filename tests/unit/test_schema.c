@@ -463,6 +463,18 @@ static void finds_the_closest_word(void **state)
     assert_null(lt_schema_closest(LT_STR("ab"), words, 4));
     assert_null(lt_schema_closest(LT_STR("x"), words, 4));
     assert_null(lt_schema_closest(LT_STR("something"), words, 4));
+    char hint[400];
+    assert_string_equal(lt_schema_hint(LT_STR("retrys"), words, 4, hint, sizeof(hint)),
+                        "did you mean \"retry\"?");
+    assert_non_null(
+        strstr(lt_schema_hint(LT_STR("zzz"), words, 4, hint, sizeof(hint)), "known names: "));
+    assert_null(lt_schema_hint(LT_STR("zzz"), words, 0, hint, sizeof(hint)));
+    const char *many[40];
+    for (size_t i = 0; i < lt_countof(many); i++) {
+        many[i] = "servers";
+    }
+    assert_non_null(
+        strstr(lt_schema_hint(LT_STR("zzz"), many, 40, hint, sizeof(hint)), " and 26 more"));
 }
 
 static void prints_values_as_they_are_written(void **state)

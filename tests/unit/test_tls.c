@@ -208,10 +208,13 @@ static const char *shown_name(struct client *c)
 static struct lt_str load_error(const char *cert_file, const char *key_file)
 {
     static struct lt_arena arena;
-    struct lt_str why = LT_STR("");
+    struct lt_tls_wrong wrong;
     lt_arena_fini(&arena);
     lt_arena_init(&arena, NULL, 0, 65536);
-    assert_null(lt_tls_cert_load(NULL, &arena, lt_str_c(cert_file), lt_str_c(key_file), &why));
+    assert_null(lt_tls_cert_load(NULL, &arena, lt_str_c(cert_file), lt_str_c(key_file), &wrong));
+    bool of_key = wrong.certificate.why.len == 0;
+    struct lt_str why = of_key ? wrong.key.why : wrong.certificate.why;
+    assert_non_null(of_key ? wrong.key.hint : wrong.certificate.hint);
     char *text = malloc(why.len + 1); /* the test's arena dies with the next call */
     memcpy(text, why.p, why.len);
     text[why.len] = '\0';
@@ -243,6 +246,13 @@ static void bad_files_are_named_with_their_reason(void **state)
     write_pem(key, &m, true, NULL);
 
     expect_load_error("/no/such.pem", key, "/no/such.pem: No such file or directory");
+    struct lt_arena arena;
+    struct lt_tls_wrong wrong;
+    lt_arena_init(&arena, NULL, 0, 65536);
+    assert_null(lt_tls_cert_load(NULL, &arena, LT_STR("/no/c"), LT_STR("/no/k"), &wrong));
+    assert_true(lt_str_eq_c(wrong.certificate.why, "/no/c: No such file or directory"));
+    assert_true(lt_str_eq_c(wrong.key.why, "/no/k: No such file or directory"));
+    lt_arena_fini(&arena);
     expect_load_error(cert, folder, "Is a directory");
     expect_load_error(key, key, "k.pem: holds no certificate in PEM form");
     expect_load_error(cert, cert, "c.pem: holds no private key in PEM form");
@@ -281,9 +291,10 @@ static void a_chain_is_sent_whole(void **state)
     PEM_write_PrivateKey(f, leaf.key, NULL, NULL, 0, NULL, NULL);
     fclose(f);
     struct lt_arena arena;
-    struct lt_str why = LT_STR("");
+    struct lt_tls_wrong wrong;
     lt_arena_init(&arena, NULL, 0, 65536);
-    struct lt_tls_cert *cert = lt_tls_cert_load(NULL, &arena, lt_str_c(path), lt_str_c(path), &why);
+    struct lt_tls_cert *cert =
+        lt_tls_cert_load(NULL, &arena, lt_str_c(path), lt_str_c(path), &wrong);
     assert_non_null(cert);
     lt_arena_fini(&arena);
     int64_t left = lt_tls_cert_not_after(cert) - (int64_t)(lt_clock_wall_us() / 1000000);

@@ -75,7 +75,7 @@ static inline struct lt_tls_cert *load_made(const char *folder, EVP_PKEY *key, c
 {
     char cert_file[256], key_file[256];
     struct lt_arena arena;
-    struct lt_str why = LT_STR("");
+    struct lt_tls_wrong wrong;
     struct made m = make_cert(key, name, 30);
     snprintf(cert_file, sizeof(cert_file), "%s/cert.pem", folder);
     snprintf(key_file, sizeof(key_file), "%s/key.pem", folder);
@@ -83,9 +83,9 @@ static inline struct lt_tls_cert *load_made(const char *folder, EVP_PKEY *key, c
     write_pem(key_file, &m, true, NULL);
     lt_arena_init(&arena, NULL, 0, 65536);
     struct lt_tls_cert *cert =
-        lt_tls_cert_load(NULL, &arena, lt_str_c(cert_file), lt_str_c(key_file), &why);
+        lt_tls_cert_load(NULL, &arena, lt_str_c(cert_file), lt_str_c(key_file), &wrong);
     if (cert == NULL) {
-        fail_msg("%.*s", LT_STR_ARG(why));
+        fail_msg("%.*s %.*s", LT_STR_ARG(wrong.certificate.why), LT_STR_ARG(wrong.key.why));
     }
     lt_arena_fini(&arena);
     unlink(cert_file);
