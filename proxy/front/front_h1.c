@@ -173,6 +173,15 @@ static void hold(struct lt_front_h1 *f)
     lt_front_h1_watch_write(f);
 }
 
+static struct lt_exchange *new_exchange(struct lt_front_h1 *f)
+{
+    struct lt_exchange *x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
+    if (x != NULL) {
+        x->via = f->via;
+    }
+    return x;
+}
+
 /* ---- time ---- */
 
 static void on_timer(void *arg)
@@ -192,7 +201,7 @@ static void on_timer(void *arg)
         lt_front_h1_close(f);
         break;
     case LT_FRONT_H1_HEAD:
-        f->x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
+        f->x = new_exchange(f);
         if (f->x == NULL) {
             lt_front_h1_close(f);
             break;
@@ -251,7 +260,7 @@ static enum lt_cause keep(struct lt_front_h1 *f, const char *p, size_t n)
 static void refuse(struct lt_front_h1 *f, enum lt_cause cause)
 {
     if (f->x == NULL) {
-        f->x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
+        f->x = new_exchange(f);
     }
     if (f->x == NULL) {
         lt_front_h1_close(f);
@@ -270,7 +279,7 @@ static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
     const struct lt_h1_limits limits = {
         .head = o->head_max, .headers = o->headers_max, .target = o->target_max};
     enum lt_cause cause = LT_CAUSE_NONE;
-    struct lt_exchange *x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
+    struct lt_exchange *x = new_exchange(f);
     char *copy = x != NULL ? lt_arena_chars(&x->arena, len) : NULL;
     f->x = x;
     if (copy == NULL) {
@@ -633,8 +642,8 @@ static const struct lt_stream_ops stream_ops = {
 };
 
 enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int fd,
-                               const struct lt_addr *peer, struct lt_tls *tls,
-                               void (*on_closed)(void *owner), void *owner)
+                               const struct lt_addr *peer, const struct lt_addr *via,
+                               struct lt_tls *tls, void (*on_closed)(void *owner), void *owner)
 {
     struct lt_front_h1 *f = lt_slab_get(&fronts->slab);
     if (f == NULL) {
@@ -647,6 +656,9 @@ enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int 
     f->listener = listener;
     f->tls = tls != NULL;
     f->peer = *peer;
+    if (via != NULL) {
+        f->via = *via;
+    }
     f->on_closed = on_closed;
     f->owner = owner;
     lt_list_push_back(&fronts->list, &f->link);
@@ -655,7 +667,7 @@ enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int 
     lt_timer_init(&f->exchange_timer, fronts->env->loop, on_exchange_timer, f);
     lt_stream_open(&f->stream, fronts->env->loop, fd, &stream_ops, f);
     lt_front_h1_go_idle(f);
-    lt_timer_set(&f->timer, lt_front_h1_options(f)->head_ms);
+    lt_timer_set(&f->timer, first_head_ms(f));
     if (tls != NULL) {
         f->state = LT_FRONT_H1_HANDSHAKE;
         lt_timer_set(&f->timer, lt_front_h1_options(f)->tls_ms);

@@ -3,6 +3,8 @@
  * §9.3). The worker's thread. */
 #include "front/front_h1_conn.h"
 
+#include "net/listener.h"
+
 #define DISCARD_MAX 65536u /* rest of a refused body that is read rather than closed upon */
 
 static struct lt_front_h1 *from_base(struct lt_front *base)
@@ -230,6 +232,13 @@ static void set_timer(struct lt_front *base, uint64_t ms)
     }
 }
 
+static void local(struct lt_front *base, struct lt_addr *out)
+{
+    if (lt_listener_address(from_base(base)->stream.fd, out) != LT_OK) {
+        out->len = 0;
+    }
+}
+
 const struct lt_front_ops lt_front_h1_ops = {
     .name = "HTTP/1.1",
     .send_informational = send_informational,
@@ -244,4 +253,5 @@ const struct lt_front_ops lt_front_h1_ops = {
     .pause = pause_front,
     .resume = resume_front,
     .set_timer = set_timer,
+    .local = local,
 };

@@ -21,6 +21,9 @@ struct lt_client_info {
 /* Removes hop-by-hop fields and those that Connection names (not those marked KEEP), in place. */
 void lt_hop_strip(struct lt_headers *headers);
 
+/* Whether addr lies in one of the n blocks of `trust`. */
+bool lt_hop_trusts(const struct lt_cidr *trust, size_t n, const struct lt_addr *addr);
+
 /* Decides client.ip from X-Forwarded-For (right to left through trusted addresses), scheme and port
  * from X-Forwarded-Proto and -Port, all only when the peer is trusted and the values are single and
  * valid. trust: n blocks. Text goes to arena. LT_ERR_NOMEM. */
