@@ -20,6 +20,7 @@
 /* ... and how much of what it still sends is thrown away: it reads our answer only once it has sent
  * what it is about to send, or at once when that fails. */
 #define LINGER_BYTES_MAX (32u << 20)
+#define GONE_CHECK_MS 1000u  /* how often to look whether a client that sends no more is there */
 #define HEADS_PER_TURN 8u    /* taken of one connection before others have their turn */
 #define BEHIND_BYTES 65536u  /* that wait for the client while it asks for more */
 #define CUT_LINGER_MS 500u   /* as LINGER_MS, when the time for draining is over */
@@ -184,6 +185,19 @@ static struct lt_exchange *new_exchange(struct lt_front_h1 *f)
 
 /* ---- time ---- */
 
+/* The client has ended its direction and nothing is sent to it now: whether it is there at all. */
+static void look_after(struct lt_front_h1 *f)
+{
+    struct lt_exchange *x = f->x;
+    if (!lt_stream_is_gone(&f->stream)) {
+        lt_timer_set(&f->timer, GONE_CHECK_MS);
+        return;
+    }
+    f->x = NULL;
+    lt_front_h1_close(f);
+    lt_exchange_front_gone(x, LT_CAUSE_CLIENT_GONE);
+}
+
 static void on_timer(void *arg)
 {
     struct lt_front_h1 *f = arg;
@@ -220,6 +234,8 @@ static void on_timer(void *arg)
         } else if (!f->body_done && f->x->req.expect_continue) {
             /* It waits to be told to go on: filters or the server take their time. */
             lt_timer_set(&f->timer, lt_front_h1_options(f)->body_ms);
+        } else if (f->client_eof && f->state == LT_FRONT_H1_EXCHANGE) {
+            look_after(f);
         } else if (!f->body_done && f->stream.pause_reasons == 0) {
             f->keep_alive = false;
             lt_exchange_request_fail(f->x, LT_CAUSE_BODY_TIMEOUT);
@@ -511,10 +527,15 @@ static void on_eof(struct lt_front_h1 *f, enum lt_err err)
 {
     struct lt_exchange *x = f->x;
     f->client_eof = true;
-    if (f->state == LT_FRONT_H1_EXCHANGE && x != NULL && err == LT_EOF && f->body_done) {
-        /* Half-closed: the client still wants its response. */
+    if (f->state == LT_FRONT_H1_EXCHANGE && x != NULL && err == LT_EOF && f->body_done &&
+        !lt_front_h1_options(f)->cancel_half_closed) {
+        /* Half-closed: the client still wants its response, if it hasn't closed. */
         f->keep_alive = false;
         lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+        lt_stream_probe(&f->stream);
+        if (lt_stream_unsent(&f->stream) == 0) {
+            lt_timer_set(&f->timer, GONE_CHECK_MS);
+        }
         return;
     }
     if (f->state == LT_FRONT_H1_TUNNEL && err == LT_EOF) {
@@ -581,7 +602,9 @@ static void on_drained(void *owner)
     switch (f->state) {
     case LT_FRONT_H1_EXCHANGE:
     case LT_FRONT_H1_TUNNEL:
-        if (f->body_done) {
+        if (f->client_eof && f->state == LT_FRONT_H1_EXCHANGE) {
+            lt_timer_set(&f->timer, GONE_CHECK_MS);
+        } else if (f->body_done) {
             lt_timer_clear(&f->timer);
         }
         if (f->was_unsent && f->x != NULL) {

@@ -391,6 +391,22 @@ static bool decimal(struct lt_arena *arena, uint64_t v, struct lt_str *out)
     return true;
 }
 
+enum lt_err lt_hop_count(struct lt_request *req, bool *may)
+{
+    uint64_t left;
+    struct lt_str text = single_value(&req->headers, LT_HEADER_MAX_FORWARDS);
+    *may = true;
+    if ((req->method != LT_METHOD_TRACE && req->method != LT_METHOD_OPTIONS) ||
+        !lt_str_to_u64(text, &left)) {
+        return LT_OK;
+    }
+    *may = left > 0;
+    return left == 0 || (decimal(req->headers.arena, left - 1, &text) &&
+                         lt_headers_set_id(&req->headers, LT_HEADER_MAX_FORWARDS, text) == LT_OK)
+               ? LT_OK
+               : LT_ERR_NOMEM;
+}
+
 /* The list being built. */
 struct build {
     struct lt_header *v;

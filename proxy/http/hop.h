@@ -44,6 +44,11 @@ enum lt_err lt_hop_ids(struct lt_arena *arena, struct lt_rand *rand,
                        const struct lt_headers *headers, bool trusted,
                        struct lt_hop_ids *out) LT_MUST_CHECK;
 
+/* Whether a request that says how often it may be passed on (Max-Forwards of TRACE and OPTIONS, RFC
+ * 9110 §7.6.2) may be passed on once more: *may is false when it has come to its end; else the
+ * number is lowered in place. A value that is no number, or several, say nothing. LT_ERR_NOMEM. */
+enum lt_err lt_hop_count(struct lt_request *req, bool *may) LT_MUST_CHECK;
+
 /* Turns a client's request headers into what a server gets, in place: strips hop-by-hop, Expect
  * (unless req->expect_continue still holds: then the server is asked), fields with '_' in their
  * name and OURS fields of untrusted peers, sets Host first, X-Forwarded-For

@@ -105,6 +105,7 @@ const struct lt_schema lt_listen_body_schema = {
 };
 
 static const char *const redirects[] = {"none", "https", NULL};
+static const char *const half_closed[] = {"serve", "cancel", NULL};
 static const char *const proxy_protocols[] = {"none", "accept", "require", NULL};
 
 #undef AT
@@ -149,6 +150,15 @@ static const struct lt_row rows[] = {
             "`accept`: one is read if a peer in `trust` sends one. `require`: only peers in "
             "`trust` may connect and each must send one. Whoever connects to a Unix socket counts "
             "as trusted here.",
+     .since = "0.1"},
+    {.name = "half_closed",
+     .type = LT_T_ENUM,
+     .offset = AT(half_closed),
+     .def = "serve",
+     .choices = half_closed,
+     .doc = "What becomes of a request when its client ends its side of the connection before the "
+            "answer is there. `serve`: it may still read, so it is answered; if it is gone "
+            "altogether, that is found out by and by. `cancel`: it counts as gone at once.",
      .since = "0.1"},
     {.name = "backlog",
      .type = LT_T_INT,

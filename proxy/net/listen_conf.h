@@ -14,6 +14,9 @@ enum lt_listen_proxy {
     LT_LISTEN_PROXY_REQUIRE /* all do, and only trusted peers connect */
 };
 
+/* What becomes of the request of a client that sends no more. */
+enum lt_listen_half_closed { LT_LISTEN_HALF_CLOSED_SERVE, LT_LISTEN_HALF_CLOSED_CANCEL };
+
 enum lt_listen_redirect { LT_LISTEN_REDIRECT_NONE, LT_LISTEN_REDIRECT_HTTPS };
 
 struct lt_listen_timeouts {
@@ -47,6 +50,7 @@ struct lt_listen_conf {
     bool tls;
     int redirect;       /* enum lt_listen_redirect */
     int proxy_protocol; /* enum lt_listen_proxy */
+    int half_closed;    /* enum lt_listen_half_closed */
     int64_t backlog;
     int64_t max_connections; /* 0: only the limit of the whole gateway */
     struct lt_listen_limits limits;

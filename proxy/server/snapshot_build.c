@@ -153,6 +153,7 @@ static void set_front(struct lt_front_options *o, const struct lt_listen_conf *c
     o->write_ms = conf->timeouts.write_ms;
     o->keepalive_ms = conf->timeouts.keepalive_ms;
     o->requests_max = 0;
+    o->cancel_half_closed = conf->half_closed == LT_LISTEN_HALF_CLOSED_CANCEL;
     o->tls = conf->tls;
     o->port = lt_addr_port(&conf->address);
 }

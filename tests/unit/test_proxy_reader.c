@@ -2,6 +2,7 @@
 /* Unit tests of proxy/net/proxy_reader.c: headers from sockets, and what is left in them. */
 #include "net_env.h"
 
+#include "base/mem.h"
 #include "net/proxy_reader.h"
 
 #define LINE "PROXY TCP4 192.0.2.1 198.51.100.2 4711 443\r\n"
@@ -181,6 +182,19 @@ static void test_all_that_wait_can_be_ended(void **state LT_UNUSED)
     end(&w, "");
 }
 
+static void test_without_memory_nothing_is_taken(void **state LT_UNUSED)
+{
+    struct world w;
+    begin(&w, true, 5000);
+    const struct lt_proxied c = {.fd = w.here, .owner = &w};
+    lt_mem_fail_at(1);
+    assert_int_equal(lt_proxy_read(&w.readers, &c, true, 5000, on_result), LT_ERR_NOMEM);
+    lt_mem_fail_at(0);
+    assert_int_equal(w.readers.count, 1);
+    lt_proxy_readers_end(&w.readers);
+    end(&w, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_a_malformed_header_says_why),
         cmocka_unit_test(test_a_peer_that_goes_is_gone),
         cmocka_unit_test(test_all_that_wait_can_be_ended),
+        cmocka_unit_test(test_without_memory_nothing_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
