@@ -4,6 +4,7 @@
  *
  *   lt_address_split      which upstream of a split: the one in the client's cookie, else by lot
  *   lt_address_request    Host, X-Forwarded-Prefix
+ *   lt_address_proxy_header  who the client is, for servers that are told by the PROXY protocol
  *   lt_address_response   Location, Set-Cookie ... back; the cookie of a split
  *
  * The worker's thread. */
@@ -144,6 +145,26 @@ enum lt_err lt_address_request(struct lt_exchange *x)
     }
     x->hop_done = err == LT_OK;
     return err;
+}
+
+enum lt_err lt_address_proxy_header(struct lt_exchange *x)
+{
+    struct lt_addr source, target = {.len = 0};
+    char *p = lt_arena_chars(&x->arena, LT_PROXY_WRITE_MAX), peer[LT_ADDR_TEXT_MAX];
+    if (p == NULL) {
+        return LT_ERR_NOMEM;
+    }
+    if (lt_addr_parse_ip(x->client.ip, &source) != LT_OK) {
+        source.len = 0; /* came through a Unix socket */
+    } else if (lt_str_eq(x->client.ip, lt_str(peer, lt_addr_print_ip(&x->client.peer, peer)))) {
+        /* Else it is one of X-Forwarded-For, which tells no port. */
+        lt_addr_set_port(&source, lt_addr_port(&x->client.peer));
+    }
+    if (x->front != NULL) {
+        x->front->ops->local(x->front, &target);
+    }
+    return x->back->ops->send_preface(
+        x->back, p, lt_proxy_write(x->upstream->proxy_protocol, &source, &target, p));
 }
 
 /* ---- the response ---- */

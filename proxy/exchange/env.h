@@ -22,15 +22,16 @@ struct lt_snapshot; /* server/snapshot.h */
 
 /* Limits and time-outs of one listener that fronts obey. */
 struct lt_front_options {
-    size_t head_max;       /* bytes */
-    unsigned headers_max;  /* fields */
-    size_t target_max;     /* bytes */
-    uint64_t tls_ms;       /* whole TLS handshake */
-    uint64_t head_ms;      /* whole request head, from its first byte (or the connection) */
-    uint64_t body_ms;      /* between two pieces of a request body */
-    uint64_t write_ms;     /* without progress while bytes wait for the client */
-    uint64_t keepalive_ms; /* idle between requests */
-    unsigned requests_max; /* per connection */
+    size_t head_max;         /* bytes */
+    unsigned headers_max;    /* fields */
+    size_t target_max;       /* bytes */
+    uint64_t tls_ms;         /* whole TLS handshake */
+    uint64_t head_ms;        /* whole request head, from its first byte (or the connection) */
+    uint64_t body_ms;        /* between two pieces of a request body */
+    uint64_t write_ms;       /* without progress while bytes wait for the client */
+    uint64_t keepalive_ms;   /* idle between requests */
+    unsigned requests_max;   /* per connection */
+    bool cancel_half_closed; /* a client that sends no more is gone */
     bool tls;
     unsigned port; /* for X-Forwarded-Port */
 };

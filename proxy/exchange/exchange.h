@@ -76,6 +76,7 @@ struct lt_exchange {
     unsigned listener;           /* number of the listener */
 
     struct lt_client_info client;
+    struct lt_addr via; /* who sent the PROXY header that names client.peer; len 0: none */
     struct lt_hop_ids ids;
     struct lt_str sni;       /* of the TLS handshake, may be empty */
     const char *tls_version; /* NULL: plain; static */

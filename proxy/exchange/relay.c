@@ -131,6 +131,9 @@ static enum lt_err send_collected(struct lt_exchange *x)
 enum lt_err lt_relay_send_request(struct lt_exchange *x)
 {
     enum lt_err err = lt_address_request(x);
+    if (err == LT_OK && x->upstream->proxy_protocol != LT_PROXY_NONE) {
+        err = lt_address_proxy_header(x);
+    }
     if (err == LT_OK) {
         err = x->back->ops->send_head(x->back, &x->req, x->target_sent);
     }

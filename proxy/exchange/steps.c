@@ -43,6 +43,26 @@ static enum lt_step_result redirect_to_https(struct lt_exchange *x)
     return LT_STEP_FAIL;
 }
 
+/* OPTIONS and TRACE may say how far they want to get. When that is here, we are who answers: what
+ * is asked about is Lintel then, which has no options and echoes nothing. */
+static enum lt_step_result count_forwards(struct lt_exchange *x)
+{
+    bool may;
+    if (lt_hop_count(&x->req, &may) != LT_OK) {
+        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    }
+    if (may) {
+        return LT_STEP_NEXT;
+    }
+    unsigned status = x->req.method == LT_METHOD_OPTIONS ? 204 : 501;
+    struct lt_reply *reply = lt_exchange_reply(x, status, LT_STR("max_forwards"));
+    if (reply == NULL) {
+        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    }
+    reply->body = LT_STR("");
+    return LT_STEP_FAIL;
+}
+
 static enum lt_step_result step_route(struct lt_exchange *x)
 {
     switch (lt_router_find(x->view->router, x->listener, &x->req, lt_exchange_expr_get, x,
@@ -113,8 +133,8 @@ static enum lt_step_result step_request_hooks(struct lt_exchange *x)
 {
     x->request_hooked = true;
     enum lt_step_result result = hook(x, x->env->hooks->request);
-    if (result == LT_STEP_NEXT && x->route->action != LT_ROUTE_TO) {
-        return answer_by_route(x);
+    if (result == LT_STEP_NEXT) {
+        return x->route->action == LT_ROUTE_TO ? count_forwards(x) : answer_by_route(x);
     }
     return result;
 }

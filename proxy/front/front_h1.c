@@ -20,6 +20,7 @@
 /* ... and how much of what it still sends is thrown away: it reads our answer only once it has sent
  * what it is about to send, or at once when that fails. */
 #define LINGER_BYTES_MAX (32u << 20)
+#define GONE_CHECK_MS 1000u  /* how often to look whether a client that sends no more is there */
 #define HEADS_PER_TURN 8u    /* taken of one connection before others have their turn */
 #define BEHIND_BYTES 65536u  /* that wait for the client while it asks for more */
 #define CUT_LINGER_MS 500u   /* as LINGER_MS, when the time for draining is over */
@@ -173,7 +174,29 @@ static void hold(struct lt_front_h1 *f)
     lt_front_h1_watch_write(f);
 }
 
+static struct lt_exchange *new_exchange(struct lt_front_h1 *f)
+{
+    struct lt_exchange *x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
+    if (x != NULL) {
+        x->via = f->via;
+    }
+    return x;
+}
+
 /* ---- time ---- */
+
+/* The client has ended its direction and nothing is sent to it now: whether it is there at all. */
+static void look_after(struct lt_front_h1 *f)
+{
+    struct lt_exchange *x = f->x;
+    if (!lt_stream_is_gone(&f->stream)) {
+        lt_timer_set(&f->timer, GONE_CHECK_MS);
+        return;
+    }
+    f->x = NULL;
+    lt_front_h1_close(f);
+    lt_exchange_front_gone(x, LT_CAUSE_CLIENT_GONE);
+}
 
 static void on_timer(void *arg)
 {
@@ -192,7 +215,7 @@ static void on_timer(void *arg)
         lt_front_h1_close(f);
         break;
     case LT_FRONT_H1_HEAD:
-        f->x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
+        f->x = new_exchange(f);
         if (f->x == NULL) {
             lt_front_h1_close(f);
             break;
@@ -211,6 +234,8 @@ static void on_timer(void *arg)
         } else if (!f->body_done && f->x->req.expect_continue) {
             /* It waits to be told to go on: filters or the server take their time. */
             lt_timer_set(&f->timer, lt_front_h1_options(f)->body_ms);
+        } else if (f->client_eof && f->state == LT_FRONT_H1_EXCHANGE) {
+            look_after(f);
         } else if (!f->body_done && f->stream.pause_reasons == 0) {
             f->keep_alive = false;
             lt_exchange_request_fail(f->x, LT_CAUSE_BODY_TIMEOUT);
@@ -251,7 +276,7 @@ static enum lt_cause keep(struct lt_front_h1 *f, const char *p, size_t n)
 static void refuse(struct lt_front_h1 *f, enum lt_cause cause)
 {
     if (f->x == NULL) {
-        f->x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
+        f->x = new_exchange(f);
     }
     if (f->x == NULL) {
         lt_front_h1_close(f);
@@ -270,7 +295,7 @@ static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
     const struct lt_h1_limits limits = {
         .head = o->head_max, .headers = o->headers_max, .target = o->target_max};
     enum lt_cause cause = LT_CAUSE_NONE;
-    struct lt_exchange *x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
+    struct lt_exchange *x = new_exchange(f);
     char *copy = x != NULL ? lt_arena_chars(&x->arena, len) : NULL;
     f->x = x;
     if (copy == NULL) {
@@ -502,10 +527,15 @@ static void on_eof(struct lt_front_h1 *f, enum lt_err err)
 {
     struct lt_exchange *x = f->x;
     f->client_eof = true;
-    if (f->state == LT_FRONT_H1_EXCHANGE && x != NULL && err == LT_EOF && f->body_done) {
-        /* Half-closed: the client still wants its response. */
+    if (f->state == LT_FRONT_H1_EXCHANGE && x != NULL && err == LT_EOF && f->body_done &&
+        !lt_front_h1_options(f)->cancel_half_closed) {
+        /* Half-closed: the client still wants its response, if it hasn't closed. */
         f->keep_alive = false;
         lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+        lt_stream_probe(&f->stream);
+        if (lt_stream_unsent(&f->stream) == 0) {
+            lt_timer_set(&f->timer, GONE_CHECK_MS);
+        }
         return;
     }
     if (f->state == LT_FRONT_H1_TUNNEL && err == LT_EOF) {
@@ -572,7 +602,9 @@ static void on_drained(void *owner)
     switch (f->state) {
     case LT_FRONT_H1_EXCHANGE:
     case LT_FRONT_H1_TUNNEL:
-        if (f->body_done) {
+        if (f->client_eof && f->state == LT_FRONT_H1_EXCHANGE) {
+            lt_timer_set(&f->timer, GONE_CHECK_MS);
+        } else if (f->body_done) {
             lt_timer_clear(&f->timer);
         }
         if (f->was_unsent && f->x != NULL) {
@@ -633,8 +665,8 @@ static const struct lt_stream_ops stream_ops = {
 };
 
 enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int fd,
-                               const struct lt_addr *peer, struct lt_tls *tls,
-                               void (*on_closed)(void *owner), void *owner)
+                               const struct lt_addr *peer, const struct lt_addr *via,
+                               struct lt_tls *tls, void (*on_closed)(void *owner), void *owner)
 {
     struct lt_front_h1 *f = lt_slab_get(&fronts->slab);
     if (f == NULL) {
@@ -647,6 +679,9 @@ enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int 
     f->listener = listener;
     f->tls = tls != NULL;
     f->peer = *peer;
+    if (via != NULL) {
+        f->via = *via;
+    }
     f->on_closed = on_closed;
     f->owner = owner;
     lt_list_push_back(&fronts->list, &f->link);
@@ -655,7 +690,7 @@ enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int 
     lt_timer_init(&f->exchange_timer, fronts->env->loop, on_exchange_timer, f);
     lt_stream_open(&f->stream, fronts->env->loop, fd, &stream_ops, f);
     lt_front_h1_go_idle(f);
-    lt_timer_set(&f->timer, lt_front_h1_options(f)->head_ms);
+    lt_timer_set(&f->timer, first_head_ms(f));
     if (tls != NULL) {
         f->state = LT_FRONT_H1_HANDSHAKE;
         lt_timer_set(&f->timer, lt_front_h1_options(f)->tls_ms);

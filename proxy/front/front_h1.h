@@ -19,12 +19,14 @@ struct lt_fronts *lt_fronts_new(struct lt_exchange_env *env) LT_MUST_CHECK;
 /* Every connection must be closed. */
 void lt_fronts_free(struct lt_fronts *fronts);
 
-/* Takes fd (accepted, non-blocking) and tls (NULL: plain) and serves the connection.
+/* Takes fd (accepted, non-blocking) and tls (NULL: plain) and serves the connection of peer. via:
+ * the socket's own address where a PROXY header named peer; else NULL. Both are borrowed.
  * on_closed(owner) is called once when the connection is gone, never before this returns.
  * LT_ERR_NOMEM: nothing was taken. */
 enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int fd,
-                               const struct lt_addr *peer, struct lt_tls *tls,
-                               void (*on_closed)(void *owner), void *owner) LT_MUST_CHECK;
+                               const struct lt_addr *peer, const struct lt_addr *via,
+                               struct lt_tls *tls, void (*on_closed)(void *owner),
+                               void *owner) LT_MUST_CHECK;
 
 /* Draining: closes the connections that are idle between requests, once a request that lies in
  * their socket has been served; new ones get a moment to send one. With `all`, ends those in

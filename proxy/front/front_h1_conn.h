@@ -49,7 +49,8 @@ struct lt_front_h1 {
     uint64_t lingered; /* bytes thrown away */
     uint64_t taken;    /* lt_stream_taken when the write timer was set */
     struct lt_stream stream;
-    struct lt_addr peer;
+    struct lt_addr peer;            /* who connected: the socket's, or what its PROXY header says */
+    struct lt_addr via;             /* the socket's, if the header says another one; else len 0 */
     struct lt_timer timer;          /* of the connection's state */
     struct lt_timer exchange_timer; /* lent to the exchange */
     struct lt_deferred deferred;    /* going on with `in`, or the free */

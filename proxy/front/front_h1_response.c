@@ -3,6 +3,8 @@
  * §9.3). The worker's thread. */
 #include "front/front_h1_conn.h"
 
+#include "net/listener.h"
+
 #define DISCARD_MAX 65536u /* rest of a refused body that is read rather than closed upon */
 
 static struct lt_front_h1 *from_base(struct lt_front *base)
@@ -146,10 +148,11 @@ static enum lt_err flush(struct lt_front *base)
     struct lt_front_h1 *f = from_base(base);
     enum lt_err err = lt_stream_flush(&f->stream);
     if (err == LT_OK && lt_stream_unsent(&f->stream) > 0) {
-        f->was_unsent = true;
-        if (f->timer.deadline_us == 0) {
+        /* The timer may run for a client that has ended its direction. */
+        if (f->timer.deadline_us == 0 || (f->client_eof && !f->was_unsent)) {
             lt_front_h1_watch_write(f);
         }
+        f->was_unsent = true;
     }
     return err;
 }
@@ -230,6 +233,13 @@ static void set_timer(struct lt_front *base, uint64_t ms)
     }
 }
 
+static void local(struct lt_front *base, struct lt_addr *out)
+{
+    if (lt_listener_address(from_base(base)->stream.fd, out) != LT_OK) {
+        out->len = 0;
+    }
+}
+
 const struct lt_front_ops lt_front_h1_ops = {
     .name = "HTTP/1.1",
     .send_informational = send_informational,
@@ -244,4 +254,5 @@ const struct lt_front_ops lt_front_h1_ops = {
     .pause = pause_front,
     .resume = resume_front,
     .set_timer = set_timer,
+    .local = local,
 };

@@ -83,7 +83,7 @@ void lt_hop_strip(struct lt_headers *headers)
 /* Who the client is. ------------------------------------------------------------------------------
  */
 
-static bool is_trusted(const struct lt_addr *addr, const struct lt_cidr *trust, size_t n)
+bool lt_hop_trusts(const struct lt_cidr *trust, size_t n, const struct lt_addr *addr)
 {
     for (size_t i = 0; i < n; i++) {
         if (lt_cidr_has(&trust[i], addr)) {
@@ -140,7 +140,7 @@ static void walk_back(const struct lt_headers *headers, const struct lt_cidr *tr
                 return;
             }
             *addr = before;
-            if (!is_trusted(addr, trust, n)) {
+            if (!lt_hop_trusts(trust, n, addr)) {
                 return;
             }
         }
@@ -188,7 +188,7 @@ enum lt_err lt_hop_client(struct lt_arena *arena, const struct lt_headers *heade
         .peer = *peer,
         .scheme = tls ? LT_STR("https") : LT_STR("http"),
         .port = local_port,
-        .trusted = is_trusted(peer, trust, n_trust),
+        .trusted = lt_hop_trusts(trust, n_trust, peer),
     };
     if (out->trusted) {
         walk_back(headers, trust, n_trust, &client);
@@ -389,6 +389,22 @@ static bool decimal(struct lt_arena *arena, uint64_t v, struct lt_str *out)
     memcpy(copy, p, len);
     *out = lt_str(copy, len);
     return true;
+}
+
+enum lt_err lt_hop_count(struct lt_request *req, bool *may)
+{
+    uint64_t left;
+    struct lt_str text = single_value(&req->headers, LT_HEADER_MAX_FORWARDS);
+    *may = true;
+    if ((req->method != LT_METHOD_TRACE && req->method != LT_METHOD_OPTIONS) ||
+        !lt_str_to_u64(text, &left)) {
+        return LT_OK;
+    }
+    *may = left > 0;
+    return left == 0 || (decimal(req->headers.arena, left - 1, &text) &&
+                         lt_headers_set_id(&req->headers, LT_HEADER_MAX_FORWARDS, text) == LT_OK)
+               ? LT_OK
+               : LT_ERR_NOMEM;
 }
 
 /* The list being built. */

@@ -21,6 +21,9 @@ struct lt_client_info {
 /* Removes hop-by-hop fields and those that Connection names (not those marked KEEP), in place. */
 void lt_hop_strip(struct lt_headers *headers);
 
+/* Whether addr lies in one of the n blocks of `trust`. */
+bool lt_hop_trusts(const struct lt_cidr *trust, size_t n, const struct lt_addr *addr);
+
 /* Decides client.ip from X-Forwarded-For (right to left through trusted addresses), scheme and port
  * from X-Forwarded-Proto and -Port, all only when the peer is trusted and the values are single and
  * valid. trust: n blocks. Text goes to arena. LT_ERR_NOMEM. */
@@ -40,6 +43,11 @@ struct lt_hop_ids {
 enum lt_err lt_hop_ids(struct lt_arena *arena, struct lt_rand *rand,
                        const struct lt_headers *headers, bool trusted,
                        struct lt_hop_ids *out) LT_MUST_CHECK;
+
+/* Whether a request that says how often it may be passed on (Max-Forwards of TRACE and OPTIONS, RFC
+ * 9110 §7.6.2) may be passed on once more: *may is false when it has come to its end; else the
+ * number is lowered in place. A value that is no number, or several, say nothing. LT_ERR_NOMEM. */
+enum lt_err lt_hop_count(struct lt_request *req, bool *may) LT_MUST_CHECK;
 
 /* Turns a client's request headers into what a server gets, in place: strips hop-by-hop, Expect
  * (unless req->expect_continue still holds: then the server is asked), fields with '_' in their

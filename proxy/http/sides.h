@@ -11,6 +11,7 @@
 #ifndef LT_HTTP_SIDES_H
 #define LT_HTTP_SIDES_H
 
+#include "base/addr.h"
 #include "base/cause.h"
 #include "http/message.h"
 
@@ -56,6 +57,8 @@ struct lt_front_ops {
     /* The exchange's timer lives with the front, so that in the steady state it is never armed
      * anew: calls lt_exchange_timeout ms from now unless set again; 0 clears it. */
     void (*set_timer)(struct lt_front *front, uint64_t ms);
+    /* The address on which the client's connection came in; len 0: not known. Asks the kernel. */
+    void (*local)(struct lt_front *front, struct lt_addr *out);
 };
 
 struct lt_front {
@@ -94,6 +97,8 @@ struct lt_back_events {
 
 struct lt_back_ops {
     const char *name;
+    /* Puts what comes before the first request of a connection (a PROXY header). */
+    enum lt_err (*send_preface)(struct lt_back *back, const char *p, size_t n);
     /* Puts the head; headers are final (http/hop.h was applied). */
     enum lt_err (*send_head)(struct lt_back *back, const struct lt_request *req,
                              struct lt_str target);

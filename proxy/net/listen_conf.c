@@ -7,6 +7,14 @@
 #define AT(member) offsetof(struct lt_listen_timeouts, member)
 
 static const struct lt_row timeout_rows[] = {
+    {.name = "proxy_header",
+     .type = LT_T_DURATION,
+     .offset = AT(proxy_ms),
+     .def = "3s",
+     .min = "10ms",
+     .max = "10m",
+     .doc = "Time for the whole PROXY header, where `proxy_protocol` lets one come.",
+     .since = "0.1"},
     {.name = "tls",
      .type = LT_T_DURATION,
      .offset = AT(tls_ms),
@@ -97,6 +105,8 @@ const struct lt_schema lt_listen_body_schema = {
 };
 
 static const char *const redirects[] = {"none", "https", NULL};
+static const char *const half_closed[] = {"serve", "cancel", NULL};
+static const char *const proxy_protocols[] = {"none", "accept", "require", NULL};
 
 #undef AT
 #define AT(member) offsetof(struct lt_listen_conf, member)
@@ -130,6 +140,25 @@ static const struct lt_row rows[] = {
      .choices = redirects,
      .doc = "With `https`, every request is answered with a redirect to the same URL under "
             "https, except below `/.well-known/acme-challenge/`.",
+     .since = "0.1"},
+    {.name = "proxy_protocol",
+     .type = LT_T_ENUM,
+     .offset = AT(proxy_protocol),
+     .def = "none",
+     .choices = proxy_protocols,
+     .doc = "Whether connections begin with a PROXY header (version 1 or 2) that names the client. "
+            "`accept`: one is read if a peer in `trust` sends one. `require`: only peers in "
+            "`trust` may connect and each must send one. Whoever connects to a Unix socket counts "
+            "as trusted here.",
+     .since = "0.1"},
+    {.name = "half_closed",
+     .type = LT_T_ENUM,
+     .offset = AT(half_closed),
+     .def = "serve",
+     .choices = half_closed,
+     .doc = "What becomes of a request when its client ends its side of the connection before the "
+            "answer is there. `serve`: it may still read, so it is answered; if it is gone "
+            "altogether, that is found out by and by. `cancel`: it counts as gone at once.",
      .since = "0.1"},
     {.name = "backlog",
      .type = LT_T_INT,

@@ -7,10 +7,21 @@
 #include "config/schema.h"
 #include "net/compress_conf.h"
 
+/* Whether connections begin with a PROXY header. */
+enum lt_listen_proxy {
+    LT_LISTEN_PROXY_NONE,
+    LT_LISTEN_PROXY_ACCEPT, /* those of trusted peers may */
+    LT_LISTEN_PROXY_REQUIRE /* all do, and only trusted peers connect */
+};
+
+/* What becomes of the request of a client that sends no more. */
+enum lt_listen_half_closed { LT_LISTEN_HALF_CLOSED_SERVE, LT_LISTEN_HALF_CLOSED_CANCEL };
+
 enum lt_listen_redirect { LT_LISTEN_REDIRECT_NONE, LT_LISTEN_REDIRECT_HTTPS };
 
 struct lt_listen_timeouts {
     struct lt_conf conf;
+    uint64_t proxy_ms;      /* whole PROXY header */
     uint64_t tls_ms;        /* whole handshake */
     uint64_t head_ms;       /* whole request head, from its first byte */
     uint64_t body_ms;       /* longest pause while a request body arrives */
@@ -37,7 +48,9 @@ struct lt_listen_conf {
         name; /* as `listeners:` of a site names it; without one, the address as written */
     struct lt_addr address;
     bool tls;
-    int redirect; /* enum lt_listen_redirect */
+    int redirect;       /* enum lt_listen_redirect */
+    int proxy_protocol; /* enum lt_listen_proxy */
+    int half_closed;    /* enum lt_listen_half_closed */
     int64_t backlog;
     int64_t max_connections; /* 0: only the limit of the whole gateway */
     struct lt_listen_limits limits;

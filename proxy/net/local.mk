@@ -8,6 +8,8 @@ liblintel_a_SOURCES += \
 	proxy/net/listener.c proxy/net/listener.h \
 	proxy/net/loop.c proxy/net/loop.h \
 	proxy/net/mailbox.c proxy/net/mailbox.h \
+	proxy/net/proxy_protocol.c proxy/net/proxy_protocol.h \
+	proxy/net/proxy_reader.c proxy/net/proxy_reader.h \
 	proxy/net/stream.c proxy/net/stream.h \
 	proxy/net/timer.c \
 	proxy/net/tls.h \
@@ -22,6 +24,8 @@ check_PROGRAMS += \
 	tests/unit/test_listener \
 	tests/unit/test_loop \
 	tests/unit/test_mailbox \
+	tests/unit/test_proxy_protocol \
+	tests/unit/test_proxy_reader \
 	tests/unit/test_stream \
 	tests/unit/test_tls \
 	tests/unit/test_tls_conf
@@ -29,6 +33,12 @@ tests_unit_test_connect_SOURCES = tests/unit/test_connect.c tests/unit/net_env.h
 tests_unit_test_listener_SOURCES = tests/unit/test_listener.c
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
 tests_unit_test_mailbox_SOURCES = tests/unit/test_mailbox.c
+tests_unit_test_proxy_protocol_SOURCES = tests/unit/test_proxy_protocol.c
+tests_unit_test_proxy_reader_SOURCES = tests/unit/test_proxy_reader.c
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c tests/unit/tls_env.h
 tests_unit_test_tls_conf_SOURCES = tests/unit/test_tls_conf.c
+
+check_PROGRAMS += tests/fuzz/fuzz_proxy_protocol
+tests_fuzz_fuzz_proxy_protocol_SOURCES = tests/fuzz/fuzz_proxy_protocol.c tests/fuzz/main.c
+EXTRA_DIST += tests/fuzz/corpus/proxy_protocol

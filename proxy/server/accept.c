@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Accepting: a connection over a limit is refused before anything is made for it. */
+/* Accepting: a connection over a limit is refused before anything is made for it.
+ *
+ *   lt_accept -> limits -> [PROXY header, from peers that are believed] -> serve: TLS, front
+ */
 #include "server/accept.h"
 
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/obj.h"
+#include "http/hop.h"
 #include "server/worker.h"
 
 #define REFUSED_LOG_INTERVAL_US UINT64_C(10000000)
@@ -89,6 +93,82 @@ static void on_closed(void *owner)
     }
 }
 
+/* Who may say who the client is. A Unix socket has no addresses: its mode says who may connect. */
+static bool is_believed(const struct lt_view *view, const struct lt_addr *peer)
+{
+    return lt_addr_is_unix(peer) || lt_hop_trusts(view->trust, view->n_trust, peer);
+}
+
+/* Ends a connection that isn't served for its PROXY header, or for want of one. Nothing is said to
+ * the peer: what it speaks isn't known. */
+static void end_proxied(const struct lt_proxied *c, enum lt_cause cause, const char *why)
+{
+    struct lt_worker_listener *wl = c->owner;
+    struct lt_worker *worker = wl->worker;
+    char peer[LT_ADDR_TEXT_MAX];
+    lt_tls_free(c->tls);
+    close(c->fd);
+    on_closed(wl);
+    if (cause == LT_CAUSE_CLIENT_GONE || cause == LT_CAUSE_DRAINING) {
+        return; /* a balancer that looked whether somebody listens, say */
+    }
+    lt_metrics_add(worker->env.metrics, LT_COUNTER_PROXY_REFUSED, 1);
+    uint64_t now = worker->loop->now_us;
+    if (worker->proxied_logged_us == 0 ||
+        now - worker->proxied_logged_us > REFUSED_LOG_INTERVAL_US) {
+        worker->proxied_logged_us = now;
+        lt_log_warn("accept", "proxy_header_refused",
+                    LT_KV_CSTR("listener", worker->shared->slots->v[wl->slot].key),
+                    LT_KV_STR("peer", lt_str(peer, lt_addr_print(&c->peer, peer))),
+                    LT_KV_CSTR("cause", lt_cause_info(cause)->name), LT_KV_CSTR("detail", why));
+    }
+}
+
+/* The connection is c's, its client header's if that gives one. */
+static void serve(const struct lt_proxied *c, const struct lt_proxy_header *header)
+{
+    struct lt_worker_listener *wl = c->owner;
+    bool given = header != NULL && header->given;
+    if (lt_front_h1_accept(wl->worker->fronts, wl->slot, c->fd, given ? &header->source : &c->peer,
+                           given ? &c->peer : NULL, c->tls, on_closed, wl) != LT_OK) {
+        bool tls = c->tls != NULL;
+        lt_tls_free(c->tls);
+        refuse(wl->worker, c->fd, tls, lt_str_c(wl->worker->shared->slots->v[wl->slot].key));
+        on_closed(wl);
+    }
+}
+
+static void on_proxy_header(const struct lt_proxied *c, const struct lt_proxy_header *header,
+                            enum lt_cause cause, const char *why)
+{
+    if (cause == LT_CAUSE_NONE) {
+        serve(c, header);
+    } else {
+        end_proxied(c, cause, why);
+    }
+}
+
+/* The connection was counted: reads its PROXY header first, where one may come. */
+static void begin(struct lt_worker *worker, const struct lt_proxied *c,
+                  const struct lt_snapshot_listener *conf)
+{
+    bool required = conf->proxy_protocol == LT_LISTEN_PROXY_REQUIRE;
+    if (conf->proxy_protocol == LT_LISTEN_PROXY_NONE) {
+        serve(c, NULL);
+    } else if (!is_believed(worker->env.view, &c->peer)) {
+        if (required) {
+            end_proxied(c, LT_CAUSE_PROXY_PEER_UNTRUSTED, "");
+        } else {
+            serve(c, NULL);
+        }
+    } else if (lt_proxy_read(&worker->proxied, c, required, conf->proxy_ms, on_proxy_header) !=
+               LT_OK) {
+        lt_tls_free(c->tls);
+        close(c->fd);
+        on_closed(c->owner);
+    }
+}
+
 void lt_accept(void *owner, int fd, const struct lt_addr *peer)
 {
     struct lt_worker_listener *wl = owner;
@@ -110,12 +190,8 @@ void lt_accept(void *owner, int fd, const struct lt_addr *peer)
             return;
         }
     }
-    if (lt_front_h1_accept(worker->fronts, wl->slot, fd, peer, tls, on_closed, wl) != LT_OK) {
-        lt_tls_free(tls);
-        give_both_back(wl);
-        refuse(worker, fd, tls != NULL, name);
-        return;
-    }
     lt_metrics_add(worker->env.metrics, LT_COUNTER_CONNECTIONS, 1);
     lt_metrics_add(worker->env.metrics, LT_COUNTER_CONNECTIONS_TOTAL, 1);
+    const struct lt_proxied c = {.fd = fd, .peer = *peer, .tls = tls, .owner = wl};
+    begin(worker, &c, conf);
 }

@@ -79,6 +79,17 @@ static void put_true(struct line *l, const char *key)
     settle(l, start);
 }
 
+/* Who connected to us, where that is somebody else than the client. */
+static void put_peer(struct line *l, const struct lt_exchange *x)
+{
+    char text[LT_ADDR_TEXT_MAX];
+    const struct lt_addr *peer = x->via.len > 0 ? &x->via : &x->client.peer;
+    struct lt_str ip = lt_str(text, lt_addr_print_ip(peer, text));
+    if (peer->len > 0 && !lt_str_eq(ip, x->client.ip)) {
+        put_opt(l, "peer", ip);
+    }
+}
+
 static void put_request(struct line *l, struct lt_exchange *x)
 {
     /* The query is left out: it is where secrets are. */
@@ -88,6 +99,7 @@ static void put_request(struct line *l, struct lt_exchange *x)
     put_str(l, "id", x->ids.request_id);
     put_opt(l, "trace_id", x->ids.trace_id);
     put_opt(l, "client", x->client.ip);
+    put_peer(l, x);
     put_opt(l, "method", method);
     put_opt(l, "host", x->req.host);
     put_opt(l, "path", lt_str_sub(target, 0, lt_str_chr(target, '?', 0)));

@@ -25,6 +25,8 @@ struct lt_snapshot_listener {
     struct lt_addr address; /* as configured */
     int backlog;
     uint32_t max_connections; /* 0: no limit of its own */
+    int proxy_protocol;       /* enum lt_listen_proxy */
+    uint64_t proxy_ms;        /* time for a PROXY header */
     struct lt_str name;
     bool redirect_https;
     struct lt_route_options route; /* for routes that set none themselves */

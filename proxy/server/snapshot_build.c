@@ -95,7 +95,9 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
     u->connect_ms = conf->timeouts.connect_ms;
     u->first_byte_ms = conf->timeouts.first_byte_ms;
     u->idle_ms = conf->timeouts.idle_ms;
-    u->keepalive_max = (unsigned)conf->keepalive.max;
+    u->proxy_protocol = (enum lt_proxy_version)conf->proxy_protocol;
+    /* A connection that names one client carries no other one's requests. */
+    u->keepalive_max = u->proxy_protocol == LT_PROXY_NONE ? (unsigned)conf->keepalive.max : 0;
     u->keepalive_ms = conf->keepalive.idle_ms;
     u->keepalive_post_ms = conf->keepalive.unsafe_idle_ms;
     u->head_max = conf->max_head;
@@ -151,6 +153,7 @@ static void set_front(struct lt_front_options *o, const struct lt_listen_conf *c
     o->write_ms = conf->timeouts.write_ms;
     o->keepalive_ms = conf->timeouts.keepalive_ms;
     o->requests_max = 0;
+    o->cancel_half_closed = conf->half_closed == LT_LISTEN_HALF_CLOSED_CANCEL;
     o->tls = conf->tls;
     o->port = lt_addr_port(&conf->address);
 }
@@ -198,6 +201,8 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
     l->address = conf->address;
     l->backlog = (int)conf->backlog;
     l->max_connections = (uint32_t)conf->max_connections;
+    l->proxy_protocol = conf->proxy_protocol;
+    l->proxy_ms = conf->timeouts.proxy_ms;
     set_front(&b->s->fronts[slot], conf);
     l->name = conf->name;
     l->redirect_https = conf->redirect == LT_LISTEN_REDIRECT_HTTPS;

@@ -148,11 +148,16 @@ void lt_worker_sweep(struct lt_worker *worker)
     }
 }
 
+static unsigned connections(const struct lt_worker *worker)
+{
+    return lt_fronts_count(worker->fronts) + worker->proxied.count;
+}
+
 static void check_idle(void *arg)
 {
     struct lt_worker *worker = arg;
     LT_OBJ_CHECK(worker, MAGIC);
-    if (lt_fronts_count(worker->fronts) == 0 && worker->env.live == 0) {
+    if (connections(worker) == 0 && worker->env.live == 0) {
         answer(worker, &worker->idle, worker->shared->on_idle);
     } else {
         lt_timer_set(&worker->idle_check, IDLE_CHECK_MS);
@@ -179,6 +184,7 @@ static void do_cut(struct lt_message *message, void *owner)
 {
     (void)message;
     struct lt_worker *worker = owner;
+    lt_proxy_readers_end(&worker->proxied);
     lt_fronts_close(worker->fronts, true);
 }
 
@@ -238,6 +244,7 @@ static void worker_free(struct lt_worker *worker)
         lt_mailbox_free(worker->box);
     }
     lt_fronts_free(worker->fronts);
+    lt_proxy_readers_fini(&worker->proxied);
     if (worker->pools != NULL) {
         lt_pools_free(worker->pools);
     }
@@ -299,6 +306,7 @@ struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned num
         worker_free(worker);
         return NULL;
     }
+    lt_proxy_readers_init(&worker->proxied, worker->loop);
     init_env(worker);
     init_watchers(worker);
     worker->box = lt_mailbox_new(worker->loop, worker);
@@ -318,7 +326,7 @@ static void do_quit(struct lt_message *message, void *owner)
     (void)message;
     struct lt_worker *worker = owner;
     struct lt_view *view = worker->env.view;
-    worker->in_use = lt_fronts_count(worker->fronts) > 0 || worker->env.live > 0;
+    worker->in_use = connections(worker) > 0 || worker->env.live > 0;
     if (!worker->in_use && view != NULL) {
         worker->env.view = NULL;
         let_go(lt_container_of(view, struct lt_worker_view, view));

@@ -9,6 +9,7 @@
 #include "front/front_h1.h"
 #include "net/listener.h"
 #include "net/mailbox.h"
+#include "net/proxy_reader.h"
 #include "server/snapshot.h"
 #include "shared/rate_table.h"
 
@@ -55,9 +56,11 @@ struct lt_worker {
     struct lt_mailbox *box;
     struct lt_exchange_env env;
     struct lt_fronts *fronts;
+    struct lt_proxy_readers proxied; /* connections whose PROXY header is awaited */
     struct lt_pools *pools;
     struct lt_worker_listener listeners[LT_SLOTS_MAX];
     uint64_t refused_logged_us; /* when a refusal was logged last */
+    uint64_t proxied_logged_us; /* ... one for its PROXY header */
     struct lt_timer idle_check; /* while draining: whether all is done */
     /* For the watchdog: when the current turn of the loop began; 0: it waits for events. */
     _Atomic(uint64_t) busy_since_us;

@@ -375,6 +375,11 @@ static enum lt_err put(struct lt_back_h1 *b, const void *p, size_t n)
     return lt_stream_put(&b->stream, p, n);
 }
 
+static enum lt_err send_preface(struct lt_back *base, const char *p, size_t n)
+{
+    return put(from_base(base), p, n);
+}
+
 static enum lt_err send_head(struct lt_back *base, const struct lt_request *req,
                              struct lt_str target)
 {
@@ -460,6 +465,7 @@ static void cancel(struct lt_back *base)
 
 static const struct lt_back_ops back_ops = {
     .name = "HTTP/1.1",
+    .send_preface = send_preface,
     .send_head = send_head,
     .send_body = send_body,
     .send_end = send_end,

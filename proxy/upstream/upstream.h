@@ -9,6 +9,7 @@
 #include "base/addr.h"
 #include "http/sides.h"
 #include "net/loop.h"
+#include "net/proxy_protocol.h"
 #include "shared/metrics.h"
 #include "shared/server_state.h"
 
@@ -32,7 +33,8 @@ struct lt_upstream {
     unsigned n_servers;
     struct lt_str host; /* "client", "upstream" or what servers get as Host */
     enum lt_balance balance;
-    unsigned attempts; /* tries in all, >= 1 */
+    enum lt_proxy_version proxy_protocol; /* of the header sent first, if any */
+    unsigned attempts;                    /* tries in all, >= 1 */
     uint64_t connect_ms, first_byte_ms, idle_ms;
     unsigned keepalive_max;     /* idle connections per server and worker; 0 = no pooling */
     uint64_t keepalive_ms;      /* idle time after which a pooled connection is closed */

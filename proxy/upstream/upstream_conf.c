@@ -166,6 +166,7 @@ static const struct lt_schema retry_schema = {
     .size = sizeof(struct lt_retry_conf),
 };
 
+static const char *const proxy_protocols[] = {"none", "v1", "v2", NULL};
 static const char *const balances[] = {"p2c", "round_robin", NULL};
 
 static void check_host(struct lt_schema_load *load, const struct lt_node *node, const void *value)
@@ -223,6 +224,15 @@ static const struct lt_row rows[] = {
      .choices = balances,
      .doc = "How a server is chosen. `p2c` takes the less busy of two drawn by lot, "
             "`round_robin` takes them in turn.",
+     .since = "0.1"},
+    {.name = "proxy_protocol",
+     .type = LT_T_ENUM,
+     .offset = AT(proxy_protocol),
+     .def = "none",
+     .levels = BOTH,
+     .choices = proxy_protocols,
+     .doc = "Begin each connection to a server with a PROXY header of this version that names the "
+            "client. Each request then gets a connection of its own, whatever `keepalive` says.",
      .since = "0.1"},
     {.name = "keepalive",
      .type = LT_T_OBJECT,

@@ -45,6 +45,7 @@ struct lt_upstream_conf {
     struct lt_conf_list servers; /* struct lt_server_conf */
     struct lt_str host;          /* "client", "upstream" or a host */
     int balance;                 /* 0 p2c, 1 round robin: the order of enum lt_balance */
+    int proxy_protocol;          /* the order of enum lt_proxy_version */
     struct lt_keepalive_conf keepalive;
     struct lt_upstream_timeouts timeouts;
     struct lt_retry_conf retry;

@@ -98,6 +98,24 @@ static void a_plain_exchange(void **state)
     json_decref(root);
 }
 
+static void who_connected_is_told_where_it_is_not_the_client(void **state)
+{
+    (void)state;
+    const char *why;
+    assert_int_equal(lt_addr_parse(LT_STR("192.0.2.1:5"), &x.client.peer, &why), LT_OK);
+    json_t *root = line_of(NULL, 0, NULL, 0, sizeof(memory));
+    assert_null(json_object_get(root, "peer"));
+    json_decref(root);
+    x.client.ip = LT_STR("198.51.100.7"); /* by X-Forwarded-For */
+    root = line_of(NULL, 0, NULL, 0, sizeof(memory));
+    assert_string_equal(text(root, "peer"), "192.0.2.1");
+    json_decref(root);
+    assert_int_equal(lt_addr_parse(LT_STR("[2001:db8::1]:5"), &x.via, &why), LT_OK);
+    root = line_of(NULL, 0, NULL, 0, sizeof(memory));
+    assert_string_equal(text(root, "peer"), "2001:db8::1");
+    json_decref(root);
+}
+
 static void what_went_wrong(void **state)
 {
     (void)state;
@@ -178,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_plain_exchange, setup),
+        cmocka_unit_test_setup(who_connected_is_told_where_it_is_not_the_client, setup),
         cmocka_unit_test_setup(what_went_wrong, setup),
         cmocka_unit_test_setup(a_client_can_not_forge_a_line, setup),
         cmocka_unit_test_setup(a_line_that_is_too_long_is_still_json, setup),

@@ -417,10 +417,42 @@ static void test_without_memory_or_room(void **state)
     reader_fini(&f.r);
 }
 
+static void test_max_forwards(void **state LT_UNUSED)
+{
+    static const struct {
+        const char *method, *value, *after; /* NULL: it may go no further */
+    } rows[] = {
+        {"OPTIONS", "3", "2"},
+        {"TRACE", "1", "0"},
+        {"OPTIONS", "0", NULL},
+        {"TRACE", "00", NULL},
+        {"GET", "0", "0"},
+        {"OPTIONS", "-1", "-1"},
+        {"TRACE", "1 1", "1 1"},
+        {"TRACE", "", ""},
+        {"TRACE", "18446744073709551616", "18446744073709551616"},
+    };
+    for (size_t i = 0; i < lt_countof(rows); i++) {
+        struct fixture f;
+        char in[200];
+        bool may;
+        snprintf(in, sizeof(in), "%s / HTTP/1.1\r\nHost: a\r\nMax-Forwards: %s" END, rows[i].method,
+                 rows[i].value);
+        read_in(&f, in);
+        assert_int_equal(lt_hop_count(&f.r.req, &may), LT_OK);
+        assert_int_equal(may, rows[i].after != NULL);
+        if (may) {
+            assert_str(lt_headers_value(&f.r.req.headers, LT_HEADER_MAX_FORWARDS), rows[i].after);
+        }
+        reader_fini(&f.r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_plain_request),
+        cmocka_unit_test(test_max_forwards),
         cmocka_unit_test(test_hop_by_hop_fields_go),
         cmocka_unit_test(test_connection_names_nothing_away_that_matters),
         cmocka_unit_test(test_strangers_are_not_believed),
