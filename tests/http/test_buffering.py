@@ -126,7 +126,10 @@ def test_without_disk_short_bodies_are_served(shop):
 
 
 def test_a_folder_that_takes_no_files_is_told(shop, tmp_path):
-    gw = shop.lintel(basic(shop.echo(), **buffers(path=str(tmp_path / "gone"))))
+    folder = tmp_path / "gone"
+    folder.mkdir()  # at the start it has to be there
+    gw = shop.lintel(basic(shop.echo(), **buffers(path=str(folder))))
+    folder.rmdir()
     with gw.client() as client:
         client.send(head("POST", "/", length(200_000)) + bytes(200_000))
         refusal(client, 500, "body_buffer_io")

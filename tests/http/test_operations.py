@@ -2,6 +2,7 @@
 """What operators do to a gateway, and what happens to it while nobody looks."""
 import fcntl
 import os
+import re
 import resource
 import signal
 import socket
@@ -219,14 +220,17 @@ def test_a_log_that_can_not_be_opened_after_a_crash_is_no_outage(shop):
 # ---- logs ----
 
 def test_a_start_that_fails_after_the_workers_ends_in_order(shop):
-    gw = shop.lintel(saying("ok", workers=2, log={"access": "/no/such/folder/access.log"}),
-                     wait=False)
+    """A pipe that nobody reads: only opening it can tell."""
+    pipe = shop.folder / "unread"
+    os.mkfifo(pipe)
+    gw = shop.lintel(saying("ok", workers=2, log={"access": str(pipe)}), wait=False)
     gw.process.wait(20)
     gw.stderr.join()
     gw.allowed.update(("start_failed", "gateway_exited"))
     gw.ended(1)
     assert gw.events("gateway_exited", code=1)
-    assert "/no/such/folder/access.log" in gw.events("start_failed")[0]["why"]
+    why = gw.events("start_failed")[0]["why"]
+    assert re.search(r"lintel\.yaml:\d+:\d+: can't open the log ", why) and str(pipe) in why, why
 
 
 def test_standard_error_that_nobody_reads_stops_nobody(shop):
