@@ -1,76 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The other readings of a path, each looked up like the path itself. They are made of three things
- * that servers do: decode what is encoded, decode it twice, cut parameters off.
+/* The other readings of a path, each looked up like the path itself. They are made of what servers
+ * do with one:
  *
- *     path -----------------.--> as it is ----.
- *       '--> decoded twice -'                 |--> with parameters --.
- *                           '--> decoded -----'--> without ----------'--> normal form --> route
+ *     decode it not at all, once or twice  x  cut parameters off or not  -> normal form -> route
  *
  * Workers; reads only, memory from the exchange's arena. */
 #include "route/readings.h"
 
 #include "http/uri.h"
 
-enum { DECODED = 1, CUT = 2, VARIANTS = 4 };
+enum { LEVELS = 3 }; /* decoded not at all, once, twice */
 
-/* The character of an encoded '/', '+' or ';' at s[i], in normal form; 0 for all else. */
-static char encoded_char(struct lt_str s, size_t i)
+/* The byte of the percent sequence whose digits are s[i] and s[i + 1], or -1. */
+static int hex_byte(struct lt_str s, size_t i)
 {
-    static const char pairs[] = "2F/2B+3B;";
-    if (s.p[i] != '%' || s.len - i < 3) {
-        return 0;
-    }
-    for (size_t at = 0; at < sizeof(pairs) - 1; at += 3) {
-        if (memcmp(s.p + i + 1, pairs + at, 2) == 0) {
-            return pairs[at + 2];
-        }
-    }
-    return 0;
+    int high = i + 1 < s.len ? lt_char_hex(s.p[i]) : -1;
+    int low = i + 1 < s.len ? lt_char_hex(s.p[i + 1]) : -1;
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/* Whether the '%' at s[i] is encoded and two hex digits follow, so that it may be decoded again. */
-static bool is_twice(struct lt_str s, size_t i)
+/* The character that is encoded at s[i], a '%', when it is decoded `level` times: 0 when that is
+ * none that a path could hold as it is. *used: how many bytes stand for it. */
+static char decode(struct lt_str s, size_t i, unsigned level, size_t *used)
 {
-    return s.len - i >= 5 && memcmp(s.p + i, "%25", 3) == 0 && lt_char_hex(s.p[i + 3]) >= 0 &&
-           lt_char_hex(s.p[i + 4]) >= 0;
+    int c = hex_byte(s, i + 1);
+    *used = 3;
+    if (level == 2 && c == '%') {
+        c = hex_byte(s, i + 3);
+        *used = 5;
+    }
+    return c > 0x20 && c < 0x7f && c != '%' && level > 0 ? (char)c : 0;
 }
 
-/* What of those things path has in it. */
-static void look(struct lt_str path, bool *differs, bool *twice, bool *slash)
+/* What of all that path has in it. */
+static void look(struct lt_str path, bool *differs, bool *slash)
 {
     *differs = lt_str_chr(path, ';', 0) != SIZE_MAX;
-    *twice = *slash = false;
+    *slash = false;
     for (size_t at = lt_str_chr(path, '%', 0); at != SIZE_MAX; at = lt_str_chr(path, '%', at + 1)) {
-        char c = encoded_char(path, at);
-        *differs |= c != 0;
-        *slash |= c == '/';
-        *twice |= is_twice(path, at);
+        size_t used;
+        char once = decode(path, at, 1, &used);
+        *slash |= once == '/';
+        *differs |= once == '/' || once == '+' || once == ';' ||
+                    (decode(path, at, 2, &used) != 0 && used > 3);
     }
-}
-
-/* path with each "%25XX" as "%XX". out has room for path. */
-static struct lt_str decode_twice(struct lt_str path, char *out)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < path.len; i++) {
-        out[n++] = path.p[i];
-        i += is_twice(path, i) ? 2 : 0;
-    }
-    return lt_str(out, n);
 }
 
 /* One reading of path, not in normal form. out has room for path. */
-static struct lt_str read_as(struct lt_str path, unsigned variant, char *out)
+static struct lt_str read_as(struct lt_str path, unsigned level, bool cut, char *out)
 {
     size_t n = 0;
-    bool cut = false;
-    for (size_t i = 0; i < path.len; i++) {
-        char c = (variant & DECODED) != 0 ? encoded_char(path, i) : 0;
-        i += c != 0 ? 2 : 0;
-        c = c != 0 ? c : path.p[i];
-        cut = c != '/' && (cut || (c == ';' && (variant & CUT) != 0));
-        if (!cut) {
+    bool cutting = false;
+    for (size_t i = 0, used; i < path.len; i += used) {
+        char c = path.p[i], decoded = 0;
+        used = 1;
+        if (c == '%') {
+            decoded = decode(path, i, level, &used);
+            used = decoded != 0 ? used : 3;
+            c = decoded != 0 ? decoded : c;
+        }
+        c = c == '\\' ? '/' : c;
+        cutting = c != '/' && (cutting || (cut && c == ';'));
+        if (cutting) {
+            continue;
+        }
+        if (decoded != 0 || used == 1) {
             out[n++] = c;
+        } else {
+            memcpy(out + n, path.p + i, used);
+            n += used;
         }
     }
     return lt_str(out, n);
@@ -87,7 +85,7 @@ struct readings {
     struct lt_route_params *params;
 };
 
-/* Where `path`, a reading without normal form or with one, would have gone. */
+/* Where `path`, a reading, would have gone. */
 static enum lt_readings judge(const struct readings *r, struct lt_str path)
 {
     const struct lt_route *route;
@@ -113,24 +111,15 @@ static enum lt_readings judge(const struct readings *r, struct lt_str path)
     return LT_READINGS_AGREE;
 }
 
-static enum lt_readings judge_variants(const struct readings *r, struct lt_str path, char *out)
-{
-    enum lt_readings result = LT_READINGS_AGREE;
-    for (unsigned variant = 0; variant < VARIANTS && result == LT_READINGS_AGREE; variant++) {
-        result = judge(r, read_as(path, variant, out));
-    }
-    return result;
-}
-
 enum lt_readings lt_readings_check(const struct lt_router *router, unsigned listener,
                                    struct lt_request *req, lt_expr_get_fn get, void *source,
                                    struct lt_arena *arena, const struct lt_route *route,
                                    struct lt_route_params *params)
 {
-    bool differs, twice, slash;
+    bool differs, slash;
     struct lt_str path = req->path;
-    look(path, &differs, &twice, &slash);
-    if (LT_LIKELY(!differs && !twice)) {
+    look(path, &differs, &slash);
+    if (LT_LIKELY(!differs)) {
         return LT_READINGS_AGREE;
     }
     if (slash && !route->options[listener].encoded_slashes) {
@@ -138,23 +127,10 @@ enum lt_readings lt_readings_check(const struct lt_router *router, unsigned list
     }
     const struct readings r = {router, listener, req, get, source, arena, route, params};
     const struct lt_route_params found = *params;
-    char *out = lt_arena_chars(arena, 2 * path.len);
-    if (out == NULL) {
-        return LT_READINGS_NO_MEMORY;
-    }
-    enum lt_readings result = judge_variants(&r, path, out);
-    if (result == LT_READINGS_AGREE && twice) {
-        struct lt_str normal, again = decode_twice(path, out + path.len);
-        switch (lt_path_normalise(arena, again, LT_PATH_SLASHES | LT_PATH_CLAMP, &normal)) {
-        case LT_OK:
-            result = judge_variants(&r, normal, out);
-            break;
-        case LT_ERR_NOMEM:
-            result = LT_READINGS_NO_MEMORY;
-            break;
-        default:
-            break; /* "100%25" is a percent sign and no more */
-        }
+    char *out = lt_arena_chars(arena, path.len);
+    enum lt_readings result = out != NULL ? LT_READINGS_AGREE : LT_READINGS_NO_MEMORY;
+    for (unsigned i = 1; i < 2 * LEVELS && result == LT_READINGS_AGREE; i++) {
+        result = judge(&r, read_as(path, i / 2, i % 2 == 1, out));
     }
     req->path = path;
     *params = found;
@@ -163,7 +139,7 @@ enum lt_readings lt_readings_check(const struct lt_router *router, unsigned list
 
 bool lt_readings_may_match(struct lt_str path)
 {
-    bool differs, twice, slash;
-    look(path, &differs, &twice, &slash);
-    return !differs && !twice;
+    bool differs, slash;
+    look(path, &differs, &slash);
+    return !differs;
 }

@@ -50,6 +50,11 @@ static const struct {
     {"GET a/x%252Fy", LT_READINGS_AGREE},
     {"GET a/100%25", LT_READINGS_AGREE},
     {"GET a/%255C", LT_READINGS_AGREE},
+    {"GET a/%255Cadmin", LT_READINGS_DIFFER},
+    {"GET a/x/..%252fadmin", LT_READINGS_DIFFER},
+    {"GET a/x/%252e%252e;/admin", LT_READINGS_DIFFER},
+    {"GET a/%2500", LT_READINGS_AGREE},
+    {"GET a/%25%20", LT_READINGS_AGREE},
     {"GET a/100%2541", LT_READINGS_AGREE},
     /* Encoded slashes. */
     {"GET a/x%2Fy", LT_READINGS_ENCODED_SLASH},
