@@ -4,6 +4,7 @@
 dist_man_MANS += docs/man/lintel.8
 EXTRA_DIST += \
 	docs/ARCHITECTURE.md \
+	docs/causes.md \
 	docs/config-reference.md \
 	docs/configuration.md \
 	docs/decisions \

@@ -178,7 +178,8 @@ static bool fill_request(struct lt_exchange *x, const struct lt_test_request *r)
     x->ids.request_id = LT_STR("00000000000000000000000000000001");
     x->request_done = true;
     return x->req.method != LT_METHOD_UNKNOWN && r->target.len > 0 && r->target.p[0] == '/' &&
-           lt_path_normalise(&x->arena, lt_str_sub(r->target, 0, query), &x->req.path) == LT_OK &&
+           lt_path_normalise(&x->arena, lt_str_sub(r->target, 0, query), LT_PATH_SLASHES,
+                             &x->req.path) == LT_OK &&
            lt_addr_parse_ip(r->client_ip, &x->client.peer) == LT_OK;
 }
 

@@ -23,6 +23,7 @@ static int usage(FILE *out)
           "                                  say everything that is wrong with a configuration\n"
           "  show config [-c FILE]           print it with all defaults and where they come from\n"
           "  show schema | reference         print all options\n"
+          "  show causes                     print why a request can fail, with hints\n"
           "  help OPTION                     explain one option\n"
           "  status [-c FILE | --admin ADDRESS] [--json]\n"
           "                                  ask the running gateway how it is\n"

@@ -2,6 +2,8 @@
 /* The table of causes, made from cause.def. */
 #include "base/cause.h"
 
+#include "base/buf.h"
+
 static const struct lt_cause_info causes[LT_CAUSE_COUNT] = {
 #define X(id, name, status, stage, text, hint)                                                     \
     [LT_CAUSE_##id] = {name, status, LT_STAGE_##stage, text, hint},
@@ -41,4 +43,37 @@ const char *lt_stage_name(enum lt_stage stage)
         return "done";
     }
     return "done";
+}
+
+/* Text of a table's cell: a bar would end it. */
+static void put_cell(struct lt_buf *out, struct lt_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        lt_buf_str(out, text.p[i] == '|' ? LT_STR("\\|") : lt_str(text.p + i, 1));
+    }
+}
+
+void lt_cause_manual(struct lt_buf *out)
+{
+    lt_buf_str(out,
+               LT_STR("# Causes\n"
+                      "\n"
+                      "<!-- Made by `lintel show causes` from the list in the source; do not edit. "
+                      "-->\n"
+                      "\n"
+                      "Why an exchange ended the way it did. The name is in the access log "
+                      "(`cause`), in `Proxy-Status`, in the body of the answer and in the "
+                      "metric `causes_total`; it never changes its meaning. Status 0: the "
+                      "connection is cut, or the response was another's and is on its way.\n"
+                      "\n"
+                      "| cause | status | stage | what happened | what to look at |\n"
+                      "|---|---|---|---|---|\n"));
+    for (unsigned i = LT_CAUSE_NONE + 1; i < LT_CAUSE_COUNT; i++) {
+        const struct lt_cause_info *c = &causes[i];
+        lt_buf_printf(out, "| `%s` | %u | %s | ", c->name, c->status, lt_stage_name(c->stage));
+        put_cell(out, lt_str_c(c->text));
+        lt_buf_str(out, LT_STR(" | "));
+        put_cell(out, lt_str_c(c->hint));
+        lt_buf_str(out, LT_STR(" |\n"));
+    }
 }

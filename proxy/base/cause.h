@@ -32,10 +32,15 @@ struct lt_cause_info {
     unsigned status;  /* default status of Lintel's own answer, 0 = none */
     enum lt_stage stage;
     const char *text; /* one sentence, safe for clients */
-    const char *hint; /* what an operator should look at; may be empty */
+    const char *hint; /* what an operator should look at; empty for NONE alone */
 };
 
 const struct lt_cause_info *lt_cause_info(enum lt_cause cause);
+
+struct lt_buf;
+
+/* Appends the manual's page of causes, docs/causes.md, to out. */
+void lt_cause_manual(struct lt_buf *out);
 
 /* "accept", "head" ... */
 const char *lt_stage_name(enum lt_stage stage);

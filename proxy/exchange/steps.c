@@ -10,6 +10,7 @@
  */
 #include "exchange/compress.h"
 #include "exchange/tunnel.h"
+#include "route/readings.h"
 
 static enum lt_step_result fail(struct lt_exchange *x, enum lt_cause cause)
 {
@@ -79,6 +80,17 @@ static enum lt_step_result step_route(struct lt_exchange *x)
         return redirect_to_https(x);
     case LT_ROUTE_FAILED:
         return fail(x, LT_CAUSE_PATTERN_LIMIT);
+    }
+    switch (lt_readings_check(x->view->router, x->listener, &x->req, lt_exchange_expr_get, x,
+                              &x->arena, x->route, &x->params)) {
+    case LT_READINGS_AGREE:
+        break;
+    case LT_READINGS_DIFFER:
+        return fail(x, LT_CAUSE_PATH_AMBIGUOUS);
+    case LT_READINGS_ENCODED_SLASH:
+        return fail(x, LT_CAUSE_PATH_ENCODED_SLASH);
+    case LT_READINGS_NO_MEMORY:
+        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
     }
     if (x->req.body == LT_BODY_LENGTH &&
         x->req.content_length > x->route->options[x->listener].body_max) {

@@ -323,7 +323,7 @@ static enum lt_cause set_path(struct lt_request *req, struct lt_target *target)
         req->path = target->path;
         return LT_CAUSE_NONE;
     }
-    switch (lt_path_normalise(req->headers.arena, target->path, &req->path)) {
+    switch (lt_path_normalise(req->headers.arena, target->path, LT_PATH_SLASHES, &req->path)) {
     case LT_OK:
         return LT_CAUSE_NONE;
     case LT_ERR_NOMEM:

@@ -9,6 +9,20 @@ static const unsigned char unreserved[256] = {
     ['.'] = 1,         ['_'] = 1,         ['~'] = 1,
 };
 
+/* What may stand in a segment and means the same there encoded or not (RFC 3986 §3.3): unreserved
+ * characters and sub-delimiters. '+' and ';' are missing: some servers read a space out of the one
+ * and a parameter out of the other. */
+static const unsigned char path_chars[256] = {
+    ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['-'] = 1, ['.'] = 1,  ['_'] = 1,
+    ['~'] = 1,         ['!'] = 1,         ['$'] = 1,         ['&'] = 1, ['\''] = 1, ['('] = 1,
+    [')'] = 1,         ['*'] = 1,         [','] = 1,         [':'] = 1, ['='] = 1,  ['@'] = 1,
+};
+
+bool lt_path_char_ok(char c)
+{
+    return path_chars[(unsigned char)c] != 0;
+}
+
 /* Graphic ASCII but '#': a fragment has no place in a target (RFC 9112 §3.2). */
 static bool target_bytes_ok(struct lt_str s)
 {
@@ -142,14 +156,32 @@ static bool is_lower_hex(char c)
 
 enum form { NORMAL, NOT_NORMAL, REFUSED };
 
-static enum form percent_form(struct lt_str path, size_t i)
+/* Whether the percent sequences at path[i] are more bytes of UTF-8 than a character needs: the way
+ * to hide a slash or a dot from everybody but a sloppy decoder. */
+static bool is_overlong(struct lt_str path, size_t i, int c)
+{
+    int next = path.len - i >= 6 && path.p[i + 3] == '%' ? percent_byte(path, i + 3) : -1;
+    return ((c == 0xc0 || c == 0xc1) && next >= 0x80 && next < 0xc0) ||
+           (c == 0xe0 && next >= 0x80 && next < 0xa0) || (c == 0xf0 && next >= 0x80 && next < 0x90);
+}
+
+static enum form percent_form(struct lt_str path, size_t i, unsigned flags)
 {
     int c = percent_byte(path, i);
-    if (c <= 0 || c == '/' || c == '\\') {
+    if (c < 0x20 || c == 0x7f || c == '\\' || (c == '/' && (flags & LT_PATH_SLASHES) == 0) ||
+        is_overlong(path, i, c)) {
         return REFUSED;
     }
-    return unreserved[c] || is_lower_hex(path.p[i + 1]) || is_lower_hex(path.p[i + 2]) ? NOT_NORMAL
-                                                                                       : NORMAL;
+    return lt_path_char_ok((char)c) || is_lower_hex(path.p[i + 1]) || is_lower_hex(path.p[i + 2])
+               ? NOT_NORMAL
+               : NORMAL;
+}
+
+/* Whether c, which is no slash and begins no percent sequence, stays as it is. */
+static bool stays(char c, unsigned flags)
+{
+    bool brace = c == '{' || c == '}';
+    return lt_path_char_ok(c) || c == '+' || c == ';' || (brace && (flags & LT_PATH_BRACES) != 0);
 }
 
 /* How many dots the segment is made of, parameters left aside: 1, 2, or 0 when it is anything else.
@@ -176,7 +208,7 @@ static enum form segment_form(struct lt_str path, size_t at)
     return end == at || dots(lt_str_sub(path, at, end), &params) > 0 ? NOT_NORMAL : NORMAL;
 }
 
-static enum form path_form(struct lt_str path)
+static enum form path_form(struct lt_str path, unsigned flags)
 {
     enum form form = NORMAL;
     if (path.len == 0 || path.p[0] != '/') {
@@ -188,9 +220,12 @@ static enum form path_form(struct lt_str path)
         if (c == '/') {
             here = segment_form(path, i + 1);
         } else if (c == '%') {
-            here = percent_form(path, i);
-        } else if (c == '\\' || c == '\0') {
-            here = REFUSED;
+            here = percent_form(path, i, flags);
+            i += 2;
+        } else if (c == '\\' || c <= 0x20 || c >= 0x7f) {
+            here = REFUSED; /* char may be signed */
+        } else if (!stays(c, flags)) {
+            here = NOT_NORMAL;
         }
         if (here == REFUSED) {
             return REFUSED;
@@ -200,27 +235,74 @@ static enum form path_form(struct lt_str path)
     return form;
 }
 
-/* Writes one segment with its percent sequences in normal form; gives its length. */
-static size_t put_segment(char *out, struct lt_str segment)
+static size_t put_percent(char *out, int c)
 {
     static const char digits[] = "0123456789ABCDEF";
+    out[0] = '%';
+    out[1] = digits[c >> 4];
+    out[2] = digits[c & 15];
+    return 3;
+}
+
+/* Writes one segment in normal form; gives its length. */
+static size_t put_segment(char *out, struct lt_str segment, unsigned flags)
+{
     size_t n = 0;
     for (size_t i = 0; i < segment.len; i++) {
-        if (segment.p[i] != '%') {
-            out[n++] = segment.p[i];
+        char raw = segment.p[i];
+        if (raw != '%' && stays(raw, flags)) {
+            out[n++] = raw;
             continue;
         }
-        int c = percent_byte(segment, i);
-        i += 2;
-        if (unreserved[c]) {
+        int c = raw == '%' ? percent_byte(segment, i) : (unsigned char)raw;
+        i += raw == '%' ? 2 : 0;
+        if (lt_path_char_ok((char)c)) {
             out[n++] = (char)c;
         } else {
-            out[n++] = '%';
-            out[n++] = digits[c >> 4];
-            out[n++] = digits[c & 15];
+            n += put_percent(out + n, c);
         }
     }
     return n;
+}
+
+/* Whether a server that decodes slashes would find a dot segment within this one. */
+static bool hides_dots(struct lt_str segment)
+{
+    bool params, slash = false;
+    unsigned found = 0;
+    for (size_t at = 0; at <= segment.len;) {
+        size_t end = at;
+        while (end < segment.len &&
+               !lt_str_starts(lt_str_sub(segment, end, segment.len), LT_STR("%2F"))) {
+            end++;
+        }
+        found += dots(lt_str_sub(segment, at, end), &params);
+        slash |= end < segment.len;
+        at = end + 3;
+    }
+    return slash && found > 0;
+}
+
+static bool hides_dots_somewhere(struct lt_str path)
+{
+    for (size_t at = 1; at <= path.len;) {
+        size_t end = lt_min(lt_str_chr(path, '/', at), path.len);
+        if (hides_dots(lt_str_sub(path, at, end))) {
+            return true;
+        }
+        at = end + 1;
+    }
+    return false;
+}
+
+bool lt_path_has_encoded_slash(struct lt_str path)
+{
+    for (size_t at = lt_str_chr(path, '%', 0); at != SIZE_MAX; at = lt_str_chr(path, '%', at + 1)) {
+        if (lt_str_starts(lt_str_sub(path, at, path.len), LT_STR("%2F"))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* out[0, *n) ends with '/'; takes its last segment away. */
@@ -235,41 +317,63 @@ static bool drop_segment(const char *out, size_t *n)
     return true;
 }
 
-enum lt_err lt_path_normalise(struct lt_arena *arena, struct lt_str path, struct lt_str *out)
+/* path is not in normal form; makes it from segment to segment. out has room for three bytes for
+ * each of path and one more. */
+static bool make_normal(struct lt_str path, unsigned flags, char *out, size_t *len)
 {
-    enum form form = path_form(path);
-    if (form != NOT_NORMAL) {
-        *out = path;
-        return form == NORMAL ? LT_OK : LT_ERR_INVALID;
-    }
-    char *p = lt_arena_chars(arena, path.len + 1); /* only shrinks, but for the last '/' */
-    if (p == NULL) {
-        return LT_ERR_NOMEM;
-    }
     size_t n = 0, at = 1;
-    p[n++] = '/';
+    out[n++] = '/';
     while (at <= path.len) {
         size_t slash = lt_str_chr(path, '/', at);
         size_t end = slash == SIZE_MAX ? path.len : slash;
-        size_t len = put_segment(p + n, lt_str(path.p + at, end - at));
+        size_t used = put_segment(out + n, lt_str(path.p + at, end - at), flags);
         bool params;
-        unsigned dot_count = dots(lt_str(p + n, len), &params);
+        unsigned dot_count = dots(lt_str(out + n, used), &params);
         if (dot_count > 0 && params) {
-            return LT_ERR_INVALID; /* some servers read "..;x" as ".." */
+            return false; /* some servers read "..;x" as ".." */
         }
-        if (dot_count == 2 && !drop_segment(p, &n)) {
-            return LT_ERR_INVALID;
+        if (dot_count == 2 && !drop_segment(out, &n) && (flags & LT_PATH_CLAMP) == 0) {
+            return false;
         }
-        if (dot_count == 0 && len > 0) {
-            n += len;
+        if (dot_count == 0 && used > 0) {
+            n += used;
             if (slash != SIZE_MAX) {
-                p[n++] = '/';
+                out[n++] = '/';
             }
         }
         at = end + 1;
     }
-    *out = lt_str(p, n);
-    return LT_OK;
+    *len = n;
+    return true;
+}
+
+enum lt_err lt_path_normalise(struct lt_arena *arena, struct lt_str path, unsigned flags,
+                              struct lt_str *out)
+{
+    enum form form = path_form(path, flags);
+    *out = path;
+    if (form == REFUSED) {
+        return LT_ERR_INVALID;
+    }
+    if (form == NOT_NORMAL) {
+        size_t n, grows = 0;
+        for (size_t i = 0; i < path.len; i++) {
+            char c = path.p[i];
+            grows += c == '/' || c == '%' || stays(c, flags) ? 0 : 2;
+        }
+        char *p = lt_arena_chars(arena, path.len + grows + 1);
+        if (p == NULL) {
+            return LT_ERR_NOMEM;
+        }
+        if (!make_normal(path, flags, p, &n)) {
+            return LT_ERR_INVALID;
+        }
+        *out = lt_str(p, n);
+    }
+    return (flags & LT_PATH_SLASHES) != 0 && lt_path_has_encoded_slash(*out) &&
+                   hides_dots_somewhere(*out)
+               ? LT_ERR_INVALID
+               : LT_OK;
 }
 
 /* s with "%XX" and '+' decoded; a percent sign that starts no sequence stays. */

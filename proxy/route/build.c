@@ -368,10 +368,12 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
     bool site_first = SET(&site->timeouts, struct lt_route_timeouts_conf, first_byte_ms);
     bool route_tunnel = SET(&route->timeouts, struct lt_route_timeouts_conf, tunnel_ms);
     bool site_tunnel = SET(&site->timeouts, struct lt_route_timeouts_conf, tunnel_ms);
+    bool route_slashes = SET(route, struct lt_route_conf, encoded_slashes);
+    int slashes = route_slashes ? route->encoded_slashes : site->encoded_slashes;
     bool compress = lt_compress_conf_any(&route->compress) || lt_compress_conf_any(&site->compress);
     c->route->options = b->inherited;
     if (!route_body && !site_body && !route_first && !site_first && !route_tunnel && !site_tunnel &&
-        !route_stream && !site_stream && !compress) {
+        !route_stream && !site_stream && !compress && slashes == 0) {
         return true;
     }
     struct lt_route_options *options =
@@ -381,6 +383,7 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
     }
     for (unsigned i = 0; i < b->spec->n_listeners; i++) {
         options[i] = b->inherited[i];
+        options[i].encoded_slashes = slashes != 0;
         if (route_body || site_body) {
             options[i].body_max = route_body ? route->body.max : site->body.max;
             options[i].body_max_at = route_body ? "route" : "site";

@@ -7,6 +7,7 @@
 #include "config/schema.h"
 #include "config/source.h"
 #include "http/uri.h"
+#include "route/readings.h"
 #include "route/router.h"
 
 struct parse {
@@ -59,7 +60,7 @@ static bool encode(struct parse *p, struct lt_str path, struct lt_str *out)
     }
     for (size_t i = 0; i < path.len; i++) {
         unsigned char c = (unsigned char)path.p[i];
-        if (c > 0x20 && c < 0x7f) {
+        if (lt_path_char_ok((char)c) || memchr("/%+;{}\\", c, 7) != NULL) {
             to[n++] = (char)c;
         } else {
             to[n++] = '%';
@@ -75,7 +76,7 @@ static bool encode(struct parse *p, struct lt_str path, struct lt_str *out)
 static bool check_normal(struct parse *p, struct lt_str path, size_t at)
 {
     struct lt_str normal;
-    enum lt_err err = lt_path_normalise(p->arena, path, &normal);
+    enum lt_err err = lt_path_normalise(p->arena, path, LT_PATH_BRACES, &normal);
     if (err == LT_ERR_NOMEM) {
         return false;
     }
@@ -83,6 +84,12 @@ static bool check_normal(struct parse *p, struct lt_str path, size_t at)
         lt_diag_error(p->diags, place(p, at, p->text.len - at),
                       "a path has no backslash, encoded slash, bad % sequence or .. above its root",
                       "match: this can't be the path of a request");
+        return false;
+    }
+    if (!lt_readings_may_match(path)) {
+        lt_diag_error(p->diags, place(p, at, p->text.len - at),
+                      "write + as it is, and leave parameters and double encoding out",
+                      "match: servers read such a path in several ways");
         return false;
     }
     if (!lt_str_eq(path, normal)) {

@@ -180,8 +180,8 @@ static bool check_rewrite(const struct template *t, struct lt_str text)
                       "rewrite: a path that begins with / is expected here");
         return false;
     }
-    if (path.p[0] == '/' &&
-        (lt_path_normalise(t->arena, path, &normal) != LT_OK || !lt_str_eq(path, normal))) {
+    if (path.p[0] == '/' && (lt_path_normalise(t->arena, path, LT_PATH_BRACES, &normal) != LT_OK ||
+                             !lt_str_eq(path, normal))) {
         lt_diag_error(t->diags, t->pos,
                       "a path without //, . and .. segments, encoded slash or needless encoding",
                       "rewrite: this is not the normal form of a path");
@@ -382,7 +382,7 @@ static enum lt_err rewrite(const struct lt_route_compiled *c, struct lt_arena *a
     if (has_dots(path)) {
         return LT_ERR_INVALID;
     }
-    err = lt_path_normalise(arena, path, &path); /* empty values leave "//" */
+    err = lt_path_normalise(arena, path, LT_PATH_SLASHES, &path); /* empty values leave "//" */
     if (err != LT_OK) {
         return err;
     }

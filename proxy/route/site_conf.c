@@ -73,6 +73,19 @@ static const struct lt_schema timeouts_schema = {
     .size = sizeof(struct lt_route_timeouts_conf),
 };
 
+static const char *const encoded_slashes[] = {"refuse", "keep", NULL};
+
+#define ENCODED_SLASHES_ROW(holder)                                                                \
+    {                                                                                              \
+        .name = "encoded_slashes", .type = LT_T_ENUM, .offset = offsetof(holder, encoded_slashes), \
+        .flags = LT_ROW_ABSENT_OK, .levels = LT_LEVEL_SITE | LT_LEVEL_ROUTE,                       \
+        .choices = encoded_slashes,                                                                \
+        .doc = "What becomes of `%2F` in a path. `refuse`, and without this option: status 400. "  \
+               "`keep`: it is data of its segment and goes on as `%2F`, as long as a server that " \
+               "reads a slash there would be on the same route.",                                  \
+        .since = "0.1"                                                                             \
+    }
+
 #define CLIENT_ROWS(holder)                                                                        \
     {.name = "body",                                                                               \
      .type = LT_T_OBJECT,                                                                          \
@@ -522,6 +535,7 @@ static const struct lt_row route_rows[] = {
             "`[]` is none. A request for another protocol is served as if it asked for none. "
             "h2c can't be allowed.",
      .since = "0.1"},
+    ENCODED_SLASHES_ROW(struct lt_route_conf),
     CLIENT_ROWS(struct lt_route_conf),
 };
 
@@ -593,6 +607,7 @@ static const struct lt_row site_rows[] = {
      .doc = "Which requests go where.",
      .since = "0.1",
      .sub_level = LT_LEVEL_ROUTE},
+    ENCODED_SLASHES_ROW(struct lt_site_conf),
     CLIENT_ROWS(struct lt_site_conf),
 };
 

@@ -74,6 +74,7 @@ struct lt_route_conf {
     bool map_back;         /* what a response says of paths gets `strip` put before it */
     struct lt_sticky_conf sticky_split;
     struct lt_conf_list upgrade; /* struct lt_str: protocols; unset: websocket */
+    int encoded_slashes;         /* 0: refuse, 1: keep */
     struct lt_body_conf body;
     struct lt_route_timeouts_conf timeouts;
     struct lt_compress_conf compress;
@@ -89,6 +90,7 @@ struct lt_site_conf {
     struct lt_tls_site_conf tls;
     struct lt_conf_list filters; /* struct lt_str: names */
     struct lt_conf_list routes;  /* struct lt_route_conf */
+    int encoded_slashes;         /* 0: refuse, 1: keep */
     struct lt_body_conf body;
     struct lt_route_timeouts_conf timeouts;
     struct lt_compress_conf compress;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/cause.h"
 #include "config/dump.h"
 #include "config/reference.h"
 #include "filters/program.h"
@@ -209,7 +210,11 @@ int lt_cmd_show(int argc, char **argv)
         lt_config_reference(&lt_root_schema, &out);
         return put(&out, stdout, EXIT_WELL);
     }
-    return usage("show config [-c FILE] | schema | reference");
+    if (argc == 2 && lt_str_eq_c(what, "causes")) {
+        lt_cause_manual(&out);
+        return put(&out, stdout, EXIT_WELL);
+    }
+    return usage("show config [-c FILE] | schema | reference | causes");
 }
 
 int lt_cmd_help(int argc, char **argv)

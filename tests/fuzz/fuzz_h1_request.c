@@ -39,14 +39,16 @@ static void compare(const struct reader *a, const struct reader *b)
     }
 }
 
+/* What is written may be longer than what came: fields were added, bytes encoded. */
 static void read_back(struct reader *r)
 {
+    static const struct lt_h1_limits wide = {.head = 1 << 18, .headers = 200, .target = 1 << 15};
     struct lt_str out;
     struct reader again;
     require(lt_h1_write_request(&r->arena, lt_method_name(r->req.method), r->req.target,
                                 &r->req.headers, &out) == LT_OK);
     reader_init(&again);
-    reader_run(&again, out.p, out.len, SIZE_MAX, NULL, false, LT_METHOD_UNKNOWN);
+    reader_run(&again, out.p, out.len, SIZE_MAX, &wide, false, LT_METHOD_UNKNOWN);
     require(again.head_done);
     require(again.req.method == r->req.method);
     require(again.req.body == r->req.body && again.req.content_length == r->req.content_length);

@@ -28,14 +28,38 @@ static void check_segments(struct lt_str path)
     require(lt_str_chr(path, '\\', 0) == SIZE_MAX && lt_str_chr(path, '\0', 0) == SIZE_MAX);
 }
 
+/* Only what may stand there does; percent sequences are whole, in upper case, and of what may not.
+ */
+static void check_bytes(struct lt_str path, unsigned flags)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        char c = path.p[i];
+        bool brace = c == '{' || c == '}';
+        if (c != '%') {
+            require(lt_path_char_ok(c) || c == '/' || c == '+' || c == ';' ||
+                    (brace && (flags & LT_PATH_BRACES) != 0));
+            continue;
+        }
+        require(path.len - i >= 3);
+        int high = lt_char_hex(path.p[i + 1]), low = lt_char_hex(path.p[i + 2]);
+        require(high >= 0 && low >= 0 && path.p[i + 1] < 'a' && path.p[i + 2] < 'a');
+        int byte = high * 16 + low;
+        require(byte >= 0x20 && byte != 0x7f && byte != '\\' && !lt_path_char_ok((char)byte));
+        require(byte != '/' || (flags & LT_PATH_SLASHES) != 0);
+    }
+}
+
 static void check_path(struct lt_arena *arena, struct lt_str path)
 {
     struct lt_str normal, again;
-    if (lt_path_normalise(arena, path, &normal) == LT_OK) {
-        require(normal.len <= path.len);
-        check_segments(normal);
-        require(lt_path_normalise(arena, normal, &again) == LT_OK);
-        require(again.p == normal.p && again.len == normal.len);
+    for (unsigned flags = 0; flags < 8; flags++) {
+        if (lt_path_normalise(arena, path, flags, &normal) == LT_OK) {
+            require(normal.len <= 3 * path.len);
+            check_segments(normal);
+            check_bytes(normal, flags);
+            require(lt_path_normalise(arena, normal, flags, &again) == LT_OK);
+            require(again.p == normal.p && again.len == normal.len);
+        }
     }
 }
 

@@ -44,6 +44,23 @@ def test_the_reference_manual_is_what_the_program_prints():
     assert page == done.stdout, "run: lintel show reference >docs/config-reference.md"
 
 
+def test_the_page_of_causes_is_what_the_program_prints():
+    done = command("show", "causes")
+    assert done.returncode == 0, done.stderr
+    page = (TREE / "docs" / "causes.md").read_text()
+    assert page == done.stdout, "run: lintel show causes >docs/causes.md"
+
+
+def test_every_cause_has_an_explanation_and_a_hint():
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\w+) \| (.*) \| (.*) \|$",
+                      command("show", "causes").stdout, re.M)
+    assert len(rows) > 40
+    assert len({row[0] for row in rows}) == len(rows)
+    for name, status, _, text, hint in rows:
+        assert status == "0" or 400 <= int(status) <= 599, name
+        assert len(text) > 10 and len(hint) > 10, name
+
+
 def test_every_command_of_the_man_page_exists():
     page = (TREE / "docs" / "man" / "lintel.8").read_text()
     known = command("--help").stdout

@@ -51,11 +51,16 @@ def gw(shared):
     ("/slow/aaa", "slow"), ("/slow/b", "rest"),
     # The normal form is what is matched: once decoded, never twice.
     ("/%76%31/22", "longer beginning"), ("/x//../v1/./22", "longer beginning"),
-    ("/%2576%31/22", "rest"), ("/e%c3%a91", "e with accent"), ("/x%2Ephp", "php"),
-    ("/x%252Ephp", "rest"),
+    ("/e%c3%a91", "e with accent"), ("/x%2Ephp", "php"), ("/x%252Epng", "rest"),
 ])
 def test_regular_expressions_come_between_paths_and_the_rest(gw, target, expected):
     assert gw.get(target).body.decode() == expected
+
+
+@pytest.mark.parametrize("target", ["/%2576%31/22", "/x%252Ephp"])
+def test_what_decoded_twice_has_another_route_is_refused(gw, target):
+    response = gw.get(target)
+    assert response.status == 400 and json.loads(response.body)["cause"] == "path_ambiguous"
 
 
 def test_the_method_counts(gw):

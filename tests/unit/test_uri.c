@@ -121,6 +121,20 @@ static const struct {
     {"/a/..;x=1/b", NULL},
     {"/a/.;/b", NULL},
     {"/a/%2e%2e;/b", NULL},
+    {"/%40a%3Ab%2C%21", "/@a:b,!"},
+    {"/a+b%2Bc;d%3be", "/a+b%2Bc;d%3Be"},
+    {"/a\"b<c>[d]^e`f|{g}", "/a%22b%3Cc%3E%5Bd%5D%5Ee%60f%7C%7Bg%7D"},
+    {"/a%22b", "/a%22b"},
+    {"/a%20b", "/a%20b"},
+    {"/a%0d%0aX", NULL},
+    {"/a%09", NULL},
+    {"/a%7f", NULL},
+    {"/%c0%ae%c0%ae/b", NULL},
+    {"/%C1%9C", NULL},
+    {"/%e0%80%af", NULL},
+    {"/%f0%80%80%af", NULL},
+    {"/%c0", "/%C0"},
+    {"/%e0%a0%80", "/%E0%A0%80"},
     {"", NULL},
     {"a", NULL},
     {"*", NULL},
@@ -133,7 +147,7 @@ static void test_paths_have_one_normal_form(void **state)
         struct lt_arena arena;
         lt_arena_init(&arena, NULL, 0, 1 << 20);
         struct lt_str in = lt_str_c(paths[i].path), out, again;
-        enum lt_err err = lt_path_normalise(&arena, in, &out);
+        enum lt_err err = lt_path_normalise(&arena, in, 0, &out);
         if (paths[i].normal == NULL) {
             if (err != LT_ERR_INVALID) {
                 fail_msg("\"%s\" was not refused", paths[i].path);
@@ -145,12 +159,53 @@ static void test_paths_have_one_normal_form(void **state)
                 assert_ptr_equal(in.p, out.p);
             }
             /* A normal form is its own, and isn't copied. */
-            assert_int_equal(lt_path_normalise(&arena, out, &again), LT_OK);
+            assert_int_equal(lt_path_normalise(&arena, out, 0, &again), LT_OK);
             assert_ptr_equal(again.p, out.p);
             assert_int_equal(again.len, out.len);
         }
         lt_arena_fini(&arena);
     }
+}
+
+static void test_what_a_flag_allows(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned flags;
+        const char *path, *normal; /* NULL: refused */
+    } cases[] = {
+        {LT_PATH_SLASHES, "/a%2fb", "/a%2Fb"},
+        {LT_PATH_SLASHES, "/a%2Fb%2F", "/a%2Fb%2F"},
+        {LT_PATH_SLASHES, "/https:%2F%2Fexample.com", "/https:%2F%2Fexample.com"},
+        {LT_PATH_SLASHES, "/a/..%2Fb", NULL},
+        {LT_PATH_SLASHES, "/a%2F..", NULL},
+        {LT_PATH_SLASHES, "/a%2f%2e%2e%2fb", NULL},
+        {LT_PATH_SLASHES, "/.%2Fb", NULL},
+        {LT_PATH_SLASHES, "/..;x%2Fb", NULL},
+        {LT_PATH_SLASHES, "/a%2F...", "/a%2F..."},
+        {LT_PATH_SLASHES, "/../a", NULL},
+        {LT_PATH_SLASHES, "/a%5cb", NULL},
+        {LT_PATH_CLAMP, "/../a", "/a"},
+        {LT_PATH_CLAMP, "/a/../../../b", "/b"},
+        {LT_PATH_CLAMP, "/a%2Fb", NULL},
+        {LT_PATH_BRACES, "/{a}/b", "/{a}/b"},
+        {LT_PATH_BRACES, "/%7Ba%7D", "/%7Ba%7D"},
+    };
+    for (size_t i = 0; i < lt_countof(cases); i++) {
+        struct lt_arena arena;
+        struct lt_str out;
+        lt_arena_init(&arena, NULL, 0, 1 << 20);
+        enum lt_err err = lt_path_normalise(&arena, lt_str_c(cases[i].path), cases[i].flags, &out);
+        if (err != (cases[i].normal != NULL ? LT_OK : LT_ERR_INVALID)) {
+            fail_msg("\"%s\": %d", cases[i].path, err);
+        }
+        if (cases[i].normal != NULL) {
+            assert_str(out, cases[i].normal);
+        }
+        lt_arena_fini(&arena);
+    }
+    assert_true(lt_path_has_encoded_slash(LT_STR("/%20/a%2F")));
+    assert_false(lt_path_has_encoded_slash(LT_STR("/%252F/a%2")));
 }
 
 static void test_without_memory_paths_and_queries_fail(void **state)
@@ -160,8 +215,8 @@ static void test_without_memory_paths_and_queries_fail(void **state)
     struct lt_str out;
     lt_arena_init(&arena, NULL, 0, 1 << 20);
     lt_mem_fail_at(1);
-    assert_int_equal(lt_path_normalise(&arena, LT_STR("/a//b"), &out), LT_ERR_NOMEM);
-    assert_int_equal(lt_path_normalise(&arena, LT_STR("/a/b"), &out), LT_OK);
+    assert_int_equal(lt_path_normalise(&arena, LT_STR("/a//b"), 0, &out), LT_ERR_NOMEM);
+    assert_int_equal(lt_path_normalise(&arena, LT_STR("/a/b"), 0, &out), LT_OK);
     assert_false(lt_query_get(&arena, LT_STR("a=%41"), LT_STR("a"), &out));
     lt_mem_fail_at(0);
     lt_arena_fini(&arena);
@@ -211,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_targets_that_are_none),
         cmocka_unit_test(test_authorities),
         cmocka_unit_test(test_paths_have_one_normal_form),
+        cmocka_unit_test(test_what_a_flag_allows),
         cmocka_unit_test(test_without_memory_paths_and_queries_fail),
         cmocka_unit_test(test_query_parameters),
         cmocka_unit_test(test_cookies),
