@@ -106,13 +106,15 @@ static void end_proxied(const struct lt_proxied *c, enum lt_cause cause, const c
     struct lt_worker_listener *wl = c->owner;
     struct lt_worker *worker = wl->worker;
     char peer[LT_ADDR_TEXT_MAX];
+    /* A balancer that looked whether somebody listens, say, is none to tell of. */
+    bool tell = cause != LT_CAUSE_CLIENT_GONE && cause != LT_CAUSE_DRAINING;
+    lt_metrics_add(worker->env.metrics, LT_COUNTER_PROXY_REFUSED, tell);
     lt_tls_free(c->tls);
     close(c->fd);
     on_closed(wl);
-    if (cause == LT_CAUSE_CLIENT_GONE || cause == LT_CAUSE_DRAINING) {
-        return; /* a balancer that looked whether somebody listens, say */
+    if (!tell) {
+        return;
     }
-    lt_metrics_add(worker->env.metrics, LT_COUNTER_PROXY_REFUSED, 1);
     uint64_t now = worker->loop->now_us;
     if (worker->proxied_logged_us == 0 ||
         now - worker->proxied_logged_us > REFUSED_LOG_INTERVAL_US) {

@@ -150,7 +150,8 @@ def test_an_early_answer_ends_the_upload_and_frees_the_server(shop, framing):
         peer.send(b"HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\n\r\nno")
         peer.until_closed()
     server = shop.origin(refuse, always(OK))
-    gw = shop.lintel(basic({"address": server.address, "max": 1}))
+    gw = shop.lintel(basic({"address": server.address, "max": 1}, routes=[
+        {"match": "/*", "to": "app", "body": {"stream": True, "max": "1G"}}]))
     fields = {"Content-Length": str(64 << 20)} if framing == "length" \
         else {"Transfer-Encoding": "chunked"}
     piece = bytes(1 << 20) if framing == "length" else b"100000\r\n" + bytes(1 << 20) + b"\r\n"
