@@ -2,7 +2,8 @@
 /* The other readings of a path, each looked up like the path itself. They are made of what servers
  * do with one:
  *
- *     decode it not at all, once or twice  x  cut parameters off or not  -> normal form -> route
+ *     decoded not at all, once, twice --> parameters cut off before, between, after, not at all
+ *                                     --> normal form --> route
  *
  * Workers; reads only, memory from the exchange's arena. */
 #include "route/readings.h"
@@ -46,30 +47,30 @@ static void look(struct lt_str path, bool *differs, bool *slash)
     }
 }
 
-/* One reading of path, not in normal form. out has room for path. */
-static struct lt_str read_as(struct lt_str path, unsigned level, bool cut, char *out)
+/* The byte at path[i] decoded `level` times, or 0 when it is encoded deeper. *used: see decode. */
+static char char_at(struct lt_str path, size_t i, unsigned level, size_t *used)
+{
+    *used = 1;
+    char c = path.p[i] == '%' ? decode(path, i, level, used) : path.p[i];
+    *used = c == 0 ? 3 : *used;
+    return c == '\\' ? '/' : c;
+}
+
+/* One reading of path, not in normal form: decoded `level` times; parameters are cut off after
+ * `cut` times, with cut > level not at all. out has room for path. */
+static struct lt_str read_as(struct lt_str path, unsigned level, unsigned cut, char *out)
 {
     size_t n = 0;
     bool cutting = false;
-    for (size_t i = 0, used; i < path.len; i += used) {
-        char c = path.p[i], decoded = 0;
-        used = 1;
-        if (c == '%') {
-            decoded = decode(path, i, level, &used);
-            used = decoded != 0 ? used : 3;
-            c = decoded != 0 ? decoded : c;
-        }
-        c = c == '\\' ? '/' : c;
-        cutting = c != '/' && (cutting || (cut && c == ';'));
+    for (size_t i = 0, used, ignored; i < path.len; i += used) {
+        char c = char_at(path, i, level, &used);
+        char then = cut <= level ? char_at(path, i, cut, &ignored) : 0;
+        cutting = then != '/' && (cutting || then == ';');
         if (cutting) {
             continue;
         }
-        if (decoded != 0 || used == 1) {
-            out[n++] = c;
-        } else {
-            memcpy(out + n, path.p + i, used);
-            n += used;
-        }
+        memcpy(out + n, c != 0 ? &c : path.p + i, c != 0 ? 1 : used);
+        n += c != 0 ? 1 : used;
     }
     return lt_str(out, n);
 }
@@ -129,8 +130,10 @@ enum lt_readings lt_readings_check(const struct lt_router *router, unsigned list
     const struct lt_route_params found = *params;
     char *out = lt_arena_chars(arena, path.len);
     enum lt_readings result = out != NULL ? LT_READINGS_AGREE : LT_READINGS_NO_MEMORY;
-    for (unsigned i = 1; i < 2 * LEVELS && result == LT_READINGS_AGREE; i++) {
-        result = judge(&r, read_as(path, i / 2, i % 2 == 1, out));
+    for (unsigned level = 0; level < LEVELS; level++) {
+        for (unsigned cut = 0; cut <= level + 1 && result == LT_READINGS_AGREE; cut++) {
+            result = judge(&r, read_as(path, level, cut, out));
+        }
     }
     req->path = path;
     *params = found;

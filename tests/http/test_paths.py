@@ -5,6 +5,8 @@ every spelling that any server could read it from.
 import hashlib
 import itertools
 import json
+import os
+import random
 import re
 
 import pytest
@@ -56,9 +58,9 @@ def cut(path):
 
 
 def readings(target):
-    """Every path that a chain of those steps, in any order, makes of it."""
+    """Every path that a chain of those steps makes of it, in any order, decoded twice at most."""
     path = target.split("?")[0]
-    steps = (decoded, decoded, cut, cut, resolved)
+    steps = (decoded, decoded, cut, resolved)
     for n in range(len(steps) + 1):
         for chain in set(itertools.permutations(steps, n)):
             made = path
@@ -147,6 +149,36 @@ def test_a_filter_is_not_walked_around(gw, app, target):
     # What went on is the form that was matched: asked for itself it is the same.
     again = ask(gw, got)
     assert again.status == 200 and json.loads(again.body)["target"] == got
+
+
+WORDS = ["admin", "files", "x", "/", "/", "/", "..", ".", "%2F", "%2f", "%252F", "%2e", "%252e", ";",
+         "%3B", "%253b", "%5C", "%255c", "%61dmin", "%2561dmin", "%25", "61", "2f", "%", "a=b", "\\"]
+
+
+def made_up(n):
+    """n paths of those words; the same ones each time."""
+    rand = random.Random(13)
+    for _ in range(n):
+        yield "/" + "".join(rand.choice(WORDS) for _ in range(rand.randrange(1, 9)))
+
+
+def test_no_path_made_at_random_walks_around_it(gw):
+    went_on = 0
+    client = gw.client()
+    for target in made_up(int(os.environ.get("LINTEL_TEST_PATHS", "1500"))):
+        client.send(head("GET", target))
+        response = client.response()
+        if response.headers.get("connection", "").lower() == "close":
+            client.close()
+            client = gw.client()
+        assert response.status in (200, 400, 401), (target, response)
+        if response.status == 200:
+            went_on += 1
+            got = json.loads(response.body)["target"]
+            bad = {reading for reading in readings(got) if GUARDED.match(reading)}
+            assert not bad, f"{target}: as {got} it went on, and is {bad} to some"
+    client.close()
+    assert went_on > 100
 
 
 @pytest.mark.parametrize("target", [t for t in BYPASSES if t.startswith("/")])

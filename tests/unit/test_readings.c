@@ -53,6 +53,8 @@ static const struct {
     {"GET a/%255Cadmin", LT_READINGS_DIFFER},
     {"GET a/x/..%252fadmin", LT_READINGS_DIFFER},
     {"GET a/x/%252e%252e;/admin", LT_READINGS_DIFFER},
+    {"GET a/%2561dmin;x%252F..%252Fy", LT_READINGS_DIFFER}, /* cut, then decoded twice */
+    {"GET a/%2561dmin%3Bx%252F..%252Fy", LT_READINGS_DIFFER},
     {"GET a/%2500", LT_READINGS_AGREE},
     {"GET a/%25%20", LT_READINGS_AGREE},
     {"GET a/100%2541", LT_READINGS_AGREE},
