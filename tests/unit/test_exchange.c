@@ -56,7 +56,7 @@ static struct lt_upstream *find_upstream(void *arg, struct lt_str name)
     return &world->upstream;
 }
 
-static void on_closed(void *owner)
+static void on_closed(void *owner, uint64_t client LT_UNUSED)
 {
     struct world *w = owner;
     w->closed++;
@@ -141,7 +141,7 @@ static void connect_client(struct world *w)
     struct lt_addr peer = {.in = {.sin_family = AF_INET}, .len = sizeof(peer.in)};
     make_tcp_pair(fds);
     w->client = fds[1];
-    if (lt_front_h1_accept(w->fronts, 0, fds[0], &peer, NULL, NULL, on_closed, w) != LT_OK) {
+    if (lt_front_h1_accept(w->fronts, 0, fds[0], &peer, NULL, NULL, 0, on_closed, w) != LT_OK) {
         close(fds[0]);
         w->closed++;
     }
