@@ -108,7 +108,8 @@ def test_a_fast_start_does_not_pay_for_an_endless_drip(shop):
         assert time.monotonic() - began < 10
 
 
-def test_a_client_does_not_pay_for_a_slow_server(shop):
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_does_not_pay_for_a_slow_server(shop, stream):
     """While nothing is read of it, its rate isn't asked for."""
     def slow(peer):
         request = peer.request_head()
@@ -116,7 +117,8 @@ def test_a_client_does_not_pay_for_a_slow_server(shop):
         peer.reader.request_body(request)
         peer.send(OK)
     body = pattern(1 << 20) * 24
-    gw = shop.lintel(listening(basic(shop.origin(slow)), body={"min_rate": "1M", "grace": "300ms"}))
+    config = basic(shop.origin(slow), site={"body": {"max": "64M", "stream": stream}})
+    gw = shop.lintel(listening(config, body={"min_rate": "1M", "grace": "300ms"}))
     with gw.client() as client:
         assert client.request("POST", body=body).status == 200
 
