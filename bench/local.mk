@@ -7,7 +7,7 @@ bench_backend_LDADD =
 bench_floor_SOURCES = bench/floor.c
 bench_floor_LDADD =
 
-EXTRA_DIST += bench/README.md bench/run bench/idle bench/slow bench/proxies.py bench/peers
+EXTRA_DIST += bench/README.md bench/run bench/slow bench/proxies.py bench/peers
 
 # "make bench BENCH_FLAGS='--only tls --json out.json'" measures the lintel of this build.
 bench: lintel

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slow clients in numbers: they hold memory for themselves and nothing else. `bench/slow` and
-`bench/idle` do the same with thousands."""
+"""Slow clients in numbers: they hold memory for themselves and nothing else. `bench/slow`
+does the same with thousands."""
 import threading
 import time
 
