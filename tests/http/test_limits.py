@@ -331,6 +331,27 @@ def test_a_connection_is_counted_until_it_is_gone(shop, app):
     wait_until(lambda: gw.get().status == 200, "a free place")
 
 
+def test_behind_a_balancer_the_client_in_the_proxy_header_is_counted(shop, app):
+    config = basic(app, limits={"connections_per_client": 2}, trust=["127.0.0.0/8"])
+    config["listen"][0]["proxy_protocol"] = "require"
+    gw = shop.lintel(config)
+
+    def ask(source):
+        client = gw.client()
+        client.send(f"PROXY TCP4 {source} 203.0.113.9 4711 80\r\n".encode() + head("GET", "/"))
+        return client, client.response().status
+    clients = [ask("192.0.2.1"), ask("192.0.2.1"), ask("192.0.2.2"), ask("192.0.2.1")]
+    assert [status for _, status in clients] == [200, 200, 200, 429]
+    clients[0][0].close()
+
+    def free():
+        clients.append(ask("192.0.2.1"))
+        return clients[-1][1] == 200
+    wait_until(free, "a free place")
+    for client, _ in clients:
+        client.close()
+
+
 def test_by_default_clients_on_this_machine_are_not_counted(shop, app):
     gw = shop.lintel(basic(app, limits={"connections": 8}))
     for client in connections_of(gw, None, 7):
