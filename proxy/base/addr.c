@@ -235,6 +235,15 @@ bool lt_cidr_has(const struct lt_cidr *cidr, const struct lt_addr *addr)
     return rest == 0 || ((ip[whole] ^ cidr->ip[whole]) >> (8 - rest)) == 0;
 }
 
+bool lt_addr_is_loopback(const struct lt_addr *addr)
+{
+    static const struct lt_cidr blocks[] = {
+        {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127}, .bits = 104},
+        {.ip = {[15] = 1}, .bits = 128},
+    };
+    return lt_cidr_has(&blocks[0], addr) || lt_cidr_has(&blocks[1], addr);
+}
+
 size_t lt_cidr_print(const struct lt_cidr *cidr, char out[LT_ADDR_TEXT_MAX])
 {
     struct lt_addr addr = {.in6 = {.sin6_family = AF_INET6}, .len = sizeof(addr.in6)};

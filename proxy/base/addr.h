@@ -60,6 +60,9 @@ enum lt_err lt_cidr_parse(struct lt_str text, struct lt_cidr *out, const char **
 /* Whether addr (not its port) lies in the block; Unix sockets lie in none. */
 bool lt_cidr_has(const struct lt_cidr *cidr, const struct lt_addr *addr);
 
+/* Whether addr is this machine's own (127.0.0.0/8, ::1). */
+bool lt_addr_is_loopback(const struct lt_addr *addr);
+
 size_t lt_cidr_print(const struct lt_cidr *cidr, char out[LT_ADDR_TEXT_MAX]);
 
 #endif

@@ -30,7 +30,10 @@ struct lt_front_options {
     uint64_t body_ms;        /* between two pieces of a request body */
     uint64_t write_ms;       /* without progress while bytes wait for the client */
     uint64_t keepalive_ms;   /* idle between requests */
-    unsigned requests_max;   /* per connection */
+    uint64_t age_ms;         /* of a connection; 0: any */
+    uint64_t body_rate;      /* bytes per second of a request body; 0: any */
+    uint64_t body_grace_ms;  /* at first */
+    unsigned requests_max;   /* per connection; 0: any number */
     bool cancel_half_closed; /* a client that sends no more is gone */
     bool tls;
     unsigned port; /* for X-Forwarded-Port */

@@ -37,6 +37,11 @@ void lt_exchange_timeout(struct lt_exchange *x)
         lt_tunnel_timeout(x);
         return;
     }
+    if (lt_deadline_over(x)) {
+        x->deadline_us = 0; /* the answer that says so isn't under it */
+        lt_exchange_fail(x, LT_CAUSE_DEADLINE);
+        return;
+    }
     lt_exchange_fail(x, x->step == LT_STEP_RELAY ? LT_CAUSE_RESPONSE_IDLE_TIMEOUT
                                                  : LT_CAUSE_FIRST_BYTE_TIMEOUT);
 }

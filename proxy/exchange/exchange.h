@@ -138,7 +138,8 @@ struct lt_exchange {
     struct lt_tunnel *tunnel;  /* after a 101, else NULL; in the arena */
     struct lt_str log_members; /* further members of the access line, once the snapshot is gone */
 
-    uint64_t began_us; /* monotonic */
+    uint64_t began_us;    /* monotonic */
+    uint64_t deadline_us; /* the whole ends then; 0: no limit */
     uint64_t began_wall_us;
     uint64_t step_us[LT_STEP_COUNT]; /* when each step was entered; 0 = never */
     uint64_t upstream_us;            /* when the first try began; 0 = none */

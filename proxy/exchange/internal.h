@@ -19,12 +19,24 @@ void lt_exchange_goto(struct lt_exchange *x, enum lt_step step);
  * Runs. */
 void lt_exchange_fail(struct lt_exchange *x, enum lt_cause cause);
 
-/* Limits how long the current step waits; ms 0: it may wait for ever. Without a front nothing does.
+/* deadline.c */
+
+/* The route is known: its limit for the whole exchange holds from now on. */
+void lt_deadline_begin(struct lt_exchange *x);
+/* Of the ms that a step may wait (0: for ever), what the whole exchange has left; with a deadline.
  */
+uint64_t lt_deadline_cut(const struct lt_exchange *x, uint64_t ms);
+bool lt_deadline_over(const struct lt_exchange *x);
+/* Puts what is left into the field that the upstream wants it in, or takes a client's away; with
+ * the head that is about to be sent. LT_ERR_NOMEM, LT_ERR_LIMIT. */
+enum lt_err lt_deadline_tell(struct lt_exchange *x) LT_MUST_CHECK;
+
+/* Limits how long the current step waits; ms 0: as long as the exchange may take. Without a front
+ * nothing waits. */
 static inline void lt_exchange_set_timer(struct lt_exchange *x, uint64_t ms)
 {
     if (x->front != NULL) {
-        x->front->ops->set_timer(x->front, ms);
+        x->front->ops->set_timer(x->front, x->deadline_us == 0 ? ms : lt_deadline_cut(x, ms));
     }
 }
 

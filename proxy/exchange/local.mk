@@ -4,6 +4,7 @@ liblintel_a_SOURCES += \
 	proxy/exchange/address.c \
 	proxy/exchange/collect.c \
 	proxy/exchange/compress.c proxy/exchange/compress.h \
+	proxy/exchange/deadline.c \
 	proxy/exchange/env.h \
 	proxy/exchange/exchange.c proxy/exchange/exchange.h \
 	proxy/exchange/hooks.h \

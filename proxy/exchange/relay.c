@@ -135,6 +135,9 @@ enum lt_err lt_relay_send_request(struct lt_exchange *x)
         err = lt_address_proxy_header(x);
     }
     if (err == LT_OK) {
+        err = lt_deadline_tell(x);
+    }
+    if (err == LT_OK) {
         err = x->back->ops->send_head(x->back, &x->req, x->target_sent);
     }
     if (err != LT_OK) {

@@ -69,6 +69,7 @@ static enum lt_step_result step_route(struct lt_exchange *x)
     switch (lt_router_find(x->view->router, x->listener, &x->req, lt_exchange_expr_get, x,
                            &x->arena, &x->route, &x->params, &x->allow)) {
     case LT_ROUTE_FOUND:
+        lt_deadline_begin(x);
         break;
     case LT_ROUTE_NO_HOST:
         return fail(x, LT_CAUSE_HOST_UNKNOWN);

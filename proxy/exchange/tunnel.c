@@ -210,6 +210,7 @@ enum lt_step_result lt_tunnel_begin(struct lt_exchange *x)
     t->idle_ms = x->route->options[x->listener].tunnel_ms;
     t->body_ms = x->view->listeners[x->listener].body_ms;
     t->logging = x->request_hooked;
+    x->deadline_us = 0;
     x->request_hooked = false; /* the log hooks run now and not at the end */
     x->tunnel = t;
     lt_metrics_add(x->env->metrics, LT_COUNTER_TUNNELS, 1);

@@ -79,7 +79,7 @@ static void free_now(void *arg)
     struct lt_front_h1 *f = arg;
     LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     struct lt_fronts *fronts = f->fronts;
-    f->on_closed(f->owner);
+    f->on_closed(f->owner, f->client);
     lt_timer_fini(&f->timer);
     lt_timer_fini(&f->exchange_timer);
     drop_in(f);
@@ -112,12 +112,6 @@ void lt_front_h1_reset(struct lt_front_h1 *f)
         lt_stream_reset(&f->stream);
         forget(f);
     }
-}
-
-void lt_front_h1_watch_write(struct lt_front_h1 *f)
-{
-    f->taken = lt_stream_taken(&f->stream);
-    lt_timer_set(&f->timer, lt_front_h1_options(f)->write_ms);
 }
 
 /* Gives the memory of an empty `in` back. */
@@ -157,7 +151,7 @@ void lt_front_h1_go_idle(struct lt_front_h1 *f)
     f->scan = (struct lt_h1_scan){0};
     f->body_done = false;
     release_in(f);
-    lt_timer_set(&f->timer, lt_front_h1_options(f)->keepalive_ms);
+    lt_front_h1_watch_idle(f);
 }
 
 /* Whether so much waits for the client that no further request of it is taken now: one that asks
@@ -238,7 +232,7 @@ static void on_timer(void *arg)
             look_after(f);
         } else if (!f->body_done && f->stream.pause_reasons == 0) {
             f->keep_alive = false;
-            lt_exchange_request_fail(f->x, LT_CAUSE_BODY_TIMEOUT);
+            lt_exchange_request_fail(f->x, lt_front_h1_late_body(f));
         }
         break;
     case LT_FRONT_H1_CLOSED:
@@ -313,11 +307,11 @@ static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
                    (x->req.body == LT_BODY_LENGTH && x->req.content_length == 0);
     f->keep_alive = x->req.keep_alive && !f->fronts->env->draining &&
                     (o->requests_max == 0 || f->requests < o->requests_max) &&
-                    f->listener < f->fronts->env->view->n_listeners;
+                    !lt_front_h1_is_old(f) && f->listener < f->fronts->env->view->n_listeners;
     if (f->body_done) {
         lt_timer_clear(&f->timer);
     } else {
-        lt_timer_set(&f->timer, o->body_ms);
+        lt_front_h1_begin_body(f);
     }
     if (f->stream.tls != NULL) {
         x->sni = lt_tls_sni(f->stream.tls);
@@ -442,7 +436,7 @@ static size_t process(struct lt_front_h1 *f, const char *p, size_t n)
 static void end_turn(struct lt_front_h1 *f)
 {
     if (f->x != NULL && f->state == LT_FRONT_H1_EXCHANGE && !f->body_done) {
-        lt_timer_set(&f->timer, lt_front_h1_options(f)->body_ms);
+        lt_front_h1_watch_body(f);
     }
     if (f->x != NULL) {
         lt_exchange_request_turn(f->x);
@@ -620,7 +614,7 @@ static void on_drained(void *owner)
         }
         break;
     case LT_FRONT_H1_IDLE:
-        lt_timer_set(&f->timer, lt_front_h1_options(f)->keepalive_ms);
+        lt_front_h1_watch_idle(f);
         take_on(f);
         break;
     case LT_FRONT_H1_HEAD:
@@ -666,13 +660,14 @@ static const struct lt_stream_ops stream_ops = {
 
 enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int fd,
                                const struct lt_addr *peer, const struct lt_addr *via,
-                               struct lt_tls *tls, void (*on_closed)(void *owner), void *owner)
+                               struct lt_tls *tls, uint64_t client,
+                               void (*on_closed)(void *owner, uint64_t client), void *owner)
 {
     struct lt_front_h1 *f = lt_slab_get(&fronts->slab);
     if (f == NULL) {
         return LT_ERR_NOMEM;
     }
-    memset(f, 0, offsetof(struct lt_front_h1, lines));
+    memset(f, 0, offsetof(struct lt_front_h1, scan));
     LT_OBJ_INIT(f, LT_FRONT_H1_MAGIC);
     f->base.ops = &lt_front_h1_ops;
     f->fronts = fronts;
@@ -684,6 +679,8 @@ enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int 
     }
     f->on_closed = on_closed;
     f->owner = owner;
+    f->client = client;
+    f->opened_us = fronts->env->loop->now_us;
     lt_list_push_back(&fronts->list, &f->link);
     fronts->count++;
     lt_timer_init(&f->timer, fronts->env->loop, on_timer, f);

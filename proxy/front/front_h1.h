@@ -21,11 +21,12 @@ void lt_fronts_free(struct lt_fronts *fronts);
 
 /* Takes fd (accepted, non-blocking) and tls (NULL: plain) and serves the connection of peer. via:
  * the socket's own address where a PROXY header named peer; else NULL. Both are borrowed.
- * on_closed(owner) is called once when the connection is gone, never before this returns.
- * LT_ERR_NOMEM: nothing was taken. */
+ * on_closed(owner, client) is called once when the connection is gone, never before this returns.
+ * client is the caller's, what it counts the connection under. LT_ERR_NOMEM: nothing was taken. */
 enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int fd,
                                const struct lt_addr *peer, const struct lt_addr *via,
-                               struct lt_tls *tls, void (*on_closed)(void *owner),
+                               struct lt_tls *tls, uint64_t client,
+                               void (*on_closed)(void *owner, uint64_t client),
                                void *owner) LT_MUST_CHECK;
 
 /* Draining: closes the connections that are idle between requests, once a request that lies in

@@ -22,6 +22,8 @@ enum lt_front_h1_state {
     LT_FRONT_H1_CLOSED
 };
 
+#define LT_FRONT_H1_LINE (LT_H1_CHUNK_LINE_MAX + 2)
+
 struct lt_fronts {
     struct lt_exchange_env *env;
     struct lt_slab slab;
@@ -56,10 +58,15 @@ struct lt_front_h1 {
     struct lt_deferred deferred;    /* going on with `in`, or the free */
     struct lt_exchange *x;          /* the current exchange, or NULL */
     struct lt_buf in;               /* received and not yet consumed */
-    void (*on_closed)(void *owner);
+    void (*on_closed)(void *owner, uint64_t client);
     void *owner;
-    unsigned line;
-    char lines[LT_STREAM_IOV_MAX][LT_H1_CHUNK_LINE_MAX + 2];
+    uint64_t client;      /* for on_closed */
+    uint64_t opened_us;   /* monotonic */
+    uint64_t body_seen;   /* stream.bytes_in when body_due_us was set */
+    uint64_t body_due_us; /* when the request body has to go on at the latest, by the rate */
+    unsigned line;        /* next of lines */
+    char (*lines)[LT_FRONT_H1_LINE]; /* LT_STREAM_IOV_MAX chunk lines until the next flush, in x's
+                                      * arena; NULL: none yet */
     struct lt_h1_scan scan;
     struct lt_h1 parser;
 };
@@ -73,9 +80,6 @@ const struct lt_front_options *lt_front_h1_options(const struct lt_front_h1 *f);
 void lt_front_h1_close(struct lt_front_h1 *f);
 void lt_front_h1_reset(struct lt_front_h1 *f);
 
-/* Something waits for the client: it has time to read on from now. */
-void lt_front_h1_watch_write(struct lt_front_h1 *f);
-
 /* Our direction is ended; what the client still sends is thrown away for a while, so that it reads
  * the response instead of a reset (RFC 9112 §9.6). */
 void lt_front_h1_linger(struct lt_front_h1 *f);
@@ -85,5 +89,22 @@ void lt_front_h1_go_idle(struct lt_front_h1 *f);
 
 /* Goes on with what was kept, once an exchange is over. arg: the front. */
 void lt_front_h1_go_on(void *arg);
+
+/* ---- front_h1_clocks.c ---- */
+
+/* Whether the connection has reached the age at which its next response closes it. */
+bool lt_front_h1_is_old(const struct lt_front_h1 *f);
+
+/* The next request is waited for, as long as idleness and age allow. */
+void lt_front_h1_watch_idle(struct lt_front_h1 *f);
+
+/* The request body is waited for: from now on, and on after a piece of it came. */
+void lt_front_h1_begin_body(struct lt_front_h1 *f);
+void lt_front_h1_watch_body(struct lt_front_h1 *f);
+/* Why a body that did not arrive in time is refused. */
+enum lt_cause lt_front_h1_late_body(const struct lt_front_h1 *f);
+
+/* Something waits for the client: it has time to read on from now. */
+void lt_front_h1_watch_write(struct lt_front_h1 *f);
 
 #endif

@@ -34,6 +34,9 @@ static void send_informational(struct lt_front *base, unsigned status,
         put(f, head.p, head.len) != LT_OK) {
         return;
     }
+    if (status == 100 && !f->body_done) {
+        lt_front_h1_begin_body(f); /* it was for us to ask until now */
+    }
     /* A failure shows again with the final response. */
     enum lt_err err = lt_stream_flush(&f->stream);
     (void)err;
@@ -74,7 +77,8 @@ static enum lt_err add_framing(struct lt_front_h1 *f, struct lt_response *res, b
     } else if (res->status == 204 || res->status < 200) {
         lt_headers_remove(h, LT_HEADER_CONTENT_LENGTH);
     }
-    if (f->until_close || f->fronts->env->draining || (!f->body_done && !may_discard(f))) {
+    if (f->until_close || f->fronts->env->draining || lt_front_h1_is_old(f) ||
+        (!f->body_done && !may_discard(f))) {
         f->keep_alive = false;
     }
     if (err == LT_OK && !f->keep_alive) {
@@ -120,6 +124,12 @@ static enum lt_err send_body(struct lt_front *base, const char *p, size_t n)
     }
     if (!f->chunked) {
         return put(f, p, n);
+    }
+    if (f->lines == NULL) {
+        f->lines = lt_arena_alloc(&f->x->arena, LT_STREAM_IOV_MAX * sizeof(*f->lines));
+        if (f->lines == NULL) {
+            return LT_ERR_NOMEM;
+        }
     }
     char *line = f->lines[f->line++ % LT_STREAM_IOV_MAX];
     size_t len = lt_h1_chunk_line(line, n);
@@ -183,6 +193,7 @@ static void finish(struct lt_front *base, bool response_ok)
 {
     struct lt_front_h1 *f = from_base(base);
     f->x = NULL;
+    f->lines = NULL; /* all was flushed */
     f->was_unsent = false;
     lt_timer_clear(&f->exchange_timer);
     if (!response_ok) {
@@ -219,7 +230,7 @@ static void resume_front(struct lt_front *base, enum lt_pause reason)
     struct lt_front_h1 *f = from_base(base);
     lt_stream_resume(&f->stream, reason);
     if (!f->body_done) {
-        lt_timer_set(&f->timer, lt_front_h1_options(f)->body_ms);
+        lt_front_h1_begin_body(f);
     }
 }
 

@@ -2,5 +2,6 @@
 # The client's side of connections.
 liblintel_a_SOURCES += \
 	proxy/front/front_h1.c proxy/front/front_h1.h \
+	proxy/front/front_h1_clocks.c \
 	proxy/front/front_h1_conn.h \
 	proxy/front/front_h1_response.c

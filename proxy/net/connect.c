@@ -2,7 +2,6 @@
 /* Outgoing connections. The loop's thread. */
 #include "net/connect.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
@@ -33,21 +32,13 @@ static void finish(struct lt_connect *c, int sys_errno)
     c->fn(c->owner, err == LT_AGAIN ? LT_ERR_REFUSED : err, -1, sys_errno);
 }
 
-static bool is_loopback(const struct lt_addr *addr)
-{
-    if (addr->sa.sa_family == AF_INET) {
-        return (ntohl(addr->in.sin_addr.s_addr) >> 24) == 127;
-    }
-    return addr->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr);
-}
-
 /* A connect to a local port that nobody listens on can, by TCP's simultaneous open, end up
  * connected to itself when the kernel happens to choose that port as the source. */
 static bool is_self(int fd)
 {
     struct lt_addr here, there;
     here.len = there.len = sizeof(struct sockaddr_in6);
-    return getpeername(fd, &there.sa, &there.len) == 0 && is_loopback(&there) &&
+    return getpeername(fd, &there.sa, &there.len) == 0 && lt_addr_is_loopback(&there) &&
            getsockname(fd, &here.sa, &here.len) == 0 && lt_addr_eq(&here, &there);
 }
 

@@ -75,6 +75,35 @@ static const struct lt_row timeout_rows[] = {
      .doc = "How long a connection may be silent in both directions after an upgrade (WebSocket), "
             "for routes and sites that set nothing themselves.",
      .since = "0.1"},
+    {.name = "total",
+     .type = LT_T_DURATION,
+     .offset = AT(total_ms),
+     .min = "1ms",
+     .max = "1d",
+     .flags = LT_ROW_ABSENT_OK,
+     .doc = "How long a whole exchange may take, from the request's head to the end of the "
+            "response, for routes and sites that set nothing themselves. Without it there is no "
+            "such limit. It ends with an upgrade.",
+     .since = "0.1"},
+    {.name = "age",
+     .type = LT_T_DURATION,
+     .offset = AT(age_ms),
+     .def = "1h",
+     .min = "0",
+     .max = "30d",
+     .doc = "How old a connection may get: the first response after that closes it, an idle one is "
+            "closed. Upgraded ones are not. 0: any age.",
+     .since = "0.1"},
+    {.name = "vanished",
+     .type = LT_T_DURATION,
+     .offset = AT(vanished_ms),
+     .def = "60s",
+     .min = "6s",
+     .max = "1h",
+     .doc = "How long a client's machine may leave data or keep-alive probes unacknowledged until "
+            "the connection counts as lost (TCP_USER_TIMEOUT, SO_KEEPALIVE). Never less than "
+            "`write`.",
+     .since = "0.1"},
 };
 
 const struct lt_schema lt_listen_timeouts_schema = {
@@ -93,6 +122,24 @@ static const struct lt_row body_rows[] = {
      .max = "1T",
      .doc = "Largest request body, for routes and sites that set nothing themselves. A larger one "
             "is answered with 413.",
+     .since = "0.1"},
+    {.name = "min_rate",
+     .type = LT_T_SIZE,
+     .offset = offsetof(struct lt_listen_body, min_rate),
+     .def = "1K",
+     .max = "1G",
+     .doc =
+         "Bytes per second that a client has to send of a body on average, once `grace` is over. "
+         "A slower one is answered with 408. Time in which we don't read doesn't count. 0: any "
+         "rate.",
+     .since = "0.1"},
+    {.name = "grace",
+     .type = LT_T_DURATION,
+     .offset = offsetof(struct lt_listen_body, grace_ms),
+     .def = "10s",
+     .min = "100ms",
+     .max = "1h",
+     .doc = "Time at the start of a body in which `min_rate` isn't asked for.",
      .since = "0.1"},
 };
 

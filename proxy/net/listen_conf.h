@@ -29,17 +29,24 @@ struct lt_listen_timeouts {
     uint64_t keepalive_ms;  /* idle between two requests */
     uint64_t first_byte_ms; /* of routes that set none; 0: the upstream's */
     uint64_t tunnel_ms;     /* of routes that set none: silence after an upgrade */
+    uint64_t total_ms;      /* of routes that set none: a whole exchange; 0: no limit */
+    uint64_t age_ms;        /* of a connection; 0: no limit */
+    uint64_t vanished_ms;   /* unacknowledged by the client's machine */
 };
 
 struct lt_listen_body {
     struct lt_conf conf;
-    uint64_t max; /* bytes, of routes that set none */
+    uint64_t max;      /* bytes, of routes that set none */
+    uint64_t min_rate; /* bytes per second; 0: any */
+    uint64_t grace_ms; /* at first */
 };
 
 /* What concerns the client's side and may stand in `defaults` too. */
 struct lt_listen_limits {
-    uint64_t max_head;   /* bytes of a request head */
-    int64_t max_headers; /* fields in it */
+    uint64_t max_head;    /* bytes of a request head */
+    int64_t max_headers;  /* fields in it */
+    uint64_t max_target;  /* bytes of the request target */
+    int64_t max_requests; /* of one connection; 0: no limit */
 };
 
 struct lt_listen_conf {
@@ -84,6 +91,26 @@ extern const struct lt_schema lt_listen_timeouts_schema;
          .max = "1000",                                                                            \
          .levels = LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER,                                          \
          .doc = "Most header fields in a request. More are answered with 431.",                    \
+         .since = "0.1"},                                                                          \
+        {.name = "max_target",                                                                     \
+         .type = LT_T_SIZE,                                                                        \
+         .offset = offsetof(holder, limits.max_target),                                            \
+         .def = "16K",                                                                             \
+         .min = "64",                                                                              \
+         .max = "1M",                                                                              \
+         .levels = LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER,                                          \
+         .doc = "Longest request target: path and query. A longer one is answered with 414. "      \
+                "`max_head` limits it too.",                                                       \
+         .since = "0.1"},                                                                          \
+        {.name = "max_requests",                                                                   \
+         .type = LT_T_INT,                                                                         \
+         .offset = offsetof(holder, limits.max_requests),                                          \
+         .def = "10000",                                                                           \
+         .min = "0",                                                                               \
+         .max = "1000000000",                                                                      \
+         .levels = LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER,                                          \
+         .doc = "Most requests of one connection: the response to the last one closes it. 0: any " \
+                "number.",                                                                         \
          .since = "0.1"},                                                                          \
         {.name = "body",                                                                           \
          .type = LT_T_OBJECT,                                                                      \

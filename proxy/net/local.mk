@@ -17,7 +17,8 @@ liblintel_a_SOURCES += \
 	proxy/net/tls_conf.c proxy/net/tls_conf.h \
 	proxy/net/tls_conn.c \
 	proxy/net/tls_impl.h \
-	proxy/net/tls_server.c
+	proxy/net/tls_server.c \
+	proxy/net/vanished.c proxy/net/vanished.h
 
 check_PROGRAMS += \
 	tests/unit/test_connect \

@@ -370,10 +370,12 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
     bool site_tunnel = SET(&site->timeouts, struct lt_route_timeouts_conf, tunnel_ms);
     bool route_slashes = SET(route, struct lt_route_conf, encoded_slashes);
     int slashes = route_slashes ? route->encoded_slashes : site->encoded_slashes;
+    bool route_total = SET(&route->timeouts, struct lt_route_timeouts_conf, total_ms);
+    bool site_total = SET(&site->timeouts, struct lt_route_timeouts_conf, total_ms);
     bool compress = lt_compress_conf_any(&route->compress) || lt_compress_conf_any(&site->compress);
     c->route->options = b->inherited;
     if (!route_body && !site_body && !route_first && !site_first && !route_tunnel && !site_tunnel &&
-        !route_stream && !site_stream && !compress && slashes == 0) {
+        !route_stream && !site_stream && !route_total && !site_total && !compress && slashes == 0) {
         return true;
     }
     struct lt_route_options *options =
@@ -398,6 +400,9 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
         if (route_tunnel || site_tunnel) {
             options[i].tunnel_ms =
                 route_tunnel ? route->timeouts.tunnel_ms : site->timeouts.tunnel_ms;
+        }
+        if (route_total || site_total) {
+            options[i].total_ms = route_total ? route->timeouts.total_ms : site->timeouts.total_ms;
         }
     }
     if (compress) {

@@ -41,6 +41,7 @@ struct lt_route_options {
     uint64_t first_byte_ms;  /* 0: the upstream's */
     uint64_t tunnel_ms;      /* silence after an upgrade; 0: for ever */
     bool encoded_slashes;    /* "%2F" goes on as data of a segment */
+    uint64_t total_ms;       /* a whole exchange; 0: for ever */
     const struct lt_compress_options *compress; /* NULL: responses are not compressed */
 };
 

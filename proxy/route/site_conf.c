@@ -63,6 +63,17 @@ static const struct lt_row timeout_rows[] = {
      .doc = "How long a connection may be silent in both directions after an upgrade (WebSocket). "
             "Without it the site's, then the listener's value counts.",
      .since = "0.1"},
+    {.name = "total",
+     .type = LT_T_DURATION,
+     .offset = offsetof(struct lt_route_timeouts_conf, total_ms),
+     .min = "1ms",
+     .max = "1d",
+     .flags = LT_ROW_ABSENT_OK,
+     .levels = CLIENT_LEVELS,
+     .doc = "How long a whole exchange may take, from the request's head to the end of the "
+            "response: then the answer is 504, or the response is cut off. Without it the site's, "
+            "then the listener's value counts. It ends with an upgrade.",
+     .since = "0.1"},
 };
 
 static const struct lt_schema timeouts_schema = {

@@ -21,6 +21,7 @@ struct lt_route_timeouts_conf {
     struct lt_conf conf;
     uint64_t first_byte_ms;
     uint64_t tunnel_ms;
+    uint64_t total_ms;
 };
 
 /* `to: app` or `to: {app: 95%, next: 5%}`. One of the two is set. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Accepting: a connection over a limit is refused before anything is made for it.
  *
- *   lt_accept -> limits -> [PROXY header, from peers that are believed] -> serve: TLS, front
+ *   lt_accept -> limits of gateway and listener -> [PROXY header, from peers that are believed]
+ *             -> serve: limit of the client, TLS, front
  */
 #include "server/accept.h"
 
@@ -14,32 +15,84 @@
 
 #define REFUSED_LOG_INTERVAL_US UINT64_C(10000000)
 
-static const char refusal[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                              "Connection: close\r\n"
-                              "Content-Type: text/plain\r\n"
-                              "Content-Length: 21\r\n"
-                              "Retry-After: 1\r\n"
-                              "Proxy-Status: lintel; error=connection_limit_reached\r\n"
-                              "\r\n"
-                              "too_many_connections\n";
+#define REFUSAL(status, length, cause)                                                             \
+    "HTTP/1.1 " status "\r\n"                                                                      \
+    "Connection: close\r\n"                                                                        \
+    "Content-Type: text/plain\r\n"                                                                 \
+    "Content-Length: " length "\r\n"                                                               \
+    "Retry-After: 1\r\n"                                                                           \
+    "Proxy-Status: lintel; error=connection_limit_reached\r\n"                                     \
+    "\r\n" cause "\n"
+
+static const char refusal[] = REFUSAL("503 Service Unavailable", "21", "too_many_connections");
+static const char client_refusal[] =
+    REFUSAL("429 Too Many Requests", "28", "too_many_client_connections");
+
+static void log_refusal(struct lt_worker *worker, enum lt_cause cause, struct lt_str listener,
+                        const struct lt_addr *peer)
+{
+    uint64_t *logged = &worker->refused_logged_us[cause == LT_CAUSE_TOO_MANY_CLIENT_CONNECTIONS];
+    uint64_t now = worker->loop->now_us;
+    if (*logged != 0 && now - *logged <= REFUSED_LOG_INTERVAL_US) {
+        return;
+    }
+    char ip[LT_ADDR_TEXT_MAX];
+    *logged = now;
+    lt_log_warn("accept", "connections_refused", LT_KV_STR("listener", listener),
+                LT_KV_STR("client", lt_str(ip, lt_addr_print_ip(peer, ip))),
+                LT_KV_CSTR("cause", lt_cause_info(cause)->name));
+}
 
 /* Says why, if that costs one system call, and closes. What the client sent already is taken off
  * the socket, or the close would reset the connection and the answer with it. */
-static void refuse(struct lt_worker *worker, int fd, bool tls, struct lt_str listener)
+static void refuse(struct lt_worker *worker, int fd, bool tls, struct lt_str listener,
+                   const struct lt_addr *peer, enum lt_cause cause)
 {
+    bool client = cause == LT_CAUSE_TOO_MANY_CLIENT_CONNECTIONS;
     lt_metrics_add(worker->env.metrics, LT_COUNTER_CONNECTIONS_REFUSED, 1);
+    if (client) {
+        lt_metrics_add(worker->env.metrics, LT_COUNTER_CLIENT_REFUSED, 1);
+    }
     if (!tls) {
+        struct lt_str text = lt_str_c(client ? client_refusal : refusal);
         ssize_t n = recv(fd, worker->loop->scratch, LT_SCRATCH_SIZE, MSG_DONTWAIT);
-        n = send(fd, refusal, sizeof(refusal) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = send(fd, text.p, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
         (void)n; /* as far as it goes */
     }
     close(fd);
-    uint64_t now = worker->loop->now_us;
-    if (worker->refused_logged_us == 0 ||
-        now - worker->refused_logged_us > REFUSED_LOG_INTERVAL_US) {
-        worker->refused_logged_us = now;
-        lt_log_warn("accept", "connections_refused", LT_KV_STR("listener", listener),
-                    LT_KV_CSTR("cause", lt_cause_info(LT_CAUSE_TOO_MANY_CONNECTIONS)->name));
+    log_refusal(worker, cause, listener, peer);
+}
+
+/* Counts a connection of the client at addr. False: it has as many as it may. *client: what to give
+ * back later; 0: it isn't counted. */
+static bool take_client(struct lt_worker *worker, const struct lt_addr *addr, uint64_t *client)
+{
+    const struct lt_worker_view *view =
+        lt_container_of(worker->env.view, struct lt_worker_view, view);
+    struct lt_addr_table *table = &worker->shared->clients;
+    *client = 0;
+    if (lt_addr_is_unix(addr) || (!view->snapshot->client_loopback && lt_addr_is_loopback(addr)) ||
+        lt_hop_trusts(view->view.trust, view->view.n_trust, addr)) {
+        return true;
+    }
+    uint64_t key = lt_addr_table_key(table, addr);
+    switch (lt_addr_table_take(table, key, view->snapshot->client_max)) {
+    case LT_ADDR_TAKEN:
+        *client = key;
+        return true;
+    case LT_ADDR_NO_ROOM:
+        lt_metrics_add(worker->env.metrics, LT_COUNTER_CLIENT_UNCOUNTED, 1);
+        return true;
+    case LT_ADDR_OVER:
+        break;
+    }
+    return false;
+}
+
+static void give_client_back(struct lt_worker *worker, uint64_t client)
+{
+    if (client != 0) {
+        lt_addr_table_give(&worker->shared->clients, client);
     }
 }
 
@@ -79,11 +132,12 @@ static void give_both_back(struct lt_worker_listener *wl)
     give_back(&wl->worker->shared->slots->v[wl->slot].open);
 }
 
-static void on_closed(void *owner)
+static void on_closed(void *owner, uint64_t client)
 {
     struct lt_worker_listener *wl = owner;
     struct lt_worker *worker = wl->worker;
     give_both_back(wl);
+    give_client_back(worker, client);
     lt_metrics_add(worker->env.metrics, LT_COUNTER_CONNECTIONS, -1);
     /* A descriptor is free: whoever waits for one may go on. */
     for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
@@ -111,7 +165,7 @@ static void end_proxied(const struct lt_proxied *c, enum lt_cause cause, const c
     lt_metrics_add(worker->env.metrics, LT_COUNTER_PROXY_REFUSED, tell);
     lt_tls_free(c->tls);
     close(c->fd);
-    on_closed(wl);
+    on_closed(wl, 0);
     if (!tell) {
         return;
     }
@@ -130,14 +184,21 @@ static void end_proxied(const struct lt_proxied *c, enum lt_cause cause, const c
 static void serve(const struct lt_proxied *c, const struct lt_proxy_header *header)
 {
     struct lt_worker_listener *wl = c->owner;
-    bool given = header != NULL && header->given;
-    if (lt_front_h1_accept(wl->worker->fronts, wl->slot, c->fd, given ? &header->source : &c->peer,
-                           given ? &c->peer : NULL, c->tls, on_closed, wl) != LT_OK) {
-        bool tls = c->tls != NULL;
-        lt_tls_free(c->tls);
-        refuse(wl->worker, c->fd, tls, lt_str_c(wl->worker->shared->slots->v[wl->slot].key));
-        on_closed(wl);
+    bool given = header != NULL && header->given, tls = c->tls != NULL;
+    const struct lt_addr *peer = given ? &header->source : &c->peer;
+    uint64_t client;
+    enum lt_cause cause = LT_CAUSE_TOO_MANY_CLIENT_CONNECTIONS;
+    if (take_client(wl->worker, peer, &client)) {
+        cause = LT_CAUSE_TOO_MANY_CONNECTIONS;
+        if (lt_front_h1_accept(wl->worker->fronts, wl->slot, c->fd, peer, given ? &c->peer : NULL,
+                               c->tls, client, on_closed, wl) == LT_OK) {
+            return;
+        }
     }
+    lt_tls_free(c->tls);
+    refuse(wl->worker, c->fd, tls, lt_str_c(wl->worker->shared->slots->v[wl->slot].key), peer,
+           cause);
+    on_closed(wl, client);
 }
 
 static void on_proxy_header(const struct lt_proxied *c, const struct lt_proxy_header *header,
@@ -167,7 +228,7 @@ static void begin(struct lt_worker *worker, const struct lt_proxied *c,
                LT_OK) {
         lt_tls_free(c->tls);
         close(c->fd);
-        on_closed(c->owner);
+        on_closed(c->owner, 0);
     }
 }
 
@@ -180,7 +241,7 @@ void lt_accept(void *owner, int fd, const struct lt_addr *peer)
     struct lt_tls_server *tls_server = view->tls[wl->slot];
     struct lt_str name = lt_str_c(worker->shared->slots->v[wl->slot].key);
     if (!take_both(wl, conf->max_connections)) {
-        refuse(worker, fd, tls_server != NULL, name);
+        refuse(worker, fd, tls_server != NULL, name, peer, LT_CAUSE_TOO_MANY_CONNECTIONS);
         return;
     }
     struct lt_tls *tls = NULL;
@@ -188,7 +249,7 @@ void lt_accept(void *owner, int fd, const struct lt_addr *peer)
         tls = lt_tls_accept(tls_server);
         if (tls == NULL) {
             give_both_back(wl);
-            refuse(worker, fd, true, name);
+            refuse(worker, fd, true, name, peer, LT_CAUSE_TOO_MANY_CONNECTIONS);
             return;
         }
     }

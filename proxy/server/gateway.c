@@ -259,10 +259,12 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
     (void)lt_shm_rate_area(g->shm, &rate_bytes);
     uint64_t connections = (uint64_t)s->connections_max * connection;
     uint64_t workers = (uint64_t)g->n_workers * WORKER_BYTES;
+    uint64_t clients = lt_addr_table_bytes(&g->shared.clients);
     uint64_t logs = (g->n_workers + (uint64_t)LOG_RINGS_OTHER) * LOG_RING_BYTES;
     uint64_t per_filter = (uint64_t)filters * g->n_workers;
     uint64_t total = connections + conf->limits.heads + conf->limits.buffers.total +
-                     conf->limits.compress.total + workers + rate_bytes + per_filter + logs;
+                     conf->limits.compress.total + workers + rate_bytes + per_filter + logs +
+                     clients;
     if (total == g->memory_bound) {
         return;
     }
@@ -270,6 +272,7 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
     lt_log_info("gateway", "memory_bound", LT_KV_INT("total_mb", total >> 20),
                 LT_KV_INT("connections_mb", connections >> 20),
                 LT_KV_INT("heads_mb", conf->limits.heads >> 20),
+                LT_KV_INT("clients_mb", clients >> 20),
                 LT_KV_INT("buffers_mb", conf->limits.buffers.total >> 20),
                 LT_KV_INT("compress_mb", conf->limits.compress.total >> 20),
                 LT_KV_INT("workers_mb", workers >> 20), LT_KV_INT("filters_mb", per_filter >> 20),
@@ -300,6 +303,9 @@ enum lt_err lt_gateway_start_workers(struct lt_gateway *g, const struct lt_snaps
     unsigned n = conf->workers > 0 ? (unsigned)conf->workers : lt_cpus_usable();
     n = lt_min(n, LT_WORKERS_MAX);
     g->shared.n_workers = n;
+    if (!lt_addr_table_init(&g->shared.clients, first->connections_max, lt_shm_seed(g->shm))) {
+        return LT_ERR_NOMEM;
+    }
     for (unsigned i = 0; i < n; i++) {
         g->workers[i] = lt_worker_start(&g->shared, i);
         if (g->workers[i] == NULL) {
@@ -466,6 +472,7 @@ static void fini(struct lt_gateway *g)
         ev_signal_stop(g->loop->ev, &g->term);
         lt_loop_free(g->loop);
     }
+    lt_addr_table_fini(&g->shared.clients);
     lt_metrics_free(g->metrics);
     lt_server_registry_free(g->registry);
     lt_budget_watch_free(g->watch);

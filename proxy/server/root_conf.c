@@ -312,6 +312,18 @@ static const struct lt_row limits_rows[] = {
          "over all workers. The first 4 KB of each request do not count. When it is used up, "
          "requests that need more are refused with 503 `out_of_memory`.",
      .since = "0.1"},
+    {.name = "connections_per_client",
+     .type = LT_T_INT,
+     .offset = AT(connections_per_client),
+     .def = "auto",
+     .min = "1",
+     .max = "10000000",
+     .choices = automatic,
+     .doc = "Most connections of one client at once, over all listeners: of one IPv4 address, or "
+            "one /64 of IPv6. Further ones are closed as soon as they are accepted. Peers in "
+            "`trust` and those of Unix sockets have no such limit. `auto`: a quarter of "
+            "`connections`, and none for clients on this machine.",
+     .since = "0.1"},
     {.name = "buffers",
      .type = LT_T_OBJECT,
      .offset = AT(buffers),

@@ -45,8 +45,9 @@ struct lt_limits_compress_conf {
 
 struct lt_limits_conf {
     struct lt_conf conf;
-    int64_t connections; /* of clients, over all listeners and workers; -1: auto */
-    uint64_t heads;      /* bytes, over all workers */
+    int64_t connections;            /* of clients, over all listeners and workers; -1: auto */
+    int64_t connections_per_client; /* the same of one address; -1: auto */
+    uint64_t heads;                 /* bytes, over all workers */
     struct lt_buffers_conf buffers;
     struct lt_limits_compress_conf compress;
 };

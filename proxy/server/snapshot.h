@@ -27,6 +27,7 @@ struct lt_snapshot_listener {
     uint32_t max_connections; /* 0: no limit of its own */
     int proxy_protocol;       /* enum lt_listen_proxy */
     uint64_t proxy_ms;        /* time for a PROXY header */
+    uint64_t vanished_ms;     /* unacknowledged until a connection counts as lost */
     struct lt_str name;
     bool redirect_https;
     struct lt_route_options route; /* for routes that set none themselves */
@@ -59,7 +60,9 @@ struct lt_snapshot {
     struct lt_snapshot_field *fields;
     unsigned n_fields;
     uint32_t connections_max;
-    unsigned views; /* workers that have a view; main thread */
+    uint32_t client_max;  /* connections of one client address */
+    bool client_loopback; /* that holds for clients on this machine too */
+    unsigned views;       /* workers that have a view; main thread */
 };
 
 /* Gives everything back; NULL is fine. Main or loader thread, without views. */

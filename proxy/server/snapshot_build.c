@@ -15,7 +15,6 @@
 #include "route/build.h"
 #include "shared/tickets.h"
 
-#define TARGET_MAX ((size_t)16 << 10)
 #define CONNECTIONS_AUTO_MAX UINT64_C(10000)
 
 struct build {
@@ -98,6 +97,8 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
     u->proxy_protocol = (enum lt_proxy_version)conf->proxy_protocol;
     /* A connection that names one client carries no other one's requests. */
     u->keepalive_max = u->proxy_protocol == LT_PROXY_NONE ? (unsigned)conf->keepalive.max : 0;
+    u->vanished_ms = lt_max(conf->timeouts.vanished_ms, conf->timeouts.idle_ms);
+    u->deadline_header = conf->deadline_header;
     u->keepalive_ms = conf->keepalive.idle_ms;
     u->keepalive_post_ms = conf->keepalive.unsafe_idle_ms;
     u->head_max = conf->max_head;
@@ -146,14 +147,17 @@ static void set_front(struct lt_front_options *o, const struct lt_listen_conf *c
 {
     o->head_max = conf->limits.max_head;
     o->headers_max = (unsigned)conf->limits.max_headers;
-    o->target_max = lt_min(conf->limits.max_head, TARGET_MAX);
+    o->target_max = lt_min(conf->limits.max_head, conf->limits.max_target);
     o->tls_ms = conf->timeouts.tls_ms;
     o->head_ms = conf->timeouts.head_ms;
     o->body_ms = conf->timeouts.body_ms;
     o->write_ms = conf->timeouts.write_ms;
     o->keepalive_ms = conf->timeouts.keepalive_ms;
-    o->requests_max = 0;
     o->cancel_half_closed = conf->half_closed == LT_LISTEN_HALF_CLOSED_CANCEL;
+    o->age_ms = conf->timeouts.age_ms;
+    o->body_rate = conf->body.min_rate;
+    o->body_grace_ms = conf->body.grace_ms;
+    o->requests_max = (unsigned)conf->limits.max_requests;
     o->tls = conf->tls;
     o->port = lt_addr_port(&conf->address);
 }
@@ -203,12 +207,14 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
     l->max_connections = (uint32_t)conf->max_connections;
     l->proxy_protocol = conf->proxy_protocol;
     l->proxy_ms = conf->timeouts.proxy_ms;
+    l->vanished_ms = lt_max(conf->timeouts.vanished_ms, conf->timeouts.write_ms);
     set_front(&b->s->fronts[slot], conf);
     l->name = conf->name;
     l->redirect_https = conf->redirect == LT_LISTEN_REDIRECT_HTTPS;
     l->route = (struct lt_route_options){.body_max = conf->body.max,
                                          .first_byte_ms = conf->timeouts.first_byte_ms,
-                                         .tunnel_ms = conf->timeouts.tunnel_ms};
+                                         .tunnel_ms = conf->timeouts.tunnel_ms,
+                                         .total_ms = conf->timeouts.total_ms};
     routed[slot] = (struct lt_router_listener){.name = l->name,
                                                .redirect_https = l->redirect_https,
                                                .options = l->route,
@@ -429,6 +435,13 @@ static uint32_t connections_max(const struct lt_root_conf *conf)
     return (uint32_t)lt_min((fds - LT_BUILD_OTHER_FDS) / 2, CONNECTIONS_AUTO_MAX);
 }
 
+static void set_client_max(struct lt_snapshot *s, const struct lt_root_conf *conf)
+{
+    int64_t max = conf->limits.connections_per_client;
+    s->client_max = max >= 0 ? (uint32_t)max : lt_max(s->connections_max / 4, UINT32_C(1));
+    s->client_loopback = max >= 0;
+}
+
 static void build_all(struct build *b)
 {
     struct lt_router_listener routed[LT_SLOTS_MAX] = {{.redirect_https = false}};
@@ -440,6 +453,7 @@ static void build_all(struct build *b)
     build_filters(b);
     build_fields(b);
     b->s->connections_max = connections_max(b->conf);
+    set_client_max(b->s, b->conf);
 }
 
 static void log_diags(const struct lt_diags *diags)

@@ -11,6 +11,7 @@
 #include "filters/budget.h"
 #include "server/accept.h"
 #include "server/access_log.h"
+#include "net/vanished.h"
 #include "server/log_writer.h"
 #include "upstream/upstream.h"
 
@@ -65,6 +66,10 @@ static void update_listeners(struct lt_worker *worker, const struct lt_snapshot 
     for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
         struct lt_worker_listener *wl = &worker->listeners[i];
         bool wanted = i < snapshot->n_listeners && snapshot->listeners[i].active;
+        if (wanted && !lt_addr_is_unix(&snapshot->listeners[i].address)) {
+            lt_vanished_after(lt_slot_fd(&worker->shared->slots->v[i], worker->number),
+                              snapshot->listeners[i].vanished_ms);
+        }
         if (wanted && !wl->on) {
             const struct lt_slot *slot = &worker->shared->slots->v[i];
             lt_listener_start(&wl->listener, worker->loop, lt_slot_fd(slot, worker->number),

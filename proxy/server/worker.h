@@ -11,6 +11,7 @@
 #include "net/mailbox.h"
 #include "net/proxy_reader.h"
 #include "server/snapshot.h"
+#include "shared/addr_table.h"
 #include "shared/rate_table.h"
 
 #include <pthread.h>
@@ -27,8 +28,9 @@ struct lt_workers_shared {
     struct lt_log_writer *log;
     struct lt_budget_watch *watch;
     struct lt_slots *slots;
-    struct lt_rate_table rate; /* in the shared memory */
-    struct lt_mailbox *main;   /* where answers go */
+    struct lt_rate_table rate;    /* in the shared memory */
+    struct lt_addr_table clients; /* connections by address */
+    struct lt_mailbox *main;      /* where answers go */
     const struct lt_hooks *hooks;
     unsigned n_workers;
     struct lt_quota body_disk;     /* bytes in temporary files of bodies */
@@ -59,9 +61,9 @@ struct lt_worker {
     struct lt_proxy_readers proxied; /* connections whose PROXY header is awaited */
     struct lt_pools *pools;
     struct lt_worker_listener listeners[LT_SLOTS_MAX];
-    uint64_t refused_logged_us; /* when a refusal was logged last */
-    uint64_t proxied_logged_us; /* ... one for its PROXY header */
-    struct lt_timer idle_check; /* while draining: whether all is done */
+    uint64_t refused_logged_us[2]; /* when a refusal was logged last: at any cap, of a client */
+    uint64_t proxied_logged_us;    /* ... one for its PROXY header */
+    struct lt_timer idle_check;    /* while draining: whether all is done */
     /* For the watchdog: when the current turn of the loop began; 0: it waits for events. */
     _Atomic(uint64_t) busy_since_us;
     ev_check turn_begins;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Atomics that threads and processes share: counters, log rings, rate table, server state.
 liblintel_a_SOURCES += \
+	proxy/shared/addr_table.c proxy/shared/addr_table.h \
 	proxy/shared/counter.def \
 	proxy/shared/log_ring.c proxy/shared/log_ring.h \
 	proxy/shared/metrics.c proxy/shared/metrics.h \
@@ -14,9 +15,11 @@ check_PROGRAMS += tests/unit/test_rate_table
 tests_unit_test_rate_table_SOURCES = tests/unit/test_rate_table.c
 
 check_PROGRAMS += \
+	tests/unit/test_addr_table \
 	tests/unit/test_log_ring \
 	tests/unit/test_metrics \
 	tests/unit/test_shm
+tests_unit_test_addr_table_SOURCES = tests/unit/test_addr_table.c
 tests_unit_test_log_ring_SOURCES = tests/unit/test_log_ring.c
 tests_unit_test_metrics_SOURCES = tests/unit/test_metrics.c
 tests_unit_test_shm_SOURCES = tests/unit/test_shm.c

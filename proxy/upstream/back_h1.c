@@ -16,6 +16,7 @@
 #include "http/h1.h"
 #include "http/upgrade.h"
 #include "net/connect.h"
+#include "net/vanished.h"
 
 #define MAGIC 0xbac40001u
 #define TRAILERS_MAX 32
@@ -258,6 +259,9 @@ static void on_connect(void *owner, enum lt_err err, int fd, int sys_errno)
         return;
     }
     lt_server_connect_result(b->pools, b->server, true);
+    if (!lt_addr_is_unix(&b->server->addr)) {
+        lt_vanished_after(fd, b->server->upstream->vanished_ms);
+    }
     lt_stream_open(&b->stream, b->pools->loop, fd, &stream_ops, b);
     b->state = STATE_BUSY;
     if (b->pools->metrics != NULL) {

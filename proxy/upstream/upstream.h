@@ -36,8 +36,10 @@ struct lt_upstream {
     enum lt_proxy_version proxy_protocol; /* of the header sent first, if any */
     unsigned attempts;                    /* tries in all, >= 1 */
     uint64_t connect_ms, first_byte_ms, idle_ms;
-    unsigned keepalive_max;     /* idle connections per server and worker; 0 = no pooling */
-    uint64_t keepalive_ms;      /* idle time after which a pooled connection is closed */
+    uint64_t vanished_ms;          /* unacknowledged until a connection counts as lost */
+    struct lt_str deadline_header; /* a field that tells what is left of the time; empty: none */
+    unsigned keepalive_max;        /* idle connections per server and worker; 0 = no pooling */
+    uint64_t keepalive_ms;         /* idle time after which a pooled connection is closed */
     uint64_t keepalive_post_ms; /* how long idle a connection may be for non-idempotent requests */
     size_t head_max;            /* of responses, bytes */
     unsigned headers_max;

@@ -3,6 +3,7 @@
 #include "upstream/upstream_conf.h"
 
 #include "config/load.h"
+#include "http/headers.h"
 #include "http/uri.h"
 
 static const char *const presets[] = {"generic", "gunicorn", "gunicorn-threads",
@@ -133,6 +134,16 @@ static const struct lt_row timeout_rows[] = {
      .max = "1d",
      .doc = "Longest pause while the request is sent or the response arrives.",
      .since = "0.1"},
+    {.name = "vanished",
+     .type = LT_T_DURATION,
+     .offset = AT(vanished_ms),
+     .def = "30s",
+     .min = "6s",
+     .max = "1h",
+     .doc = "How long a server's machine may leave data or keep-alive probes unacknowledged until "
+            "the connection counts as lost (TCP_USER_TIMEOUT, SO_KEEPALIVE). Never less than "
+            "`idle`.",
+     .since = "0.1"},
 };
 
 static const struct lt_schema timeouts_schema = {
@@ -168,6 +179,17 @@ static const struct lt_schema retry_schema = {
 
 static const char *const proxy_protocols[] = {"none", "v1", "v2", NULL};
 static const char *const balances[] = {"p2c", "round_robin", NULL};
+
+static void check_deadline_header(struct lt_schema_load *load, const struct lt_node *node,
+                                  const void *value)
+{
+    struct lt_str name = *(const struct lt_str *)value;
+    if (!lt_header_name_ok(name) || lt_header_find_id(name) != LT_HEADER_OTHER ||
+        lt_str_chr(name, '_', 0) != SIZE_MAX) {
+        lt_diag_error(load->diags, node->pos, "write a name of its own: X-Request-Deadline-Ms",
+                      "deadline_header: \"%.*s\" can't be used for this", LT_STR_ARG(name));
+    }
+}
 
 static void check_host(struct lt_schema_load *load, const struct lt_node *node, const void *value)
 {
@@ -254,6 +276,18 @@ static const struct lt_row rows[] = {
      .levels = BOTH,
      .sub = &retry_schema,
      .doc = "Further tries when a server can't be reached.",
+     .since = "0.1"},
+    {.name = "deadline_header",
+     .type = LT_T_STRING,
+     .offset = AT(deadline_header),
+     .max = "64",
+     .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY,
+     .levels = BOTH,
+     .check = check_deadline_header,
+     .doc = "A header field, such as `X-Request-Deadline-Ms`, in which servers get the "
+            "milliseconds that are left of `timeouts.total` when the request is sent. A client's "
+            "own field of that name goes on only if it comes from `trust` and there is no "
+            "`timeouts.total`.",
      .since = "0.1"},
     {.name = "max_head",
      .type = LT_T_SIZE,

@@ -32,6 +32,7 @@ struct lt_keepalive_conf {
 struct lt_upstream_timeouts {
     struct lt_conf conf;
     uint64_t connect_ms, first_byte_ms, idle_ms;
+    uint64_t vanished_ms; /* unacknowledged by the server's machine */
 };
 
 struct lt_retry_conf {
@@ -49,8 +50,9 @@ struct lt_upstream_conf {
     struct lt_keepalive_conf keepalive;
     struct lt_upstream_timeouts timeouts;
     struct lt_retry_conf retry;
-    uint64_t max_head;   /* bytes of a response head */
-    int64_t max_headers; /* fields in it */
+    uint64_t max_head;             /* bytes of a response head */
+    int64_t max_headers;           /* fields in it */
+    struct lt_str deadline_header; /* name; empty: none */
 };
 
 extern const struct lt_schema lt_upstream_schema;

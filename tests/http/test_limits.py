@@ -10,6 +10,7 @@ import pytest
 from lib.client import Client, Closed, head
 from lib.configs import basic
 from lib.origin import OK, always, pattern
+from lib.prometheus import Metrics
 from lib.wait import wait_until
 
 
@@ -67,6 +68,51 @@ def test_an_endless_request_line_is_414(gw):
         assert response.status == 414
         assert json.loads(response.body)["cause"] == "target_too_long"
         assert client.ends()
+
+
+@pytest.mark.parametrize("bytewise", [False, True])
+def test_a_target_may_be_as_long_as_max_target(shop, app, bytewise):
+    config = basic(app)
+    config["listen"][0]["max_target"] = "100"
+    gw = shop.lintel(config)
+    with gw.client() as client:
+        client.send(head("GET", "/" + "a" * 99), bytewise)
+        assert client.response().status == 200
+        client.send(head("GET", "/" + "a" * 100), bytewise)
+        refused(client, 414, "target_too_long")
+    config["listen"][0]["max_target"] = "200"
+    gw.reload(config)
+    assert gw.get("/" + "a" * 150).status == 200
+
+
+def test_a_connection_serves_max_requests(shop, app):
+    config = basic(app)
+    config["listen"][0]["max_requests"] = 3
+    gw = shop.lintel(config)
+
+    def last_of(n):
+        with gw.client() as client:
+            for i in range(n):
+                response = client.request()
+                assert response.status == 200
+                assert (response.headers.get("connection") == "close") == (i == n - 1)
+            assert client.ends()
+    last_of(3)
+    config["defaults"] = {"max_requests": 2}
+    del config["listen"][0]["max_requests"]
+    gw.reload(config)
+    last_of(2)
+
+
+def test_requests_after_the_last_one_are_not_served(shop, app):
+    config = basic(app)
+    config["listen"][0]["max_requests"] = 2
+    gw = shop.lintel(config)
+    with gw.client() as client:
+        client.send(head("GET", "/a") + head("GET", "/b") + head("GET", "/third"))
+        assert client.response().status == client.response().status == 200
+        assert client.ends()
+    assert not [r for r in app.requests if r.target == "/third"]
 
 
 def test_endless_empty_lines_are_refused(gw):
@@ -218,6 +264,98 @@ def test_a_listener_has_its_own_connection_limit(shop, app):
         turned_away(gw)
         with Client(gw.address("other")) as other:
             assert other.request().status == 200
+
+
+def connections_of(gw, source, n):
+    """n connections from that address that were served."""
+    clients = [gw.client(source=source) for _ in range(n)]
+    for client in clients:
+        assert client.request().status == 200
+    return clients
+
+
+def one_too_many(gw, source):
+    with gw.client(source=source) as client:
+        client.send(head("GET", "/"))
+        response = client.response()
+        assert response.status == 429 and response.body == b"too_many_client_connections\n"
+        assert response.headers.get("retry-after") and "lintel" in response.headers.get("proxy-status")
+        assert client.ends()
+
+
+def test_one_client_may_not_have_all_connections(shop, app):
+    """Counted over all workers and listeners, by address; those in `trust` are many clients."""
+    config = basic(app, limits={"connections_per_client": 3}, workers=2, trust=["127.0.0.9/32"])
+    config["listen"].append({"name": "other", "address": "127.0.0.3:0"})
+    gw = shop.lintel(config)
+    clients = connections_of(gw, "127.0.0.5", 2)
+    clients.append(Client(gw.address("other"), source="127.0.0.5"))
+    assert clients[2].request().status == 200
+    one_too_many(gw, "127.0.0.5")
+    one_too_many(gw, "127.0.0.5")
+    others = connections_of(gw, "127.0.0.6", 3) + connections_of(gw, "127.0.0.9", 6)
+    event = gw.wait_event("connections_refused", cause="too_many_client_connections")
+    assert event["client"] == "127.0.0.5" and event["listener"]
+    metrics = Metrics(gw.admin("/metrics").body.decode())
+    assert metrics.sum("lintel_client_connections_refused_total") == 2
+    assert metrics.sum("lintel_connections_refused_total") == 2
+    assert metrics.sum("lintel_client_connections_uncounted_total") == 0
+    assert clients[0].request().status == 200  # those that are there go on
+    clients.pop().close()
+    wait_until(lambda: gw.get(source="127.0.0.5").status == 200, "a free place")
+    config["limits"]["connections_per_client"] = 5
+    gw.reload(config)
+    clients += connections_of(gw, "127.0.0.5", 3)
+    one_too_many(gw, "127.0.0.5")
+    for client in clients + others:
+        client.close()
+
+
+def test_a_connection_is_counted_until_it_is_gone(shop, app):
+    """However it ends: refused, timed out, reset, without a word."""
+    config = basic(app, limits={"connections_per_client": 2})
+    config["listen"][0]["timeouts"] = {"head": "300ms", "keepalive": "300ms"}
+    gw = shop.lintel(config)
+    for _ in range(3):
+        with gw.client() as silent, gw.client() as broken:
+            broken.send(b"BROKEN\r\n\r\n")
+            assert broken.response().status >= 400
+            broken.reset()
+            assert silent.ends()
+        wait_until(lambda: gw.get().status == 200, "a free place")
+    wait_until(lambda: json.loads(gw.admin("/status").body)["connections"] == 0, "all to be gone")
+    with gw.client() as idle, gw.client() as other:
+        assert idle.request().status == other.request().status == 200
+        one_too_many(gw, None)
+        assert idle.ends() and other.ends()
+    wait_until(lambda: gw.get().status == 200, "a free place")
+
+
+def test_behind_a_balancer_the_client_in_the_proxy_header_is_counted(shop, app):
+    config = basic(app, limits={"connections_per_client": 2}, trust=["127.0.0.0/8"])
+    config["listen"][0]["proxy_protocol"] = "require"
+    gw = shop.lintel(config)
+
+    def ask(source):
+        client = gw.client()
+        client.send(f"PROXY TCP4 {source} 203.0.113.9 4711 80\r\n".encode() + head("GET", "/"))
+        return client, client.response().status
+    clients = [ask("192.0.2.1"), ask("192.0.2.1"), ask("192.0.2.2"), ask("192.0.2.1")]
+    assert [status for _, status in clients] == [200, 200, 200, 429]
+    clients[0][0].close()
+
+    def free():
+        clients.append(ask("192.0.2.1"))
+        return clients[-1][1] == 200
+    wait_until(free, "a free place")
+    for client, _ in clients:
+        client.close()
+
+
+def test_by_default_clients_on_this_machine_are_not_counted(shop, app):
+    gw = shop.lintel(basic(app, limits={"connections": 8}))
+    for client in connections_of(gw, None, 7):
+        client.close()
 
 
 def test_a_slow_reader_holds_little_memory_and_gets_everything(shop):

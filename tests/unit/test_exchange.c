@@ -56,7 +56,7 @@ static struct lt_upstream *find_upstream(void *arg, struct lt_str name)
     return &world->upstream;
 }
 
-static void on_closed(void *owner)
+static void on_closed(void *owner, uint64_t client LT_UNUSED)
 {
     struct world *w = owner;
     w->closed++;
@@ -141,7 +141,7 @@ static void connect_client(struct world *w)
     struct lt_addr peer = {.in = {.sin_family = AF_INET}, .len = sizeof(peer.in)};
     make_tcp_pair(fds);
     w->client = fds[1];
-    if (lt_front_h1_accept(w->fronts, 0, fds[0], &peer, NULL, NULL, on_closed, w) != LT_OK) {
+    if (lt_front_h1_accept(w->fronts, 0, fds[0], &peer, NULL, NULL, 0, on_closed, w) != LT_OK) {
         close(fds[0]);
         w->closed++;
     }
@@ -589,6 +589,58 @@ static void slow_servers_run_into_their_time_limit(void **state)
     assert_heard("first_byte_timeout");
 }
 
+static void limit_exchanges(struct world *w, struct lt_route_options *options)
+{
+    unsigned n;
+    struct lt_route *routes = lt_router_routes((struct lt_router *)(uintptr_t)w->view.router, &n);
+    for (unsigned i = 0; i < n; i++) {
+        routes[i].options = options;
+    }
+    w->upstream.deadline_header = LT_STR("X-Left");
+}
+
+static void a_deadline_ends_hooks_that_wait_but_for_those_of_the_log(void **state)
+{
+    struct world *w = *state;
+    struct lt_route_options options = {.body_max = 100, .total_ms = 60};
+    limit_exchanges(w, &options);
+    w->hold_request = w->hold_log = true;
+    say(w->client, GET);
+    RUN_UNTIL(w->loop, w->held != NULL);
+    struct lt_exchange *x = w->held;
+    hear(w, w->client, "}\n");
+    assert_heard("HTTP/1.1 504 ");
+    assert_heard("\"deadline\"");
+    assert_int_equal(w->cancelled, 1);
+    assert_ptr_equal(w->held, x); /* now by the log hook */
+    run_for(w->loop, 100);
+    assert_int_equal(w->logged, 0);
+    lt_exchange_wake(x);
+    assert_int_equal(w->last_cause, LT_CAUSE_DEADLINE);
+
+    w->hold_response = true;
+    say(w->client, GET);
+    serve(w);
+    assert_heard("X-Left: ");
+    say(w->server, OK_BODY);
+    RUN_UNTIL(w->loop, w->cancelled == 2);
+    hear(w, w->client, "}\n");
+    assert_heard("HTTP/1.1 504 ");
+    assert_int_equal(w->logged, 2);
+}
+
+/* Whichever time comes first is the cause. */
+static void a_step_has_its_own_time_within_the_deadline(void **state)
+{
+    struct world *w = *state;
+    struct lt_route_options options = {.body_max = 100, .total_ms = 1000, .first_byte_ms = 30};
+    limit_exchanges(w, &options);
+    say(w->client, GET);
+    serve(w);
+    hear(w, w->client, "}\n");
+    assert_heard("first_byte_timeout");
+}
+
 static void a_client_that_does_not_read_stops_the_server(void **state)
 {
     struct world *w = *state;
@@ -678,6 +730,31 @@ static void memory_may_run_out_at_any_place(void **state)
         assert_true(answered_with(w, "ab", OK_BODY, "hi"));
         lt_mem_fail_at(0);
         served = lt_str_ends(lt_str(got, got_len), LT_STR("hi"));
+    }
+    assert_true(n > 2);
+}
+
+/* The same for a response in chunks, with all that a deadline adds. */
+static void memory_may_run_out_under_a_deadline(void **state)
+{
+    struct world *w = *state;
+    struct lt_route_options options = {.body_max = 100, .total_ms = 10000};
+    unsigned n = 1;
+    limit_exchanges(w, &options);
+    for (bool served = false; !served; n++) {
+        assert_true(n < 100);
+        close_fd(&w->client);
+        close_fd(&w->server);
+        RUN_UNTIL(w->loop, lt_fronts_count(w->fronts) == 0 && lt_pools_idle(w->env.pools) == 0);
+        lt_mem_fail_at(n);
+        connect_client(w);
+        say(w->client, GET);
+        assert_true(answered_with(w, "\r\n\r\n",
+                                  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                  "2\r\nhi\r\n0\r\n\r\n",
+                                  "0\r\n\r\n"));
+        lt_mem_fail_at(0);
+        served = lt_str_ends(lt_str(got, got_len), LT_STR("\r\n2\r\nhi\r\n0\r\n\r\n"));
     }
     assert_true(n > 2);
 }
@@ -963,7 +1040,10 @@ int main(void)
         T(a_body_goes_out_from_memory_and_disk_and_is_freed),
         T(a_client_that_leaves_ends_a_waiting_hook),
         T(slow_servers_run_into_their_time_limit),
+        T(a_deadline_ends_hooks_that_wait_but_for_those_of_the_log),
+        T(a_step_has_its_own_time_within_the_deadline),
         T(a_client_that_does_not_read_stops_the_server),
+        T(memory_may_run_out_under_a_deadline),
         T(a_body_over_the_limit_is_refused),
         T(a_compressed_response_gives_its_encoder_back),
         T(a_client_that_leaves_gives_the_encoder_back),

@@ -8,14 +8,15 @@ from lib.strict_h1 import Closed, Cut, Reader
 from lib.wait import PATIENCE
 
 
-def connect(address, timeout=PATIENCE):
-    """A connected socket; address is (host, port) or the path of a Unix socket."""
+def connect(address, timeout=PATIENCE, source=None):
+    """A connected socket; address is (host, port) or the path of a Unix socket. source: the address
+    to come from."""
     if isinstance(address, str):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(timeout)
         sock.connect(address)
         return sock
-    sock = socket.create_connection(address, timeout=timeout)
+    sock = socket.create_connection(address, timeout, (source, 0) if source else None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -51,8 +52,8 @@ class Client:
     """One connection. With `trust` (an ssl.SSLContext) it speaks TLS."""
 
     def __init__(self, address, trust=None, server_name="localhost", resume=None,
-                 timeout=PATIENCE):
-        self.sock = connect(address, timeout)
+                 timeout=PATIENCE, source=None):
+        self.sock = connect(address, timeout, source)
         if trust is not None:
             try:
                 self.sock = trust.wrap_socket(self.sock, server_hostname=server_name,
