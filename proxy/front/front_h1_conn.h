@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The object behind one HTTP/1 connection, shared by front_h1.c (its life, the request's bytes) and
- * front_h1_response.c (the response's bytes). */
+/* The object behind one HTTP/1 connection, shared by front_h1.c (its life), front_h1_clocks.c
+ * (its time), front_h1_request.c (the request's bytes) and front_h1_response.c (the response's). */
 #ifndef LT_FRONT_FRONT_H1_CONN_H
 #define LT_FRONT_FRONT_H1_CONN_H
 
@@ -10,6 +10,9 @@
 #include "http/h1.h"
 
 #define LT_FRONT_H1_MAGIC 0xf4047001u
+
+/* How often to look whether a client that sends no more is there. */
+#define LT_FRONT_H1_GONE_CHECK_MS 1000u
 
 enum lt_front_h1_state {
     LT_FRONT_H1_HANDSHAKE,
@@ -103,6 +106,15 @@ void lt_front_h1_begin_body(struct lt_front_h1 *f);
 void lt_front_h1_watch_body(struct lt_front_h1 *f);
 /* Why a body that did not arrive in time is refused. */
 enum lt_cause lt_front_h1_late_body(const struct lt_front_h1 *f);
+
+/* Gives the memory of an empty `in` back. */
+void lt_front_h1_release_in(struct lt_front_h1 *f);
+
+/* front_h1_request.c: answers what can't be served with cause, and ends the connection. */
+void lt_front_h1_refuse(struct lt_front_h1 *f, enum lt_cause cause);
+
+/* front_h1_request.c: reads what the client sent. owner is the front. */
+void lt_front_h1_on_readable(void *owner);
 
 /* Something waits for the client: it has time to read on from now. */
 void lt_front_h1_watch_write(struct lt_front_h1 *f);

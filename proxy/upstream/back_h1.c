@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HTTP/1 back: sends a request to a server and reads its response. The worker's thread.
+/* The HTTP/1 back: opens connections, keeps idle ones, sends requests; responses are read in
+ * back_h1_response.c. The worker's thread.
  *
  *   lt_back_open --(idle connection)--> BUSY --response complete, both sides keep alive--> IDLE
  *        '------> CONNECTING ----------> BUSY --anything else--> closed              |     |
@@ -8,67 +9,16 @@
  *
  * A connection is used again only after a complete and unambiguous exchange in both directions, and
  * never after a 101: from then on it is a tunnel, bytes pass as they are until it is cancelled. */
-#include "upstream/back_h1.h"
+#include "upstream/back_h1_conn.h"
 
 #include <errno.h>
 
-#include "base/obj.h"
-#include "http/h1.h"
 #include "http/upgrade.h"
-#include "net/connect.h"
 #include "net/vanished.h"
 
-#define MAGIC 0xbac40001u
 #define TRAILERS_MAX 32
-#define INFORMATIONAL_MAX 8 /* 1xx responses before the final one */
-#define HEAD_BUF_FIRST 4096u
 #define SMALL_REQUEST 8192u /* what application servers read at once */
 
-enum state { STATE_CONNECTING, STATE_BUSY, STATE_IDLE, STATE_CLOSED };
-
-struct lt_back_h1 {
-    struct lt_back base;
-    uint32_t magic;
-    enum state state;
-    struct lt_pools *pools;
-    struct lt_pool *pool;
-    struct lt_stream stream;
-    struct lt_connect connect;
-    struct lt_timer timer; /* idle time in the pool */
-    struct lt_list idle_link;
-    uint64_t idle_since_us;
-    uint64_t idle_ms;            /* how long it may stay in the pool */
-    struct lt_deferred deferred; /* free, or a failure to be told outside the caller's stack */
-    bool reused;
-    bool made_room; /* an idle connection was closed so that this one finds a descriptor */
-
-    /* Of the exchange being served. */
-    struct lt_server *server;
-    const struct lt_back_events *events; /* NULL: none */
-    void *owner;
-    struct lt_arena *arena;
-    enum lt_method method;
-    bool chunked;        /* the request body is sent in chunks */
-    bool request_done;   /* and was sent whole */
-    bool head_done;      /* the response head was given out */
-    bool keep_alive;     /* the server lets the connection live */
-    bool tunnel;         /* a 101 came: what follows is neither read nor framed */
-    struct lt_str offer; /* protocols that the server may switch to, in the arena */
-    unsigned n_informational;
-    char *head; /* beginning of a response head that came in pieces, in the arena */
-    size_t head_len, head_cap;
-    uint64_t bytes_sent, bytes_received;
-    int fail_errno;
-    unsigned writes;  /* of this request; one that was cut short counts twice */
-    uint64_t wire_at; /* bytes that had left before it */
-    unsigned line;    /* next of lines */
-    char lines[LT_STREAM_IOV_MAX][LT_H1_CHUNK_LINE_MAX + 2]; /* chunk lines until the next flush */
-    struct lt_headers trailers;                              /* of the response */
-    struct lt_h1_scan scan;
-    struct lt_h1 parser;
-};
-
-static const struct lt_stream_ops stream_ops;
 static const struct lt_back_ops back_ops;
 
 size_t lt_back_h1_size(void)
@@ -84,7 +34,7 @@ struct lt_back_h1 *lt_back_h1_from_idle(struct lt_list *node)
 static struct lt_back_h1 *from_base(struct lt_back *base)
 {
     struct lt_back_h1 *b = lt_container_of(base, struct lt_back_h1, base);
-    LT_OBJ_CHECK(b, MAGIC);
+    LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
     return b;
 }
 
@@ -93,7 +43,7 @@ static struct lt_back_h1 *from_base(struct lt_back *base)
 static void free_now(void *arg)
 {
     struct lt_back_h1 *b = arg;
-    LT_OBJ_CHECK(b, MAGIC);
+    LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
     lt_timer_fini(&b->timer);
     LT_OBJ_FINI(b);
     lt_slab_put(&b->pools->backs, b);
@@ -110,16 +60,16 @@ static void leave_pool(struct lt_back_h1 *b)
 
 /* Closes the connection; the object goes at the end of the turn, since callbacks of its stream may
  * be on the stack. */
-static void close_conn(struct lt_back_h1 *b)
+void lt_back_h1_close(struct lt_back_h1 *b)
 {
-    if (b->state == STATE_CLOSED) {
+    if (b->state == LT_BACK_H1_CLOSED) {
         return;
     }
     leave_pool(b);
-    if (b->state == STATE_CONNECTING) {
+    if (b->state == LT_BACK_H1_CONNECTING) {
         lt_connect_cancel(&b->connect);
     }
-    b->state = STATE_CLOSED;
+    b->state = LT_BACK_H1_CLOSED;
     b->events = NULL;
     lt_timer_clear(&b->timer);
     lt_stream_close(&b->stream);
@@ -129,9 +79,9 @@ static void close_conn(struct lt_back_h1 *b)
 
 void lt_back_h1_close_idle(struct lt_back_h1 *b)
 {
-    LT_OBJ_CHECK(b, MAGIC);
+    LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
     leave_pool(b);
-    b->state = STATE_CLOSED;
+    b->state = LT_BACK_H1_CLOSED;
     lt_stream_close(&b->stream);
     free_now(b);
 }
@@ -139,14 +89,14 @@ void lt_back_h1_close_idle(struct lt_back_h1 *b)
 static void on_idle_timeout(void *arg)
 {
     struct lt_back_h1 *b = arg;
-    LT_OBJ_CHECK(b, MAGIC);
-    if (b->state == STATE_IDLE) {
-        close_conn(b);
+    LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
+    if (b->state == LT_BACK_H1_IDLE) {
+        lt_back_h1_close(b);
     }
 }
 
 /* The exchange is over for this connection: it goes to its pool or is closed. */
-static void retire(struct lt_back_h1 *b)
+void lt_back_h1_retire(struct lt_back_h1 *b)
 {
     const struct lt_upstream *u = b->server->upstream;
     bool keep = b->keep_alive && b->request_done && !b->stream.eof && !b->stream.failed &&
@@ -154,10 +104,10 @@ static void retire(struct lt_back_h1 *b)
     b->events = NULL;
     b->owner = NULL;
     if (!keep) {
-        close_conn(b);
+        lt_back_h1_close(b);
         return;
     }
-    b->state = STATE_IDLE;
+    b->state = LT_BACK_H1_IDLE;
     b->server = NULL;
     b->arena = NULL;
     b->head = NULL;
@@ -182,21 +132,21 @@ static bool unread(const struct lt_back_h1 *b, bool reset)
                          left <= SMALL_REQUEST);
 }
 
-static void fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, bool reset)
+void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, bool reset)
 {
     struct lt_back_failure failure = {
         .cause = cause,
         .sys_errno = sys_errno,
         .reused = b->reused,
-        .connected = b->state != STATE_CONNECTING,
+        .connected = b->state != LT_BACK_H1_CONNECTING,
         .reset = reset,
-        .unread = b->state != STATE_CONNECTING && unread(b, reset),
+        .unread = b->state != LT_BACK_H1_CONNECTING && unread(b, reset),
         .bytes_sent = b->bytes_sent,
         .bytes_received = b->bytes_received,
     };
     const struct lt_back_events *events = b->events;
     void *owner = b->owner;
-    close_conn(b);
+    lt_back_h1_close(b);
     if (events != NULL) {
         events->on_fail(owner, &failure);
     }
@@ -231,7 +181,7 @@ static bool close_one_idle(struct lt_pools *pools)
 {
     for (uint32_t i = 0; i < pools->n; i++) {
         if (pools->v[i] != NULL && !lt_list_empty(&pools->v[i]->idle)) {
-            close_conn(lt_back_h1_from_idle(pools->v[i]->idle.prev));
+            lt_back_h1_close(lt_back_h1_from_idle(pools->v[i]->idle.prev));
             return true;
         }
     }
@@ -243,7 +193,7 @@ static void start_connect(struct lt_back_h1 *b);
 static void on_connect(void *owner, enum lt_err err, int fd, int sys_errno)
 {
     struct lt_back_h1 *b = owner;
-    LT_OBJ_CHECK(b, MAGIC);
+    LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
     if ((sys_errno == EMFILE || sys_errno == ENFILE) && !b->made_room && close_one_idle(b->pools)) {
         b->made_room = true;
         start_connect(b);
@@ -255,15 +205,15 @@ static void on_connect(void *owner, enum lt_err err, int fd, int sys_errno)
         if (cause != LT_CAUSE_NO_DESCRIPTORS) {
             lt_server_connect_result(b->pools, b->server, false);
         }
-        fail(b, cause, sys_errno, false);
+        lt_back_h1_fail(b, cause, sys_errno, false);
         return;
     }
     lt_server_connect_result(b->pools, b->server, true);
     if (!lt_addr_is_unix(&b->server->addr)) {
         lt_vanished_after(fd, b->server->upstream->vanished_ms);
     }
-    lt_stream_open(&b->stream, b->pools->loop, fd, &stream_ops, b);
-    b->state = STATE_BUSY;
+    lt_stream_open(&b->stream, b->pools->loop, fd, &lt_back_h1_stream_ops, b);
+    b->state = LT_BACK_H1_BUSY;
     if (b->pools->metrics != NULL) {
         lt_metrics_add(b->pools->metrics, LT_COUNTER_UPSTREAM_CONNECTS, 1);
     }
@@ -293,14 +243,14 @@ static struct lt_back_h1 *take_idle(struct lt_pools *pools, struct lt_pool *pool
             return NULL;
         }
         if (!lt_stream_is_silent(&b->stream)) {
-            close_conn(b); /* its end is there and wasn't told yet */
+            lt_back_h1_close(b); /* its end is there and wasn't told yet */
             b = NULL;
         }
     }
     leave_pool(b);
     lt_timer_clear(&b->timer);
     b->reused = true;
-    b->state = STATE_BUSY;
+    b->state = LT_BACK_H1_BUSY;
     return b;
 }
 
@@ -312,12 +262,12 @@ static struct lt_back_h1 *conn_new(struct lt_pools *pools, struct lt_pool *pool)
     }
     /* The parser is set up by each response head; leave it out of the clearing. */
     memset(b, 0, offsetof(struct lt_back_h1, parser));
-    LT_OBJ_INIT(b, MAGIC);
+    LT_OBJ_INIT(b, LT_BACK_H1_MAGIC);
     b->base.ops = &back_ops;
     b->pools = pools;
     b->pool = pool;
     b->stream.fd = -1;
-    b->state = STATE_CONNECTING;
+    b->state = LT_BACK_H1_CONNECTING;
     lt_timer_init(&b->timer, pools->loop, on_idle_timeout, b);
     return b;
 }
@@ -449,7 +399,7 @@ static size_t unsent(struct lt_back *base)
 static void pause_back(struct lt_back *base, enum lt_pause reason)
 {
     struct lt_back_h1 *b = from_base(base);
-    if (b->state == STATE_BUSY) {
+    if (b->state == LT_BACK_H1_BUSY) {
         lt_stream_pause(&b->stream, reason);
     }
 }
@@ -457,14 +407,14 @@ static void pause_back(struct lt_back *base, enum lt_pause reason)
 static void resume_back(struct lt_back *base, enum lt_pause reason)
 {
     struct lt_back_h1 *b = from_base(base);
-    if (b->state == STATE_BUSY) {
+    if (b->state == LT_BACK_H1_BUSY) {
         lt_stream_resume(&b->stream, reason);
     }
 }
 
 static void cancel(struct lt_back *base)
 {
-    close_conn(from_base(base));
+    lt_back_h1_close(from_base(base));
 }
 
 static const struct lt_back_ops back_ops = {
@@ -478,238 +428,4 @@ static const struct lt_back_ops back_ops = {
     .pause = pause_back,
     .resume = resume_back,
     .cancel = cancel,
-};
-
-/* ---- the response ---- */
-
-/* Keeps the beginning of a head that hasn't ended yet in the exchange's arena. */
-static enum lt_err keep_head(struct lt_back_h1 *b, const char *p, size_t n, size_t max)
-{
-    if (n > b->head_cap - b->head_len) {
-        size_t cap = lt_max(lt_max(b->head_cap * 2, (size_t)HEAD_BUF_FIRST), b->head_len + n);
-        cap = lt_max(lt_min(cap, max), b->head_len + n);
-        char *grown = lt_arena_chars(b->arena, cap);
-        if (grown == NULL) {
-            return LT_ERR_NOMEM;
-        }
-        if (b->head_len > 0) {
-            memcpy(grown, b->head, b->head_len);
-        }
-        b->head = grown;
-        b->head_cap = cap;
-    }
-    memcpy(b->head + b->head_len, p, n);
-    b->head_len += n;
-    return LT_OK;
-}
-
-/* A 101: the connection is a tunnel from here on, if the client asked for that. False: it failed.
- */
-static bool switch_protocols(struct lt_back_h1 *b, struct lt_response *res)
-{
-    enum lt_cause cause = lt_upgrade_judge(res, b->offer);
-    if (cause != LT_CAUSE_NONE) {
-        fail(b, cause, 0, false);
-        return false;
-    }
-    b->head_done = b->tunnel = true;
-    b->server = NULL; /* the tunnel may outlive it */
-    b->events->on_head(b->owner, res);
-    return true;
-}
-
-/* Reads one head at *p if it is there whole. LT_OK: it was an informational or the final one and
- * *p, *n are what follows. LT_AGAIN: more is needed. LT_ERR_*: the exchange was told; b may be
- * gone. */
-static enum lt_err read_head(struct lt_back_h1 *b, const char **p, size_t *n)
-{
-    const struct lt_upstream *u = b->server->upstream;
-    struct lt_h1_limits limits = {.head = u->head_max, .headers = u->headers_max};
-    enum lt_cause cause = LT_CAUSE_NONE;
-    size_t head_len = 0;
-    const char *all = *p;
-    size_t all_len = *n;
-    if (b->head_len > 0) {
-        if (keep_head(b, *p, *n, u->head_max) != LT_OK) {
-            fail(b, LT_CAUSE_OUT_OF_MEMORY, 0, false);
-            return LT_ERR_NOMEM;
-        }
-        all = b->head;
-        all_len = b->head_len;
-    }
-    enum lt_err err = lt_h1_scan(&b->scan, all, all_len, &limits, &head_len, &cause);
-    if (err == LT_AGAIN) {
-        if (b->head_len == 0 && keep_head(b, *p, *n, u->head_max) != LT_OK) {
-            fail(b, LT_CAUSE_OUT_OF_MEMORY, 0, false);
-            return LT_ERR_NOMEM;
-        }
-        return LT_AGAIN;
-    }
-    if (err != LT_OK) {
-        fail(b, cause, 0, false);
-        return err;
-    }
-    char *head = lt_arena_chars(b->arena, head_len);
-    struct lt_response *res = head != NULL ? lt_arena_new(b->arena, struct lt_response) : NULL;
-    if (res == NULL) {
-        fail(b, LT_CAUSE_OUT_OF_MEMORY, 0, false);
-        return LT_ERR_NOMEM;
-    }
-    memcpy(head, all, head_len);
-    err = lt_h1_response(&b->parser, b->arena, head, head_len, &limits, b->method, res, &cause);
-    if (err != LT_OK) {
-        fail(b, cause, 0, false);
-        return err;
-    }
-    *p = all + head_len;
-    *n = all_len - head_len;
-    b->head_len = b->head_cap = 0;
-    b->scan = (struct lt_h1_scan){.response = true};
-    if (res->status == 101) {
-        return switch_protocols(b, res) ? LT_OK : LT_ERR_INVALID;
-    }
-    if (res->status < 200) {
-        if (++b->n_informational > INFORMATIONAL_MAX) {
-            fail(b, LT_CAUSE_RESPONSE_INVALID, 0, false);
-            return LT_ERR_INVALID;
-        }
-        b->events->on_informational(b->owner, res);
-        return LT_OK;
-    }
-    b->head_done = true;
-    b->keep_alive = res->keep_alive && res->body != LT_BODY_CLOSE;
-    b->events->on_head(b->owner, res);
-    return LT_OK;
-}
-
-/* The response is whole; left bytes came after it. */
-static void complete(struct lt_back_h1 *b, size_t left)
-{
-    const struct lt_back_events *events = b->events;
-    void *owner = b->owner;
-    if (left > 0) {
-        b->keep_alive = false; /* bytes nobody asked for: never deliver them (RFC 9112 §9.2) */
-    }
-    retire(b);
-    events->on_end(owner, &b->trailers);
-}
-
-/* Takes n bytes from the server. False: b is done with this exchange or gone. */
-static bool feed(struct lt_back_h1 *b, const char *p, size_t n)
-{
-    while (!b->head_done) {
-        if (n == 0) {
-            return true;
-        }
-        enum lt_err err = read_head(b, &p, &n);
-        if (err == LT_AGAIN) {
-            return true;
-        }
-        if (err != LT_OK || b->events == NULL) {
-            return false;
-        }
-    }
-    if (b->tunnel) {
-        if (n > 0) {
-            b->events->on_body(b->owner, p, n);
-        }
-        return b->events != NULL;
-    }
-    for (;;) {
-        size_t used = 0;
-        struct lt_str piece = LT_STR_NONE;
-        enum lt_cause cause = LT_CAUSE_NONE;
-        enum lt_h1_event ev = lt_h1_body(&b->parser, p, n, &used, &piece, &b->trailers, &cause);
-        p += used;
-        n -= used;
-        switch (ev) {
-        case LT_H1_MORE:
-            return true;
-        case LT_H1_DATA:
-            b->events->on_body(b->owner, piece.p, piece.len);
-            if (b->events == NULL) {
-                return false; /* cancelled from inside */
-            }
-            break;
-        case LT_H1_END:
-            complete(b, n);
-            return false;
-        case LT_H1_FAULT:
-            fail(b, cause, 0, false);
-            return false;
-        }
-    }
-}
-
-static void on_end_of_stream(struct lt_back_h1 *b, bool reset)
-{
-    if (b->tunnel) {
-        if (reset) {
-            fail(b, LT_CAUSE_TUNNEL_CUT, b->stream.sys_errno, true);
-        } else {
-            b->events->on_eof(b->owner);
-        }
-        return;
-    }
-    if (b->head_done && !reset && lt_h1_eof_ends(&b->parser)) {
-        complete(b, 0);
-        return;
-    }
-    enum lt_cause cause = b->bytes_received > 0 ? LT_CAUSE_RESPONSE_CUT
-                          : reset               ? LT_CAUSE_RESET_BEFORE_RESPONSE
-                                                : LT_CAUSE_CLOSED_BEFORE_RESPONSE;
-    fail(b, cause, b->stream.sys_errno, reset);
-}
-
-static void on_readable(void *owner)
-{
-    struct lt_back_h1 *b = owner;
-    LT_OBJ_CHECK(b, MAGIC);
-    if (b->state != STATE_BUSY) {
-        /* Idle: the server closed, or sent bytes nobody asked for. Either way it is of no more use.
-         */
-        close_conn(b);
-        return;
-    }
-    struct lt_loop *loop = b->pools->loop;
-    for (unsigned i = 0; i < LT_STREAM_READS && b->stream.pause_reasons == 0; i++) {
-        size_t n = 0, room = b->events->on_room(b->owner);
-        if (room == 0) {
-            return;
-        }
-        enum lt_err err =
-            lt_stream_recv(&b->stream, loop->scratch, lt_min(room, (size_t)LT_SCRATCH_SIZE), &n);
-        if (err == LT_AGAIN) {
-            break;
-        }
-        if (err != LT_OK) {
-            on_end_of_stream(b, err != LT_EOF || (b->bytes_received == 0 && !b->tunnel &&
-                                                  lt_stream_was_refused(&b->stream)));
-            return;
-        }
-        b->bytes_received += n;
-        if (!feed(b, loop->scratch, n)) {
-            return;
-        }
-        /* What was put for the client lies in the scratch buffer: it must leave before the next
-         * read. */
-        b->events->on_turn(b->owner);
-        if (b->events == NULL || b->state != STATE_BUSY) {
-            return;
-        }
-    }
-}
-
-static void on_drained(void *owner)
-{
-    struct lt_back_h1 *b = owner;
-    LT_OBJ_CHECK(b, MAGIC);
-    if (b->state == STATE_BUSY && b->events != NULL) {
-        b->events->on_drained(b->owner);
-    }
-}
-
-static const struct lt_stream_ops stream_ops = {
-    .on_readable = on_readable,
-    .on_drained = on_drained,
 };

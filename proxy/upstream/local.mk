@@ -4,7 +4,8 @@ liblintel_a_SOURCES += \
 	proxy/upstream/upstream.h \
 	proxy/upstream/pool.c proxy/upstream/pool.h \
 	proxy/upstream/balance.c \
-	proxy/upstream/back_h1.c proxy/upstream/back_h1.h
+	proxy/upstream/back_h1.c proxy/upstream/back_h1.h proxy/upstream/back_h1_conn.h \
+	proxy/upstream/back_h1_response.c
 liblintel_a_SOURCES += \
 	proxy/upstream/upstream_conf.c proxy/upstream/upstream_conf.h
 
