@@ -75,7 +75,7 @@ def test_many_slow_clients_cost_little_memory_and_no_time_of_others(shop, kind):
 
 
 def test_an_idle_connection_holds_no_buffer(shop):
-    """What a sanitizer adds to each allocation is more than a connection is."""
+    """A buffer would be 64 KB. What a sanitizer adds to each allocation is more than a connection is."""
     gw = shop.lintel(basic(shop.echo(), limits={"connections": 2000}))
     for _ in range(20):
         assert gw.get("/bytes/100000").status == 200
@@ -84,6 +84,6 @@ def test_an_idle_connection_holds_no_buffer(shop):
     for client in clients:
         assert client.request().status == 200
     wait_until(lambda: b'"exchanges":0' in gw.admin("/status").body.replace(b" ", b""), "rest")
-    assert (gw.memory() - before) / len(clients) < (16384 if sanitized() else 4096)
+    assert (gw.memory() - before) / len(clients) < (40000 if sanitized() else 4096)
     for client in clients:
         client.close()
