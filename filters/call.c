@@ -330,6 +330,17 @@ static enum outcome run_one(struct lt_filter_call *call, const struct lt_filter_
     return enter(call, unit);
 }
 
+/* What request hooks promised joins the response before response hooks see it. Short of room, the
+ * response goes out without the rest: it is the server's, and whole. */
+static void keep_promises(struct lt_exchange *x, const struct lt_headers *promised)
+{
+    enum lt_err err = LT_OK;
+    for (unsigned i = 0; i < promised->n && err == LT_OK; i++) {
+        const struct lt_header *h = &promised->v[i];
+        err = lt_headers_add_as(&x->res.headers, h->id, h->name, h->value);
+    }
+}
+
 static enum lt_step_result run_hook(struct lt_exchange *x, enum lt_filter_hook hook)
 {
     const struct lt_filter_chain *chain = chain_of(x);
@@ -373,6 +384,10 @@ static enum lt_step_result on_request(struct lt_exchange *x)
 
 static enum lt_step_result on_response(struct lt_exchange *x)
 {
+    const struct lt_filter_call *call = x->filter_state;
+    if (call != NULL && call->waits == NULL) {
+        keep_promises(x, &call->promised);
+    }
     return run_hook(x, LT_FILTER_RESPONSE);
 }
 

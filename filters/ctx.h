@@ -58,8 +58,9 @@ struct lt_filter_call {
     struct lt_runner *waits; /* of the filter that waits, or NULL */
     bool timer_used;
     struct lt_timer timer;
-    uint64_t wake_us; /* monotonic: when it may go on */
-    uint64_t wall_us; /* monotonic: when its time is up */
+    uint64_t wake_us;           /* monotonic: when it may go on */
+    uint64_t wall_us;           /* monotonic: when its time is up */
+    struct lt_headers promised; /* fields that request hooks add to the response to come */
     struct lt_var *vars;
     bool vars_cleanup; /* references are dropped with the arena */
 };
@@ -93,6 +94,10 @@ void lt_ctx_add_answers(lua_State *L, int ctx);
 void lt_ctx_object(lua_State *L, int ctx, lua_CFunction set);
 /* Pushes a closure of fn with ctx as its upvalue. */
 void lt_ctx_closure(lua_State *L, int ctx, lua_CFunction fn);
+
+/* The list that a field which a filter adds to the response belongs in: in `request` it is kept
+ * until there is one. Raises in `log`. */
+struct lt_headers *lt_ctx_response_fields(lua_State *L, struct lt_runner *runner);
 
 /* Copies text into x's arena; raises without memory. */
 struct lt_str lt_ctx_keep(lua_State *L, struct lt_runner *runner, struct lt_str text);

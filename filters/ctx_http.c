@@ -83,6 +83,24 @@ static struct lt_headers *req_headers(lua_State *L, struct lt_runner *runner)
     return &runner->x->req.headers;
 }
 
+static struct lt_filter_call *call_of(struct lt_runner *runner)
+{
+    return runner->x->filter_state;
+}
+
+struct lt_headers *lt_ctx_response_fields(lua_State *L, struct lt_runner *runner)
+{
+    struct lt_headers *headers =
+        runner->hook == LT_FILTER_REQUEST ? &call_of(runner)->promised : &runner->x->res.headers;
+    if (runner->hook == LT_FILTER_LOG) {
+        luaL_error(L, "the response has left already");
+    }
+    if (headers->arena == NULL) {
+        lt_headers_init(headers, &runner->x->arena, HEADER_ADDED_MAX);
+    }
+    return headers;
+}
+
 static struct lt_headers *res_headers(lua_State *L, struct lt_runner *runner)
 {
     if (runner->hook == LT_FILTER_REQUEST) {
@@ -114,36 +132,51 @@ static int all(lua_State *L, headers_fn get)
 }
 
 /* In any other hook nobody would see what is written. */
-static void check_hook(lua_State *L, const struct lt_runner *runner, headers_fn get)
-{
-    if (LT_UNLIKELY(runner->hook !=
-                    (get == req_headers ? LT_FILTER_REQUEST : LT_FILTER_RESPONSE))) {
-        luaL_error(L, get == req_headers ? "the request's headers can be written in `request` only"
-                                         : "the response's headers can be written in `response` "
-                                           "only");
-    }
-}
-
-static int write_field(lua_State *L, headers_fn get, bool add)
+static int set_field(lua_State *L, headers_fn get)
 {
     struct lt_runner *runner = lt_runner_of(L);
     struct lt_headers *headers = get(L, runner);
+    bool request = get == req_headers;
     luaL_checkany(L, 3);
-    check_hook(L, runner, get);
-    lt_ctx_header_write(L, runner, headers, lt_lua_check_str(L, 2), 3, add);
+    if (LT_UNLIKELY(runner->hook != (request ? LT_FILTER_REQUEST : LT_FILTER_RESPONSE))) {
+        return luaL_error(L, request ? "the request's headers can be written in `request` only"
+                                     : "the response's headers can be written in `response` only");
+    }
+    lt_ctx_header_write(L, runner, headers, lt_lua_check_str(L, 2), 3, false);
+    return 0;
+}
+
+static int req_add(lua_State *L)
+{
+    struct lt_runner *runner = lt_runner_of(L);
+    luaL_checkany(L, 3);
+    if (runner->hook != LT_FILTER_REQUEST) {
+        return luaL_error(L, "the request's headers can be written in `request` only");
+    }
+    lt_ctx_header_write(L, runner, &runner->x->req.headers, lt_lua_check_str(L, 2), 3, true);
+    return 0;
+}
+
+/* In `request` the field waits for the response. */
+static int res_add(lua_State *L)
+{
+    struct lt_runner *runner = lt_runner_of(L);
+    luaL_checkany(L, 3);
+    lt_ctx_header_write(L, runner, lt_ctx_response_fields(L, runner), lt_lua_check_str(L, 2), 3,
+                        true);
     return 0;
 }
 
 /* Upvalues: ctx, all, add. */
 static int field_get(lua_State *L, headers_fn get)
 {
-    const struct lt_headers *headers = get(L, lt_runner_of(L));
+    struct lt_runner *runner = lt_runner_of(L);
     struct lt_str name = lt_lua_check_str(L, 2);
     if (name.len == 3 && (memcmp(name.p, "all", 3) == 0 || memcmp(name.p, "add", 3) == 0)) {
         lua_pushvalue(L, lua_upvalueindex(name.p[1] == 'l' ? 2 : 3));
         return 1;
     }
-    const struct lt_header *header = lt_headers_get_name(headers, name);
+    const struct lt_header *header = lt_headers_get_name(get(L, runner), name);
     if (header == NULL) {
         return 0;
     }
@@ -179,17 +212,13 @@ static int next_field(lua_State *L, headers_fn get)
     {                                                                                              \
         return all(L, side##_headers);                                                             \
     }                                                                                              \
-    static int side##_add(lua_State *L)                                                            \
-    {                                                                                              \
-        return write_field(L, side##_headers, true);                                               \
-    }                                                                                              \
     static int side##_field(lua_State *L)                                                          \
     {                                                                                              \
         return field_get(L, side##_headers);                                                       \
     }                                                                                              \
     static int side##_set(lua_State *L)                                                            \
     {                                                                                              \
-        return write_field(L, side##_headers, false);                                              \
+        return set_field(L, side##_headers);                                                       \
     }                                                                                              \
     static int side##_next(lua_State *L)                                                           \
     {                                                                                              \
@@ -369,11 +398,6 @@ static struct lt_var *find_var(struct lt_filter_call *call, struct lt_str name)
         }
     }
     return NULL;
-}
-
-static struct lt_filter_call *call_of(struct lt_runner *runner)
-{
-    return runner->x->filter_state;
 }
 
 static int vars_get(lua_State *L)

@@ -123,17 +123,12 @@ static int check(lua_State *L)
     return 0;
 }
 
-/* lintel.limit.field(name, remaining, reset): a member of the RateLimit field
- * (draft-ietf-httpapi-ratelimit-headers), at a fifth of what string.format costs. */
-static int field(lua_State *L)
+/* The member `name` of the RateLimit field, in the exchange's arena. */
+static struct lt_str write_left(lua_State *L, struct lt_runner *runner, struct lt_str name,
+                                lua_Integer remaining, lua_Integer reset)
 {
     char text[NAME_MAX_LEN + 64];
     struct lt_buf out;
-    struct lt_str name = lt_lua_check_str(L, 1);
-    lua_Integer remaining = luaL_checkinteger(L, 2), reset = luaL_checkinteger(L, 3);
-    luaL_argcheck(L, name.len <= NAME_MAX_LEN, 1, "the name is too long");
-    luaL_argcheck(L, remaining >= 0, 2, "0 or more");
-    luaL_argcheck(L, reset >= 0, 3, "0 or more");
     lt_buf_init_fixed(&out, text, sizeof(text));
     lt_buf_char(&out, '"');
     lt_buf_str(&out, name);
@@ -141,13 +136,35 @@ static int field(lua_State *L)
     lt_buf_u64(&out, (uint64_t)remaining);
     lt_buf_add(&out, ";t=", 3);
     lt_buf_u64(&out, (uint64_t)reset);
-    lt_lua_push_str(L, lt_buf_view(&out));
-    return 1;
+    return lt_ctx_keep(L, runner, lt_buf_view(&out));
+}
+
+/* lintel.limit.announce(ctx, name, policy, remaining, reset): RateLimit and RateLimit-Policy for
+ * the response (draft-ietf-httpapi-ratelimit-headers), in one call because limits are counted for
+ * most requests. */
+static int announce(lua_State *L)
+{
+    struct lt_runner *runner = lt_runner_check(L, 1);
+    struct lt_str name = lt_lua_check_str(L, 2), policy = lt_lua_check_str(L, 3);
+    lua_Integer remaining = luaL_checkinteger(L, 4), reset = luaL_checkinteger(L, 5);
+    luaL_argcheck(L, name.len <= NAME_MAX_LEN && lt_header_name_ok(name), 2,
+                  "a name is at most 100 letters, digits and marks such as '-' and '_'");
+    luaL_argcheck(L, lt_header_value_ok(policy), 3, "holds a control byte");
+    luaL_argcheck(L, remaining >= 0, 4, "0 or more");
+    luaL_argcheck(L, reset >= 0, 5, "0 or more");
+    struct lt_headers *headers = lt_ctx_response_fields(L, runner);
+    policy = lt_ctx_keep(L, runner, policy);
+    struct lt_str left = write_left(L, runner, name, remaining, reset);
+    if (lt_headers_add_id(headers, LT_HEADER_RATELIMIT_POLICY, policy) != LT_OK ||
+        lt_headers_add_id(headers, LT_HEADER_RATELIMIT, left) != LT_OK) {
+        return luaL_error(L, "too many headers");
+    }
+    return 0;
 }
 
 void lt_lua_open_limit(lua_State *L)
 {
     static const luaL_Reg lib[] = {
-        {"gcra", gcra}, {"check", check}, {"field", field}, {NULL, NULL}};
+        {"gcra", gcra}, {"check", check}, {"announce", announce}, {NULL, NULL}};
     luaL_newlib(L, lib);
 }

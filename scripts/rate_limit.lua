@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- So many requests per key and time. Tells clients what is left by RateLimit and RateLimit-Policy
 -- (draft-ietf-httpapi-ratelimit-headers), and with a refusal when to come back by Retry-After.
-local gcra, field = lintel.limit.gcra, lintel.limit.field
+local gcra, announce = lintel.limit.gcra, lintel.limit.announce
 
 local M = { group = "limit" }
 
@@ -35,22 +35,9 @@ function M.request(ctx)
   local state = ctx.state
   local allowed, remaining, retry_after, reset =
     gcra(state.key(ctx) or "", state.rate, state.burst, state.scope)
-  if not state.var then
-    state.var = ctx.name .. ".ratelimit"
-  end
-  ctx.vars[state.var] = field(state.name, remaining, reset)
+  announce(ctx, state.name, state.policy, remaining, reset)
   if not allowed then
     return ctx:deny(429, "rate_limited", { ["retry-after"] = math.max(1, retry_after) })
-  end
-end
-
-function M.response(ctx)
-  local state = ctx.state
-  local left = state.var and ctx.vars[state.var]
-  if left then
-    local headers = ctx.res.headers
-    headers:add("ratelimit-policy", state.policy)
-    headers:add("ratelimit", left)
   end
 end
 

@@ -12,12 +12,14 @@ int SHA256_Update(lt_bench_sha256 *c, const void *data, size_t len);
 int SHA256_Final(unsigned char *md, lt_bench_sha256 *c);
 ]]
 
+local floor, ceil = math.floor, math.ceil
 local C = ffi.C
 local sha = ffi.new("lt_bench_sha256")
 local digest = ffi.new("unsigned char[32]")
 local limits = ngx.shared.limits
 local consumers = {} -- digest (32 raw bytes) -> name
 local interval, tolerance -- seconds between two requests; how far ahead of time they may come
+local policy -- the RateLimit-Policy field
 
 local M = {}
 
@@ -30,6 +32,7 @@ function M.load(path, rate, burst)
     end
     interval = 1 / rate
     tolerance = burst * interval
+    policy = '"default";q=' .. rate .. ";w=1"
 end
 
 function M.check()
@@ -52,10 +55,14 @@ function M.check()
         due = now
     end
     due = due + interval
-    if due - now > tolerance + interval then
+    local ahead, header = due - now, ngx.header
+    header["RateLimit-Policy"] = policy
+    if ahead > tolerance + interval then
         return ngx.exit(429)
     end
     limits:set(name, due)
+    header["RateLimit"] = '"default";r=' .. floor((tolerance + interval - ahead) / interval)
+        .. ";t=" .. ceil(ahead)
     var.consumer = name
 end
 

@@ -127,6 +127,15 @@ static void test_headers_can_be_written_only_where_somebody_sees_them(void **sta
     with_response(x);
     assert_int_equal(lt_test_bed_run(bed, LT_FILTER_LOG), LT_STEP_NEXT);
     assert_non_null(strstr(logged, "can be written in `response` only"));
+    lt_test_bed_end(bed);
+    load_one("return {request = function() end, log = function(ctx) ctx.res.headers:add('a', 'b') "
+             "end}",
+             "");
+    x = begin();
+    assert_int_equal(lt_test_bed_run(bed, LT_FILTER_REQUEST), LT_STEP_NEXT);
+    with_response(x);
+    assert_int_equal(lt_test_bed_run(bed, LT_FILTER_LOG), LT_STEP_NEXT);
+    assert_non_null(strstr(logged, "the response has left already"));
 }
 
 /* A client that names X-Consumer in Connection had the field taken off that the filter set. */
@@ -159,6 +168,35 @@ static void test_a_filter_leaves_memory_for_an_answer(void **state)
     assert_non_null(lt_arena_alloc(&x->arena, 100000));
 }
 
+/* What `request` adds to the response joins it before `response` hooks run, and also an answer of
+ * our own. */
+static void test_request_may_add_to_the_response_to_come(void **state)
+{
+    (void)state;
+    load_one("return {request = function(ctx) local h = ctx.res.headers h:add('x-left', 7) "
+             "h:add('X-Left', '8') lintel.limit.announce(ctx, 'free', '\"free\";q=2;w=1', 1, 3) "
+             "end, response = function(ctx) local h = ctx.res.headers "
+             "h['x-seen'] = table.concat(h:all('x-left'), '+') end}",
+             ", on_error: closed");
+    struct lt_exchange *x = begin();
+    assert_int_equal(lt_test_bed_run(bed, LT_FILTER_REQUEST), LT_STEP_NEXT);
+    with_response(x);
+    assert_int_equal(lt_test_bed_run(bed, LT_FILTER_RESPONSE), LT_STEP_NEXT);
+    assert_int_equal(x->res.headers.n, 6);
+    assert_str(lt_headers_get_name(&x->res.headers, LT_STR("x-seen"))->value, "7+8");
+    assert_str(lt_headers_value(&x->res.headers, LT_HEADER_RATELIMIT), "\"free\";r=1;t=3");
+    assert_str(lt_headers_value(&x->res.headers, LT_HEADER_RATELIMIT_POLICY), "\"free\";q=2;w=1");
+    lt_test_bed_end(bed);
+    /* A response that takes no more fields goes out without them. */
+    load_one("return {request = function(ctx) ctx.res.headers:add('x-a', '1') end}", "");
+    x = begin();
+    assert_int_equal(lt_test_bed_run(bed, LT_FILTER_REQUEST), LT_STEP_NEXT);
+    with_response(x);
+    x->res.headers.max = x->res.headers.cap = x->res.headers.n;
+    assert_int_equal(lt_test_bed_run(bed, LT_FILTER_RESPONSE), LT_STEP_NEXT);
+    assert_int_equal(x->res.headers.n, 1);
+}
+
 static void test_wrong_use_raises(void **state)
 {
     (void)state;
@@ -169,6 +207,10 @@ static void test_wrong_use_raises(void **state)
     raises("ctx.conf.x = 1", "can't be changed");
     raises("return ctx.res.status", "there is no response yet");
     raises("return ctx.res.headers['x']", "there is no response yet");
+    raises("ctx.res.headers['x'] = '1'", "there is no response yet");
+    raises("ctx.res.headers:add('x', 'a\\nb')", "another control byte");
+    raises("ctx.res.headers:add('content-length', '1')", "Lintel's own");
+    raises("for i = 1, 201 do ctx.res.headers:add('x', '1') end", "too many headers");
     raises("ctx.deny(403, 'x')", "ctx expected");
     raises("return ctx:deny(200, 'x')", "400 to 599");
     raises("return ctx:deny(403, 'Not An Id')", "a reason is an id");
@@ -559,6 +601,7 @@ int main(void)
         TEST(test_headers_can_be_written_only_where_somebody_sees_them),
         TEST(test_connection_takes_nothing_off_that_a_filter_set),
         TEST(test_a_filter_leaves_memory_for_an_answer),
+        TEST(test_request_may_add_to_the_response_to_come),
         TEST(test_wrong_use_raises),
         TEST(test_deny_answers),
         TEST(test_respond_and_redirect_answer),
