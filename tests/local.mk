@@ -7,5 +7,5 @@
 # A fuzz target is a check program too. Run without arguments it replays
 # $srcdir/tests/fuzz/corpus/<its name>, so that every "make check" reads the whole corpus.
 
-EXTRA_DIST += tests/lint tests/http tests/unit/unit.h
+EXTRA_DIST += tests/fuzz/run tests/lint tests/http tests/unit/unit.h
 dist_check_SCRIPTS += tests/filters.sh tests/http.sh

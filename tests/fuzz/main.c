@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Replays inputs through a fuzz target where libFuzzer isn't linked: the files and folders given,
  * or the target's own corpus, $srcdir/tests/fuzz/corpus/NAME for a program called fuzz_NAME. That
- * way every "make check" reads the whole corpus. */
+ * way every "make check" reads the whole corpus. tests/fuzz/run links libFuzzer's main instead. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
@@ -10,9 +10,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define INPUT_MAX (1 << 20)
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#ifndef LT_LIBFUZZER
+
+#define INPUT_MAX (1 << 20)
 
 static unsigned replayed;
 
@@ -84,3 +86,5 @@ int main(int argc, char **argv)
     printf("%u inputs replayed\n", replayed);
     return failed || replayed == 0;
 }
+
+#endif
