@@ -20,6 +20,9 @@ liblintel_a_SOURCES += \
 	filters/sandbox.c filters/sandbox.h \
 	filters/schema.c filters/schema.h \
 	filters/test_bed.c filters/test_bed.h \
+	filters/test_checks.c \
+	filters/test_exchange.c \
+	filters/test_impl.h \
 	filters/test_runner.c filters/test_runner.h \
 	filters/unit.c filters/unit.h \
 	filters/vm.c filters/vm.h

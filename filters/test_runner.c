@@ -16,604 +16,17 @@
 #include "filters/host_impl.h"
 #include "filters/lib.h"
 #include "filters/sandbox.h"
-#include "filters/test_bed.h"
+#include "filters/test_impl.h"
 
 #define FILES_MAX 10000u
 #define CPU_MS 10000u /* of one file */
 #define MEMORY ((size_t)64 << 20)
-#define WHY_MAX 600u
-#define LOG_LINES_MAX 100u
-#define CONF_DEPTH_MAX 8
-#define SECONDS_MAX 9e8
 
-struct runner {
-    struct lt_test_bed *bed;
-    const char *path; /* of the test file */
-    struct lt_str dir;
-    unsigned passed, failed, in_file;
-    char *lines[LOG_LINES_MAX]; /* what filters logged in this exchange */
-    unsigned n_lines;
-};
-
-/* The one that runs: log lines come without an argument. */
-static struct runner *current;
-
-/* ---- the log ---- */
-
-static void forget_lines(struct runner *r)
-{
-    while (r->n_lines > 0) {
-        lt_free(r->lines[--r->n_lines]);
-    }
-}
-
-static void on_log_line(struct lt_str line)
-{
-    struct runner *r = current;
-    char *copy = r->n_lines < LOG_LINES_MAX ? lt_malloc(line.len + 1) : NULL;
-    if (copy != NULL) {
-        memcpy(copy, line.p, line.len);
-        copy[line.len] = '\0';
-        r->lines[r->n_lines++] = copy;
-    }
-}
-
-/* ---- a table of Lua as the node of a configuration ---- */
-
-static struct lt_node *new_node(lua_State *L, struct lt_test_bed *bed, enum lt_node_kind kind)
-{
-    struct lt_node *node = lt_arena_new(&bed->arena, struct lt_node);
-    if (node == NULL) {
-        luaL_error(L, "out of memory");
-    }
-    node->kind = kind;
-    node->pos = lt_load_nowhere();
-    return node;
-}
-
-static struct lt_node *text_node(lua_State *L, struct lt_test_bed *bed, struct lt_str text)
-{
-    struct lt_node *node = new_node(L, bed, LT_NODE_SCALAR);
-    if (!lt_arena_dup(&bed->arena, text, &node->text)) {
-        luaL_error(L, "out of memory");
-    }
-    node->raw = node->text;
-    node->quoted = true;
-    return node;
-}
-
-static void add_pair(struct lt_node *map, struct lt_node *key, struct lt_node *value)
-{
-    map->pairs[map->n_pairs++] = (struct lt_node_pair){key, value};
-}
-
-static struct lt_node *to_node(lua_State *L, struct lt_test_bed *bed, int index, int depth);
-
-/* n more pairs than the table at index has. */
-static struct lt_node *table_node(lua_State *L, struct lt_test_bed *bed, int index, int depth)
-{
-    lua_Integer n_list = luaL_len(L, index);
-    size_t n = 0;
-    if (depth > CONF_DEPTH_MAX) {
-        luaL_error(L, "conf is too deep");
-    }
-    luaL_checkstack(L, 4, NULL);
-    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-        n++;
-    }
-    struct lt_node *node = new_node(L, bed, n_list > 0 ? LT_NODE_LIST : LT_NODE_MAP);
-    node->items = lt_arena_array(&bed->arena, struct lt_node *, n + 1);
-    node->pairs = lt_arena_array(&bed->arena, struct lt_node_pair, n + 2);
-    if (node->items == NULL || node->pairs == NULL) {
-        luaL_error(L, "out of memory");
-    }
-    for (lua_Integer i = 1; i <= n_list; i++) {
-        lua_geti(L, index, i);
-        node->items[node->n_items++] = to_node(L, bed, lua_gettop(L), depth + 1);
-        lua_pop(L, 1);
-    }
-    if (n_list > 0) {
-        return node;
-    }
-    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-        struct lt_str key;
-        luaL_checktype(L, -2, LUA_TSTRING);
-        key.p = lua_tolstring(L, -2, &key.len);
-        add_pair(node, text_node(L, bed, key), to_node(L, bed, lua_gettop(L), depth + 1));
-    }
-    return node;
-}
-
-static struct lt_node *to_node(lua_State *L, struct lt_test_bed *bed, int index, int depth)
-{
-    struct lt_str text;
-    if (lua_istable(L, index)) {
-        return table_node(L, bed, index, depth);
-    }
-    if (lua_isboolean(L, index)) {
-        return text_node(L, bed, lua_toboolean(L, index) ? LT_STR("true") : LT_STR("false"));
-    }
-    if (!lua_isstring(L, index)) {
-        luaL_error(L, "conf holds a %s", luaL_typename(L, index));
-    }
-    lua_pushvalue(L, index);
-    text.p = lua_tolstring(L, -1, &text.len);
-    struct lt_node *node = text_node(L, bed, text);
-    lua_pop(L, 1);
-    return node;
-}
-
-/* ---- t.run ---- */
-
-static struct runner *runner_of(lua_State *L)
-{
-    return lua_touserdata(L, lua_upvalueindex(1));
-}
-
-/* Field `name` of the table at index as text, or fallback; stays on the stack. */
-static struct lt_str text_field(lua_State *L, int index, const char *name, const char *fallback)
-{
-    struct lt_str text = lt_str_c(fallback);
-    if (lua_getfield(L, index, name) != LUA_TNIL) {
-        text.p = luaL_checklstring(L, -1, &text.len);
-    }
-    return text;
-}
-
-/* A filter beside the test file comes first. */
-static struct lt_str filter_path(lua_State *L, struct runner *r, struct lt_str filter)
-{
-    struct lt_str beside;
-    bool path = lt_str_chr(filter, '/', 0) != SIZE_MAX || lt_str_ends(filter, LT_STR(".lua"));
-    if (!lt_arena_printf(&r->bed->arena, &beside, "%.*s/%.*s%s", LT_STR_ARG(r->dir),
-                         LT_STR_ARG(filter), path ? "" : ".lua")) {
-        luaL_error(L, "out of memory");
-    }
-    return (path && filter.p[0] != '/') || (!path && access(beside.p, F_OK) == 0) ? beside : filter;
-}
-
-/* Loads the filter of argument 1 with the settings of the table at index conf (or none). */
-static void load_filter(lua_State *L, struct runner *r, int conf)
-{
-    struct lt_test_bed *bed = r->bed;
-    struct lt_str filter = lt_lua_check_str(L, 1);
-    char why[WHY_MAX];
-    lt_test_bed_begin_load(bed);
-    struct lt_node *settings;
-    if (lua_isnil(L, conf)) {
-        settings = new_node(L, bed, LT_NODE_MAP);
-        settings->pairs = lt_arena_array(&bed->arena, struct lt_node_pair, 1);
-    } else {
-        luaL_checktype(L, conf, LUA_TTABLE);
-        settings = table_node(L, bed, conf, 0);
-    }
-    struct lt_node *instances = new_node(L, bed, LT_NODE_MAP);
-    instances->pairs = lt_arena_array(&bed->arena, struct lt_node_pair, 1);
-    if (settings->kind != LT_NODE_MAP || settings->pairs == NULL || instances->pairs == NULL) {
-        luaL_error(L, "conf is a table with named fields");
-    }
-    add_pair(settings, text_node(L, bed, LT_STR("filter")),
-             text_node(L, bed, filter_path(L, r, filter)));
-    add_pair(instances, text_node(L, bed, LT_STR("test")), settings);
-    if (lt_test_bed_load(bed, instances, why, sizeof(why))) {
-        return;
-    }
-    luaL_Buffer text;
-    char space[4096];
-    struct lt_buf out;
-    lt_buf_init_fixed(&out, space, sizeof(space));
-    lt_buf_printf(&out, "%s\n", why);
-    lt_diags_print(&bed->diags, &out);
-    luaL_buffinit(L, &text);
-    luaL_addlstring(&text, out.p, out.len);
-    luaL_pushresult(&text);
-    luaL_error(L, "the filter can't be loaded: %s", lua_tostring(L, -1));
-}
-
-/* name = "value" or {"a", "b"} into headers, in the exchange's arena. */
-static void fill_headers(lua_State *L, struct lt_exchange *x, int index, struct lt_headers *headers)
-{
-    if (lua_isnil(L, index)) {
-        return;
-    }
-    luaL_checktype(L, index, LUA_TTABLE);
-    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-        luaL_checktype(L, -2, LUA_TSTRING);
-        bool many = lua_istable(L, -1);
-        lua_Integer n = many ? luaL_len(L, -1) : 1;
-        for (lua_Integer i = 1; i <= n; i++) {
-            struct lt_str name, value;
-            name.p = lua_tolstring(L, -2, &name.len);
-            if (many) {
-                lua_geti(L, -1, i);
-            } else {
-                lua_pushvalue(L, -1);
-            }
-            value.p = luaL_checklstring(L, -1, &value.len);
-            if (!lt_arena_dup(&x->arena, name, &name) || !lt_arena_dup(&x->arena, value, &value) ||
-                lt_headers_add(headers, name, value) != LT_OK) {
-                luaL_error(L, "too many headers");
-            }
-            lua_pop(L, 1);
-        }
-    }
-}
-
-/* Begins the exchange that the table at index (or nil) describes. */
-static struct lt_exchange *begin(lua_State *L, struct runner *r, int index)
-{
-    static const char *const known[] = {"method", "path", "host", "scheme", "client_ip", "headers"};
-    if (lua_isnil(L, index)) {
-        lua_newtable(L);
-        lua_replace(L, index);
-    }
-    luaL_checktype(L, index, LUA_TTABLE);
-    lt_lua_check_keys(L, index, "request", known, lt_countof(known));
-    struct lt_test_request request = {
-        .method = text_field(L, index, "method", "GET"),
-        .target = text_field(L, index, "path", "/"),
-        .host = text_field(L, index, "host", "example.com"),
-        .client_ip = text_field(L, index, "client_ip", "192.0.2.1"),
-        .tls = lt_str_eq_c(text_field(L, index, "scheme", "http"), "https"),
-    };
-    struct lt_exchange *x = lt_test_bed_begin(r->bed, &request);
-    if (x == NULL) {
-        luaL_error(L, "request: the method, path or client_ip is malformed");
-    }
-    lua_getfield(L, index, "headers");
-    fill_headers(L, x, lua_gettop(L), &x->req.headers);
-    return x;
-}
-
-/* The user that an earlier filter would have found: table at index, or nil. */
-static void fill_user(lua_State *L, struct lt_exchange *x, int index)
-{
-    if (lua_isnil(L, index)) {
-        return;
-    }
-    luaL_checktype(L, index, LUA_TTABLE);
-    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-        struct lt_str name, value;
-        luaL_checktype(L, -2, LUA_TSTRING);
-        name.p = lua_tolstring(L, -2, &name.len);
-        value.p = luaL_checklstring(L, -1, &value.len);
-        if (lt_exchange_set_user(x, name, value) != LT_OK) {
-            luaL_error(L, "out of memory");
-        }
-    }
-}
-
-/* Pushes a table of the headers, names in lower case; of repeated ones the first. */
-static void push_headers(lua_State *L, const struct lt_headers *headers)
-{
-    lua_newtable(L);
-    for (unsigned i = headers->n; i-- > 0;) {
-        lua_getfield(L, LUA_REGISTRYINDEX, LT_SANDBOX_GLOBALS);
-        lua_getfield(L, -1, "string");
-        lua_getfield(L, -1, "lower");
-        lua_replace(L, -3);
-        lua_pop(L, 1);
-        lt_lua_push_str(L, headers->v[i].name);
-        lua_call(L, 1, 1);
-        lt_lua_push_str(L, headers->v[i].value);
-        lua_rawset(L, -3);
-    }
-}
-
-static void push_user(lua_State *L, const struct lt_exchange *x)
-{
-    if (x->user == NULL) {
-        lua_pushnil(L);
-        return;
-    }
-    lua_newtable(L);
-    for (const struct lt_user_field *f = x->user; f != NULL; f = f->next) {
-        lt_lua_push_str(L, f->name);
-        lt_lua_push_str(L, f->value);
-        lua_rawset(L, -3);
-    }
-}
-
-/* The lines that were logged, each as a table. */
-static void push_log(lua_State *L, const struct runner *r)
-{
-    lua_newtable(L);
-    for (unsigned i = 0; i < r->n_lines; i++) {
-        lua_getfield(L, LUA_REGISTRYINDEX, LT_SANDBOX_GLOBALS);
-        lua_getfield(L, -1, "lintel");
-        lua_getfield(L, -1, "json");
-        lua_getfield(L, -1, "decode");
-        lua_pushstring(L, r->lines[i]);
-        lua_call(L, 1, 1);
-        lua_rawseti(L, -5, (lua_Integer)i + 1);
-        lua_pop(L, 3);
-    }
-}
-
-static void set_str(lua_State *L, const char *name, struct lt_str value)
-{
-    if (value.len > 0) {
-        lt_lua_push_str(L, value);
-        lua_setfield(L, -2, name);
-    }
-}
-
-/* What a server would have got; on top of the stack is the result. */
-static void set_upstream_request(lua_State *L, const struct lt_exchange *x)
-{
-    lua_newtable(L);
-    set_str(L, "method", lt_method_name(x->req.method));
-    set_str(L, "path", x->req.path);
-    push_headers(L, &x->req.headers);
-    lua_setfield(L, -2, "headers");
-    lua_setfield(L, -2, "upstream_request");
-}
-
-/* Turns a refusal into the response that the client would get. */
-static void take_reply(struct lt_exchange *x)
-{
-    unsigned status = lt_cause_info(x->cause)->status;
-    x->res = (struct lt_response){.status = x->reply.ready ? x->reply.status : status};
-    if (x->reply.ready) {
-        x->res.headers = x->reply.headers;
-        if (x->reply.content_type.len > 0 &&
-            lt_headers_set_id(&x->res.headers, LT_HEADER_CONTENT_TYPE, x->reply.content_type) !=
-                LT_OK) {
-            x->res.headers.n = 0;
-        }
-    }
-}
-
-/* The server's answer: table at index, or nil. */
-static void take_response(lua_State *L, struct lt_exchange *x, int index)
-{
-    static const char *const known[] = {"status", "headers"};
-    x->res = (struct lt_response){.status = 200, .version = 11};
-    lt_headers_init(&x->res.headers, &x->arena, 200);
-    if (lua_isnil(L, index)) {
-        return;
-    }
-    luaL_checktype(L, index, LUA_TTABLE);
-    lt_lua_check_keys(L, index, "response", known, lt_countof(known));
-    lua_getfield(L, index, "status");
-    lua_Integer status = luaL_optinteger(L, -1, 200);
-    if (status < 200 || status > 599) {
-        luaL_error(L, "response: a status is 200 to 599");
-    }
-    x->res.status = (unsigned)status;
-    lua_getfield(L, index, "headers");
-    fill_headers(L, x, lua_gettop(L), &x->res.headers);
-    lua_pop(L, 2);
-    x->upstream_status = x->res.status;
-}
-
-/* Runs all hooks in order; the result is on top of the stack. */
-static void run_exchange(lua_State *L, struct lt_test_bed *bed, int response)
-{
-    struct lt_exchange *x = bed->x;
-    enum lt_step_result result = lt_test_bed_run(bed, LT_FILTER_REQUEST);
-    lua_pushboolean(L, result == LT_STEP_NEXT);
-    lua_setfield(L, -2, "upstream_called");
-    if (result == LT_STEP_NEXT) {
-        set_upstream_request(L, x);
-        take_response(L, x, response);
-    } else {
-        take_reply(x);
-    }
-    if (lt_test_bed_run(bed, LT_FILTER_RESPONSE) != LT_STEP_NEXT) {
-        take_reply(x);
-    }
-    (void)lt_test_bed_run(bed, LT_FILTER_LOG);
-}
-
-/* The number of seconds at index, in microseconds. */
-static uint64_t check_seconds(lua_State *L, int index)
-{
-    double s = luaL_checknumber(L, index);
-    if (!(s >= 0 && s <= SECONDS_MAX)) {
-        luaL_error(L, "time goes forward, by less than 30 years");
-    }
-    return (uint64_t)(s * 1e6);
-}
-
-/* t.run(filter, {conf=, request=, response=, user=, now=}) */
-static int run(lua_State *L)
-{
-    static const char *const keys[] = {"conf", "request", "response", "user", "now"};
-    struct runner *r = runner_of(L);
-    struct lt_test_bed *bed = r->bed;
-    luaL_checkstring(L, 1);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    lua_settop(L, 2);
-    lt_lua_check_keys(L, 2, "t.run", keys, lt_countof(keys));
-    for (size_t i = 0; i < lt_countof(keys); i++) { /* indices 3 to 7 */
-        lua_getfield(L, 2, keys[i]);
-    }
-    forget_lines(r);
-    if (!lua_isnil(L, 7)) {
-        uint64_t us = check_seconds(L, 7);
-        bed->loop->now_us = bed->start_us + us;
-        bed->loop->wall_us = bed->start_wall_us + us;
-    }
-    load_filter(L, r, 3);
-    struct lt_exchange *x = begin(L, r, 4);
-    fill_user(L, x, 6);
-    lua_newtable(L);
-    run_exchange(L, bed, 5);
-    lua_pushinteger(L, x->res.status);
-    lua_setfield(L, -2, "status");
-    push_headers(L, &x->res.headers);
-    lua_setfield(L, -2, "headers");
-    if (x->reply.ready) {
-        set_str(L, "reason", x->reply.reason);
-        if (x->reply.body.p != NULL) {
-            lt_lua_push_str(L, x->reply.body);
-            lua_setfield(L, -2, "body");
-        }
-    }
-    if (x->cause != LT_CAUSE_NONE) {
-        set_str(L, "cause", lt_str_c(lt_cause_info(x->cause)->name));
-    }
-    set_str(L, "error", x->detail);
-    push_user(L, x);
-    lua_setfield(L, -2, "user");
-    push_log(L, r);
-    lua_setfield(L, -2, "log");
-    lua_pushnumber(L, (double)bed->slept_us / 1e6);
-    lua_setfield(L, -2, "slept");
-    lt_test_bed_end(bed);
-    return 1;
-}
-
-/* ---- cases and checks ---- */
-
-/* t.case(name, fn) */
-static int run_case(lua_State *L)
-{
-    struct runner *r = runner_of(L);
-    const char *name = luaL_checkstring(L, 1);
-    luaL_checktype(L, 2, LUA_TFUNCTION);
-    lua_settop(L, 2);
-    lt_test_bed_reset(r->bed);
-    r->in_file++;
-    if (lua_pcall(L, 0, 0, 0) == LUA_OK) {
-        r->passed++;
-        printf("ok    %s: %s\n", r->path, name);
-        return 0;
-    }
-    r->failed++;
-    printf("FAIL  %s: %s\n      %s\n", r->path, name,
-           lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error object");
-    return 0;
-}
-
-/* A value for people to read. */
-static const char *shown(lua_State *L, int index)
-{
-    if (lua_type(L, index) == LUA_TSTRING) {
-        return lua_pushfstring(L, "\"%s\"", lua_tostring(L, index));
-    }
-    return luaL_tolstring(L, index, NULL);
-}
-
-/* t.eq(a, b): tables by their contents. */
-static bool same(lua_State *L, int a, int b, int depth)
-{
-    if (!lua_istable(L, a) || !lua_istable(L, b) || depth > CONF_DEPTH_MAX) {
-        return lua_rawequal(L, a, b);
-    }
-    bool equal = true;
-    luaL_checkstack(L, 8, NULL);
-    for (lua_pushnil(L); equal && lua_next(L, a) != 0; lua_pop(L, 2)) {
-        lua_pushvalue(L, -2);
-        lua_gettable(L, b);
-        int top = lua_gettop(L);
-        equal = same(L, top - 1, top, depth + 1);
-        if (!equal) {
-            lua_pop(L, 3);
-            return false;
-        }
-    }
-    for (lua_pushnil(L); lua_next(L, b) != 0; lua_pop(L, 1)) {
-        lua_pushvalue(L, -2);
-        if (lua_gettable(L, a) == LUA_TNIL) {
-            lua_pop(L, 3);
-            return false;
-        }
-        lua_pop(L, 1);
-    }
-    return equal;
-}
-
-static int eq(lua_State *L)
-{
-    luaL_checkany(L, 2);
-    if (!same(L, 1, 2, 0)) {
-        const char *got = shown(L, 1), *wanted = shown(L, 2);
-        return luaL_error(L, "is %s, should be %s", got, wanted);
-    }
-    return 0;
-}
-
-static int ok(lua_State *L)
-{
-    if (!lua_toboolean(L, 1)) {
-        return luaL_error(L, "%s", luaL_optstring(L, 2, "is not true"));
-    }
-    return 0;
-}
-
-/* Whether the text at index matches the pattern at index 2, by the matcher of filters. */
-static bool matches(lua_State *L, int index)
-{
-    lua_getfield(L, LUA_REGISTRYINDEX, LT_SANDBOX_GLOBALS);
-    lua_getfield(L, -1, "string");
-    lua_getfield(L, -1, "find");
-    lua_pushvalue(L, index);
-    lua_pushvalue(L, 2);
-    lua_call(L, 2, 1);
-    return !lua_isnil(L, -1);
-}
-
-static int match(lua_State *L)
-{
-    luaL_checkstring(L, 2);
-    if (!lua_isstring(L, 1) || !matches(L, 1)) {
-        const char *got = shown(L, 1);
-        return luaL_error(L, "%s does not match \"%s\"", got, lua_tostring(L, 2));
-    }
-    return 0;
-}
-
-/* t.raises(fn [, pattern]) */
-static int raises(lua_State *L)
-{
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    lua_pushvalue(L, 1);
-    if (lua_pcall(L, 0, 0, 0) == LUA_OK) {
-        return luaL_error(L, "did not raise");
-    }
-    int error = lua_gettop(L);
-    if (!lua_isnoneornil(L, 2) && error > 2 && (!lua_isstring(L, error) || !matches(L, error))) {
-        const char *got = shown(L, error);
-        return luaL_error(L, "raised %s, which does not match \"%s\"", got, lua_tostring(L, 2));
-    }
-    return 0;
-}
-
-/* t.advance(seconds) */
-static int advance(lua_State *L)
-{
-    struct runner *r = runner_of(L);
-    uint64_t us = check_seconds(L, 1);
-    r->bed->loop->now_us += us;
-    r->bed->loop->wall_us += us;
-    return 0;
-}
-
-/* Adds lintel.test to the table of loaded modules on top of the stack. */
-static int open_test(lua_State *L)
-{
-    static const luaL_Reg lib[] = {{"case", run_case},   {"run", run},     {"eq", eq},
-                                   {"ok", ok},           {"match", match}, {"raises", raises},
-                                   {"advance", advance}, {NULL, NULL}};
-    luaL_newlibtable(L, lib);
-    lua_pushlightuserdata(L, current);
-    luaL_setfuncs(L, lib, 1);
-    lua_getfield(L, LUA_REGISTRYINDEX, LT_SANDBOX_GLOBALS);
-    lua_getfield(L, -1, "lintel");
-    lua_getfield(L, -1, "crypto");
-    lua_getfield(L, -1, "sha256_hex");
-    lua_setfield(L, -5, "sha256");
-    lua_pop(L, 3);
-    lt_sandbox_freeze(L, "lintel.test");
-    lua_setfield(L, -2, "lintel.test");
-    return 0;
-}
+struct lt_test *lt_test_current;
 
 /* ---- files ---- */
 
-static void fail_file(struct runner *r, const char *why)
+static void fail_file(struct lt_test *r, const char *why)
 {
     r->failed++;
     printf("FAIL  %s\n      %s\n", r->path, why);
@@ -630,7 +43,7 @@ static int run_text(lua_State *L)
     return 0;
 }
 
-static void run_file(struct runner *r, const char *path)
+static void run_file(struct lt_test *r, const char *path)
 {
     struct lt_arena arena;
     struct lt_diags diags;
@@ -648,7 +61,8 @@ static void run_file(struct runner *r, const char *path)
         lt_str_chr(shown_path, '/', 0) != SIZE_MAX || lt_arena_printf(&arena, &local, "./%s", path);
     struct lt_filter_file *file =
         named ? lt_filter_file_find(&load, local, LT_STR_NONE, &why) : NULL;
-    struct lt_filter_vm fvm = {.file = file, .load = &load, .record = file, .open_more = open_test};
+    struct lt_filter_vm fvm = {
+        .file = file, .load = &load, .record = file, .open_more = lt_test_open};
     if (file == NULL) {
         fail_file(r, named && why.len > 0 ? why.p : "out of memory");
     } else {
@@ -670,7 +84,7 @@ static int by_text(const void *a, const void *b)
 }
 
 /* Runs the *_test.lua files of a folder, sorted. */
-static void run_folder(struct runner *r, const char *path)
+static void run_folder(struct lt_test *r, const char *path)
 {
     DIR *dir = opendir(path);
     char **names = lt_calloc(FILES_MAX, sizeof(*names));
@@ -701,7 +115,7 @@ static void run_folder(struct runner *r, const char *path)
 
 int lt_cmd_test(int argc, char **argv)
 {
-    struct runner r = {.passed = 0};
+    struct lt_test r = {.passed = 0};
     struct stat st;
     if (argc < 2 || argv[1][0] == '-') {
         bool help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
@@ -715,8 +129,8 @@ int lt_cmd_test(int argc, char **argv)
         fprintf(stderr, "lintel: out of memory\n");
         return 1;
     }
-    current = &r;
-    lt_log_set_sink(on_log_line);
+    lt_test_current = &r;
+    lt_log_set_sink(lt_test_on_log_line);
     for (int i = 1; i < argc; i++) {
         if (stat(argv[i], &st) == 0 && S_ISDIR(st.st_mode)) {
             run_folder(&r, argv[i]);
@@ -725,9 +139,9 @@ int lt_cmd_test(int argc, char **argv)
         }
     }
     lt_log_set_sink(NULL);
-    forget_lines(&r);
+    lt_test_forget_lines(&r);
     lt_test_bed_free(r.bed);
-    current = NULL;
+    lt_test_current = NULL;
     printf("%u passed, %u failed\n", r.passed, r.failed);
     return r.failed > 0 ? 1 : 0;
 }

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of `lintel test` share: test_runner.c runs files, test_exchange.c has t.run,
+ * test_checks.c the rest of `lintel.test`. Private to filters/. */
+#ifndef LT_FILTERS_TEST_IMPL_H
+#define LT_FILTERS_TEST_IMPL_H
+
+#include "filters/test_bed.h"
+
+#include <lauxlib.h>
+
+#define LT_TEST_LINES_MAX 100u
+
+/* A run of `lintel test`, and the file of it that runs now. */
+struct lt_test {
+    struct lt_test_bed *bed;
+    const char *path; /* of the test file */
+    struct lt_str dir;
+    unsigned passed, failed, in_file;
+    char *lines[LT_TEST_LINES_MAX]; /* what filters logged in this exchange */
+    unsigned n_lines;
+};
+
+/* The one that runs: log lines come without an argument. */
+extern struct lt_test *lt_test_current;
+
+/* The test behind a function of lintel.test. */
+struct lt_test *lt_test_of(lua_State *L);
+
+void lt_test_forget_lines(struct lt_test *r);
+/* Takes a line that the log writes. */
+void lt_test_on_log_line(struct lt_str line);
+
+/* The number of seconds at index, in microseconds; raises when it is none. */
+uint64_t lt_test_seconds(lua_State *L, int index);
+
+/* t.run(filter, {conf=, request=, response=, user=, now=}) */
+int lt_test_run(lua_State *L);
+
+/* Adds lintel.test to the table of loaded modules on top of the stack. */
+int lt_test_open(lua_State *L);
+
+#endif
