@@ -65,6 +65,16 @@ def test_early_hints_pass_in_order_and_without_hop_by_hop_fields(shop):
             assert response.body == b"ok"
 
 
+def test_early_hints_have_no_length(shop):
+    """A proxy in front that took it for one would lose step (RFC 9110 section 8.6)."""
+    server = shop.origin(always(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n"
+                                b"Content-Length: 5\r\n\r\n" + OK))
+    with shop.lintel(basic(server)).client() as client:
+        response = client.request()
+        assert response.interim[0].headers.names() == ["link"]
+        assert response.body == b"ok"
+
+
 def test_early_hints_arrive_before_the_answer_is_there(shop):
     go = threading.Event()
 
