@@ -236,14 +236,14 @@ static struct lt_back_h1 *take_idle(struct lt_pools *pools, struct lt_pool *pool
             return NULL;
         }
         b = lt_back_h1_from_idle(pool->idle.next);
-        if (idempotent) {
-            break;
-        }
-        if (pools->loop->now_us - b->idle_since_us > u->keepalive_post_ms * UINT64_C(1000)) {
+        if (!idempotent &&
+            pools->loop->now_us - b->idle_since_us > u->keepalive_post_ms * UINT64_C(1000)) {
             return NULL;
         }
         if (!lt_stream_is_silent(&b->stream)) {
-            lt_back_h1_close(b); /* its end is there and wasn't told yet */
+            /* Its end is there and wasn't told yet, or bytes that nobody asked for: they would be
+             * taken for the answer to this request. */
+            lt_back_h1_close(b);
             b = NULL;
         }
     }
