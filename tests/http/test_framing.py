@@ -465,6 +465,26 @@ def test_a_response_that_waits_when_its_connection_is_used_again_is_no_answer(sh
             assert client.response().body == b"ok"
 
 
+@pytest.mark.parametrize("method,status", [("HEAD", b"200 OK"), ("GET", b"304 Not Modified")])
+def test_a_body_where_none_may_be_that_comes_late_is_no_answer(shop, method, status):
+    body = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+    def late(peer):
+        while True:
+            if peer.request().target == "/late":
+                peer.send(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, len(body)),
+                          body, pause=0.05)
+            else:
+                peer.pause(0.1)
+                peer.send(OK)
+    server = shop.origin(late)
+    gw = shop.lintel(basic(server, workers=1))
+    with gw.client() as one, gw.client() as other:
+        for _ in range(3):
+            assert one.request(method, "/late").status == int(status[:3])
+            assert other.request().body == b"ok"
+
+
 def test_a_response_that_comes_before_its_request_is_not_used(shop):
     """A server that speaks first on an idle connection: that connection is not used again."""
     def early(peer):
