@@ -79,7 +79,10 @@ enum lt_err lt_addr_parse(struct lt_str text, struct lt_addr *out, const char **
             return fail(why, "not an IPv6 address in brackets");
         }
     } else if (lt_addr_parse_ip(host, out) != LT_OK) {
-        return fail(why, "not an IP address");
+        return fail(why, lt_str_find(host, LT_STR("//")) != SIZE_MAX
+                             ? "not an IP address: leave the scheme out, as in 127.0.0.1:8000"
+                             : "not an IP address: names are not looked up, so that localhost is "
+                               "127.0.0.1");
     } else if (out->sa.sa_family == AF_INET6) {
         return fail(why, "an IPv6 address with a port needs brackets, as in \"[::1]:443\"");
     }

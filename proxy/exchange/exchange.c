@@ -169,9 +169,14 @@ void lt_exchange_fail(struct lt_exchange *x, enum lt_cause cause)
 static bool identify(struct lt_exchange *x, const struct lt_addr *peer, bool tls)
 {
     const struct lt_view *v = x->view;
-    return lt_hop_client(&x->arena, &x->req.headers, peer, tls, v->listeners[x->listener].port,
-                         v->trust, v->n_trust, &x->client) == LT_OK &&
-           lt_hop_ids(&x->arena, &x->env->loop->rand, &x->req.headers, x->client.trusted,
+    if (lt_hop_client(&x->arena, &x->req.headers, peer, tls, v->listeners[x->listener].port,
+                      v->trust, v->n_trust, &x->client) != LT_OK) {
+        return false;
+    }
+    if (!x->client.trusted) {
+        lt_hop_distrust(&x->req.headers);
+    }
+    return lt_hop_ids(&x->arena, &x->env->loop->rand, &x->req.headers, x->client.trusted,
                       &x->ids) == LT_OK;
 }
 

@@ -327,6 +327,7 @@ static void on_informational(void *owner, const struct lt_response *res)
     if (res->status == 103) {
         struct lt_response copy = *res;
         lt_hop_strip(&copy.headers);
+        lt_headers_remove(&copy.headers, LT_HEADER_CONTENT_LENGTH); /* RFC 9110 §8.6 */
         x->front->ops->send_informational(x->front, res->status, &copy.headers);
     }
 }

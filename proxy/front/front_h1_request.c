@@ -249,7 +249,7 @@ void lt_front_h1_go_on(void *arg)
         lt_stream_resume(&f->stream, LT_PAUSE_PIPE);
     }
     if (f->client_eof && f->x == NULL) {
-        lt_front_h1_close(f);
+        lt_front_h1_linger(f);
     } else if (f->client_eof && f->state == LT_FRONT_H1_TUNNEL) {
         lt_exchange_request_end(f->x); /* it came before the 101 */
     }
@@ -325,6 +325,10 @@ static void on_eof(struct lt_front_h1 *f, enum lt_err err)
     }
     if (f->state == LT_FRONT_H1_LINGER && lt_stream_unsent(&f->stream) > 0 && err == LT_EOF) {
         lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+        return;
+    }
+    if (x == NULL && lt_stream_unsent(&f->stream) > 0 && err == LT_EOF) {
+        lt_front_h1_linger(f); /* the end of its last response still waits for it */
         return;
     }
     f->x = NULL;

@@ -80,6 +80,30 @@ void lt_hop_strip(struct lt_headers *headers)
     headers->n = kept;
 }
 
+static bool is_claim(const struct lt_header *h)
+{
+    static const struct lt_str prefix = LT_STR_INIT("x-forwarded-");
+    if (h->id != LT_HEADER_OTHER) {
+        return (lt_header_flags(h->id) & LT_HEADER_F_OURS) != 0;
+    }
+    return h->name.len > prefix.len && lt_char_lower(h->name.p[0]) == 'x' &&
+           lt_str_eq_nocase(lt_str(h->name.p, prefix.len), prefix);
+}
+
+void lt_hop_distrust(struct lt_headers *headers)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < headers->n; i++) {
+        if (!is_claim(&headers->v[i])) {
+            if (kept < i) {
+                headers->v[kept] = headers->v[i];
+            }
+            kept++;
+        }
+    }
+    headers->n = kept;
+}
+
 /* Who the client is. ------------------------------------------------------------------------------
  */
 

@@ -24,6 +24,11 @@ void lt_hop_strip(struct lt_headers *headers);
 /* Whether addr lies in one of the n blocks of `trust`. */
 bool lt_hop_trusts(const struct lt_cidr *trust, size_t n, const struct lt_addr *addr);
 
+/* Removes what only a trusted peer may say, in place: fields that Lintel sets itself, and every
+ * other X-Forwarded-* (-User, -Scheme, -Client-Cert, ...). Routes and filters don't see them then,
+ * and servers get none. */
+void lt_hop_distrust(struct lt_headers *headers);
+
 /* Decides client.ip from X-Forwarded-For (right to left through trusted addresses), scheme and port
  * from X-Forwarded-Proto and -Port, all only when the peer is trusted and the values are single and
  * valid. trust: n blocks. Text goes to arena. LT_ERR_NOMEM. */

@@ -64,6 +64,21 @@ static void check_certificates(struct lt_schema_load *load, const struct lt_root
                   "no site that answers on \"%.*s\" has a certificate", LT_STR_ARG(listen->name));
 }
 
+/* Without a peer to believe, a PROXY header is never read. */
+static void check_proxies(struct lt_schema_load *load, const struct lt_root_conf *root,
+                          const struct lt_listen_conf *listen)
+{
+    if (listen->proxy_protocol == LT_LISTEN_PROXY_NONE || listen->conf.broken ||
+        root->conf.broken || root->trust.n > 0 || lt_addr_is_unix(&listen->address)) {
+        return;
+    }
+    lt_diag_warning(load->diags, lt_schema_pos(listen, "proxy_protocol"),
+                    "put the balancers into trust: [ADDRESS]", "nobody is in `trust`, so %s",
+                    listen->proxy_protocol == LT_LISTEN_PROXY_REQUIRE
+                        ? "every connection to this listener is closed"
+                        : "no PROXY header is believed");
+}
+
 static void check_listeners(struct lt_schema_load *load, const struct lt_root_conf *root)
 {
     const struct lt_listen_conf *listen = root->listen.items, *redirects = NULL;
@@ -73,6 +88,7 @@ static void check_listeners(struct lt_schema_load *load, const struct lt_root_co
             check_listener_pair(load, &listen[j], &listen[i]);
         }
         check_certificates(load, root, &listen[i]);
+        check_proxies(load, root, &listen[i]);
         tls |= listen[i].tls || listen[i].conf.broken;
         if (listen[i].redirect == LT_LISTEN_REDIRECT_HTTPS && redirects == NULL) {
             redirects = &listen[i];

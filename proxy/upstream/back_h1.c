@@ -17,7 +17,8 @@
 #include "net/vanished.h"
 
 #define TRAILERS_MAX 32
-#define SMALL_REQUEST 8192u /* what application servers read at once */
+#define REST_US UINT64_C(1000000) /* for a body where none may be to come and be noticed */
+#define SMALL_REQUEST 8192u       /* what application servers read at once */
 
 static const struct lt_back_ops back_ops;
 
@@ -112,6 +113,7 @@ void lt_back_h1_retire(struct lt_back_h1 *b)
     b->arena = NULL;
     b->head = NULL;
     b->idle_since_us = b->pools->loop->now_us;
+    b->rest_until_us = b->may_say_more ? b->idle_since_us + REST_US : 0;
     b->idle_ms = u->keepalive_ms;
     lt_list_push_front(&b->pool->idle, &b->idle_link);
     b->pool->n_idle++;
@@ -226,24 +228,37 @@ static void start_connect(struct lt_back_h1 *b)
                      on_connect, b);
 }
 
+/* The idle connection used last that need not rest, or NULL. */
+static struct lt_back_h1 *last_used(struct lt_pools *pools, struct lt_pool *pool)
+{
+    lt_list_each(it, tmp, &pool->idle)
+    {
+        struct lt_back_h1 *b = lt_back_h1_from_idle(it);
+        if (LT_LIKELY(b->rest_until_us <= pools->loop->now_us)) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
 /* The idle connection used last that may carry this request, or NULL. */
 static struct lt_back_h1 *take_idle(struct lt_pools *pools, struct lt_pool *pool,
                                     const struct lt_upstream *u, bool idempotent)
 {
     struct lt_back_h1 *b = NULL;
     while (b == NULL) {
-        if (lt_list_empty(&pool->idle) || u->keepalive_max == 0) {
+        b = u->keepalive_max > 0 ? last_used(pools, pool) : NULL;
+        if (b == NULL) {
             return NULL;
         }
-        b = lt_back_h1_from_idle(pool->idle.next);
-        if (idempotent) {
-            break;
-        }
-        if (pools->loop->now_us - b->idle_since_us > u->keepalive_post_ms * UINT64_C(1000)) {
+        if (!idempotent &&
+            pools->loop->now_us - b->idle_since_us > u->keepalive_post_ms * UINT64_C(1000)) {
             return NULL;
         }
         if (!lt_stream_is_silent(&b->stream)) {
-            lt_back_h1_close(b); /* its end is there and wasn't told yet */
+            /* Its end is there and wasn't told yet, or bytes that nobody asked for: they would be
+             * taken for the answer to this request. */
+            lt_back_h1_close(b);
             b = NULL;
         }
     }
@@ -281,6 +296,7 @@ static void begin_exchange(struct lt_back_h1 *b, struct lt_server *server, enum 
     b->events = events;
     b->owner = owner;
     b->chunked = b->request_done = b->head_done = b->keep_alive = b->tunnel = false;
+    b->may_say_more = false;
     b->offer = LT_STR_NONE;
     b->n_informational = 0;
     b->head = NULL;

@@ -29,6 +29,7 @@ struct lt_back_h1 {
     struct lt_timer timer; /* idle time in the pool */
     struct lt_list idle_link;
     uint64_t idle_since_us;
+    uint64_t rest_until_us;      /* not used again before; 0: at once */
     uint64_t idle_ms;            /* how long it may stay in the pool */
     struct lt_deferred deferred; /* free, or a failure to be told outside the caller's stack */
     bool reused;
@@ -44,6 +45,7 @@ struct lt_back_h1 {
     bool request_done;   /* and was sent whole */
     bool head_done;      /* the response head was given out */
     bool keep_alive;     /* the server lets the connection live */
+    bool may_say_more;   /* the response had no body, but a sloppy server may send one */
     bool tunnel;         /* a 101 came: what follows is neither read nor framed */
     struct lt_str offer; /* protocols that the server may switch to, in the arena */
     unsigned n_informational;

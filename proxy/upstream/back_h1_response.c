@@ -104,6 +104,10 @@ static enum lt_err read_head(struct lt_back_h1 *b, const char **p, size_t *n)
     }
     b->head_done = true;
     b->keep_alive = res->keep_alive && res->body != LT_BODY_CLOSE;
+    b->may_say_more = b->method == LT_METHOD_HEAD ||
+                      (res->status == 304 &&
+                       (res->content_length > 0 ||
+                        lt_headers_get(&res->headers, LT_HEADER_TRANSFER_ENCODING) != NULL));
     b->events->on_head(b->owner, res);
     return LT_OK;
 }

@@ -81,6 +81,30 @@ def test_the_same_as_json(tmp_path):
                             "--json").stdout) == []
 
 
+@pytest.mark.parametrize("trust,mode,says", [
+    ([], "require", "every connection to this listener is closed"),
+    ([], "accept", "no PROXY header is believed"), (["10.0.0.1"], "require", None),
+    ([], "none", None)])
+def test_proxy_headers_that_nobody_may_send_are_a_warning(tmp_path, trust, mode, says):
+    listen = [{"name": "plain", "address": "127.0.0.1:0", "proxy_protocol": mode},
+              {"name": "local", "address": "unix:x.sock", "proxy_protocol": mode}]
+    config = basic(routes=[{"match": "/*", "respond": 200}], listen=listen, trust=trust)
+    done = check(tmp_path, config)
+    assert done.returncode == 0
+    assert done.stderr.count("warning:") == (says is not None)
+    assert not says or says in done.stderr
+
+
+@pytest.mark.parametrize("address,says", [("http://127.0.0.1:80", "leave the scheme out"),
+                                          ("localhost:8000", "names are not looked up")])
+def test_addresses_as_they_are_written_elsewhere(tmp_path, address, says):
+    config = basic()
+    config["upstreams"] = {"app": {"servers": [address]}}
+    done = check(tmp_path, config)
+    assert done.returncode == 1
+    assert says in done.stderr
+
+
 MISTAKEN = {
     "unknown_key": ('lintel: 1\nlisten: [{address: "127.0.0.1:0", adress: x}]\n'
                     "sites: [{hosts: [a], routes: [{match: /, respond: 200}]}]\n", 'address"'),

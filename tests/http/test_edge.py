@@ -11,7 +11,8 @@ import pytest
 from lib.client import Client, chunked, head, tls_trust
 from lib.configs import basic, with_tls
 from lib.origin import OK, always, answer, pattern
-from lib.wait import wait_until
+from lib.strict_h1 import Reader
+from lib.wait import PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,16 @@ def test_early_hints_pass_in_order_and_without_hop_by_hop_fields(shop):
                 [(103, "</a.css>"), (103, "</b.js>")]
             assert not response.interim[0].headers.get("x-gone")
             assert response.body == b"ok"
+
+
+def test_early_hints_have_no_length(shop):
+    """A proxy in front that took it for one would lose step (RFC 9110 section 8.6)."""
+    server = shop.origin(always(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n"
+                                b"Content-Length: 5\r\n\r\n" + OK))
+    with shop.lintel(basic(server)).client() as client:
+        response = client.request()
+        assert response.interim[0].headers.names() == ["link"]
+        assert response.body == b"ok"
 
 
 def test_early_hints_arrive_before_the_answer_is_there(shop):
@@ -227,6 +238,21 @@ def test_a_half_closed_client_gets_a_long_answer_whole(gw):
         client.finish_sending()
         time.sleep(2.5)  # what waits fills the socket meanwhile
         assert client.response().body == pattern(5000000)
+
+
+@pytest.mark.parametrize("size", [2000000, 3000000, 3500000, 4000000])
+def test_a_client_that_ends_its_side_once_all_was_read_ahead_gets_the_rest(gw, size):
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(PATIENCE)
+        sock.connect(gw.plain)
+        sock.sendall(head("GET", f"/bytes/{size}"))
+        time.sleep(0.5)  # the exchange is over, its end waits for the client
+        sock.shutdown(socket.SHUT_WR)
+        time.sleep(0.2)
+        reader = Reader(lambda: sock.recv(65536))
+        assert reader.response("GET").body == pattern(size)
+        assert reader.at_end()
 
 
 def test_a_client_that_closes_while_it_waits_is_noticed_once_its_kernel_forgets_it(shop):

@@ -4,7 +4,11 @@
 Each case goes out as one write and byte by byte: a parser that depends on how bytes arrive has a
 hole. The origin reads strictly, so whatever it is sent is proved well-formed as well.
 """
+import contextlib
 import json
+import os
+import signal
+import time
 
 import pytest
 
@@ -433,6 +437,52 @@ def test_a_second_response_unasked_is_not_taken_for_an_answer(shop):
         for _ in range(3):
             assert client.request(target="/twice").body == b"ok"
             assert client.request(target="/fine").body == b"ok"
+
+
+def test_a_response_that_waits_when_its_connection_is_used_again_is_no_answer(shop):
+    """Both are there when the gateway gets to look, as in a busy moment."""
+    server = shop.origin(playing({}))
+    gw = shop.lintel(basic(server, workers=1))
+    pid = gw.gateway_pid()
+    for first in ("server", "client") * 5:
+        with gw.client() as client:
+            assert client.request().body == b"ok"
+            time.sleep(0.02)
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                if first == "client":
+                    client.send(head("GET", "/fine"))
+                    time.sleep(0.005)
+                for peer in server.peers:
+                    with contextlib.suppress(OSError):
+                        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+                if first == "server":
+                    time.sleep(0.005)
+                    client.send(head("GET", "/fine"))
+                time.sleep(0.005)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            assert client.response().body == b"ok"
+
+
+@pytest.mark.parametrize("method,status", [("HEAD", b"200 OK"), ("GET", b"304 Not Modified")])
+def test_a_body_where_none_may_be_that_comes_late_is_no_answer(shop, method, status):
+    body = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+    def late(peer):
+        while True:
+            if peer.request().target == "/late":
+                peer.send(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, len(body)),
+                          body, pause=0.05)
+            else:
+                peer.pause(0.1)
+                peer.send(OK)
+    server = shop.origin(late)
+    gw = shop.lintel(basic(server, workers=1))
+    with gw.client() as one, gw.client() as other:
+        for _ in range(3):
+            assert one.request(method, "/late").status == int(status[:3])
+            assert other.request().body == b"ok"
 
 
 def test_a_response_that_comes_before_its_request_is_not_used(shop):

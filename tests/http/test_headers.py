@@ -112,6 +112,27 @@ def test_forwarding_fields_of_untrusted_peers_are_replaced(gw):
     assert got.get("x-forwarded-host") == "localhost"
 
 
+CLAIMS = ["X-Forwarded-User", "x-forwarded-client-cert", "X-FORWARDED-SCHEME", "X-Forwarded-Server"]
+
+
+def test_claims_of_untrusted_peers_do_not_pass(gw, trusting):
+    fields = [(name, "forged") for name in CLAIMS]
+    assert "forged" not in [value for _, value in seen(gw, fields + [("X-Forwarded", "old")])]
+    got = seen(trusting, fields)
+    assert [got.get(name) for name in CLAIMS] == ["forged"] * len(CLAIMS)
+
+
+def test_routes_do_not_see_claims_of_untrusted_peers(shop, app):
+    routes = [{"match": "/*", "to": "app"},
+              {"match": "/*", "when": 'header.x-real-ip == "10.1.1.1" or header.x-forwarded-for '
+               '== "10.1.1.1" or header.x-forwarded-user == "root"', "respond": 204}]
+    fields = [("X-Real-IP", "10.1.1.1"), ("X-Forwarded-For", "10.1.1.1"), ("X-Forwarded-User", "root")]
+    for field in fields:
+        assert shop.lintel(basic(app, routes=routes)).get(headers=[field]).status == 200
+        assert shop.lintel(basic(app, routes=routes, trust=["127.0.0.1"])).get(
+            headers=[field]).status == 204
+
+
 def test_forwarding_fields_of_trusted_peers_are_continued(trusting):
     got = seen(trusting, FORGED)
     assert got.get("x-forwarded-for") == "10.1.1.1, 127.0.0.1"
