@@ -34,7 +34,7 @@ struct lt_front_options {
     uint64_t body_rate;      /* bytes per second of a request body; 0: any */
     uint64_t body_grace_ms;  /* at first */
     unsigned requests_max;   /* per connection; 0: any number */
-    bool cancel_half_closed; /* a client that sends no more is gone */
+    uint64_t half_closed_ms; /* until a client that sends no more is gone */
     bool tls;
     unsigned port; /* for X-Forwarded-Port */
 };

@@ -151,19 +151,6 @@ void lt_front_h1_go_idle(struct lt_front_h1 *f)
 
 /* ---- time ---- */
 
-/* The client has ended its direction and nothing is sent to it now: whether it is there at all. */
-static void look_after(struct lt_front_h1 *f)
-{
-    struct lt_exchange *x = f->x;
-    if (!lt_stream_is_gone(&f->stream)) {
-        lt_timer_set(&f->timer, LT_FRONT_H1_GONE_CHECK_MS);
-        return;
-    }
-    f->x = NULL;
-    lt_front_h1_close(f);
-    lt_exchange_front_gone(x, LT_CAUSE_CLIENT_GONE);
-}
-
 static void on_timer(void *arg)
 {
     struct lt_front_h1 *f = arg;
@@ -194,7 +181,10 @@ static void on_timer(void *arg)
             /* It waits to be told to go on: filters or the server take their time. */
             lt_timer_set(&f->timer, lt_front_h1_options(f)->body_ms);
         } else if (f->client_eof && f->state == LT_FRONT_H1_EXCHANGE) {
-            look_after(f);
+            struct lt_exchange *x = f->x;
+            f->x = NULL;
+            lt_front_h1_close(f);
+            lt_exchange_front_gone(x, LT_CAUSE_CLIENT_GONE);
         } else if (!f->body_done && f->stream.pause_reasons == 0) {
             f->keep_alive = false;
             lt_exchange_request_fail(f->x, lt_front_h1_late_body(f));
@@ -236,7 +226,7 @@ static void on_drained(void *owner)
     case LT_FRONT_H1_EXCHANGE:
     case LT_FRONT_H1_TUNNEL:
         if (f->client_eof && f->state == LT_FRONT_H1_EXCHANGE) {
-            lt_timer_set(&f->timer, LT_FRONT_H1_GONE_CHECK_MS);
+            lt_timer_set(&f->timer, lt_front_h1_options(f)->half_closed_ms);
         } else if (f->body_done) {
             lt_timer_clear(&f->timer);
         }

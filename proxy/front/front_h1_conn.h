@@ -12,7 +12,6 @@
 #define LT_FRONT_H1_MAGIC 0xf4047001u
 
 /* How often to look whether a client that sends no more is there. */
-#define LT_FRONT_H1_GONE_CHECK_MS 1000u
 
 enum lt_front_h1_state {
     LT_FRONT_H1_HANDSHAKE,

@@ -307,13 +307,12 @@ static void on_eof(struct lt_front_h1 *f, enum lt_err err)
     struct lt_exchange *x = f->x;
     f->client_eof = true;
     if (f->state == LT_FRONT_H1_EXCHANGE && x != NULL && err == LT_EOF && f->body_done &&
-        !lt_front_h1_options(f)->cancel_half_closed) {
+        lt_front_h1_options(f)->half_closed_ms > 0) {
         /* Half-closed: the client still wants its response, if it hasn't closed. */
         f->keep_alive = false;
         lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
-        lt_stream_probe(&f->stream);
         if (lt_stream_unsent(&f->stream) == 0) {
-            lt_timer_set(&f->timer, LT_FRONT_H1_GONE_CHECK_MS);
+            lt_timer_set(&f->timer, lt_front_h1_options(f)->half_closed_ms);
         }
         return;
     }

@@ -163,6 +163,8 @@ static enum lt_err flush(struct lt_front *base)
             lt_front_h1_watch_write(f);
         }
         f->was_unsent = true;
+    } else if (err == LT_OK && LT_UNLIKELY(f->client_eof)) {
+        lt_timer_set(&f->timer, lt_front_h1_options(f)->half_closed_ms); /* for what comes next */
     }
     return err;
 }

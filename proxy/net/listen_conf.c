@@ -85,6 +85,16 @@ static const struct lt_row timeout_rows[] = {
             "response, for routes and sites that set nothing themselves. Without it there is no "
             "such limit. It ends with an upgrade.",
      .since = "0.1"},
+    {.name = "half_closed",
+     .type = LT_T_DURATION,
+     .offset = AT(half_closed_ms),
+     .def = "2s",
+     .min = "0",
+     .max = "1d",
+     .doc = "How long a client that has ended its side of the connection waits for more of its "
+            "answer. It may have closed or just send no more, nobody can tell; after that time it "
+            "counts as gone and its server is freed. 0: at once.",
+     .since = "0.1"},
     {.name = "age",
      .type = LT_T_DURATION,
      .offset = AT(age_ms),
@@ -152,7 +162,6 @@ const struct lt_schema lt_listen_body_schema = {
 };
 
 static const char *const redirects[] = {"none", "https", NULL};
-static const char *const half_closed[] = {"serve", "cancel", NULL};
 static const char *const proxy_protocols[] = {"none", "accept", "require", NULL};
 
 #undef AT
@@ -197,15 +206,6 @@ static const struct lt_row rows[] = {
             "`accept`: one is read if a peer in `trust` sends one. `require`: only peers in "
             "`trust` may connect and each must send one. Whoever connects to a Unix socket counts "
             "as trusted here.",
-     .since = "0.1"},
-    {.name = "half_closed",
-     .type = LT_T_ENUM,
-     .offset = AT(half_closed),
-     .def = "serve",
-     .choices = half_closed,
-     .doc = "What becomes of a request when its client ends its side of the connection before the "
-            "answer is there. `serve`: it may still read, so it is answered; if it is gone "
-            "altogether, that is found out by and by. `cancel`: it counts as gone at once.",
      .since = "0.1"},
     {.name = "backlog",
      .type = LT_T_INT,

@@ -14,24 +14,22 @@ enum lt_listen_proxy {
     LT_LISTEN_PROXY_REQUIRE /* all do, and only trusted peers connect */
 };
 
-/* What becomes of the request of a client that sends no more. */
-enum lt_listen_half_closed { LT_LISTEN_HALF_CLOSED_SERVE, LT_LISTEN_HALF_CLOSED_CANCEL };
-
 enum lt_listen_redirect { LT_LISTEN_REDIRECT_NONE, LT_LISTEN_REDIRECT_HTTPS };
 
 struct lt_listen_timeouts {
     struct lt_conf conf;
-    uint64_t proxy_ms;      /* whole PROXY header */
-    uint64_t tls_ms;        /* whole handshake */
-    uint64_t head_ms;       /* whole request head, from its first byte */
-    uint64_t body_ms;       /* longest pause while a request body arrives */
-    uint64_t write_ms;      /* longest pause while the client takes a response */
-    uint64_t keepalive_ms;  /* idle between two requests */
-    uint64_t first_byte_ms; /* of routes that set none; 0: the upstream's */
-    uint64_t tunnel_ms;     /* of routes that set none: silence after an upgrade */
-    uint64_t total_ms;      /* of routes that set none: a whole exchange; 0: no limit */
-    uint64_t age_ms;        /* of a connection; 0: no limit */
-    uint64_t vanished_ms;   /* unacknowledged by the client's machine */
+    uint64_t proxy_ms;       /* whole PROXY header */
+    uint64_t tls_ms;         /* whole handshake */
+    uint64_t head_ms;        /* whole request head, from its first byte */
+    uint64_t body_ms;        /* longest pause while a request body arrives */
+    uint64_t write_ms;       /* longest pause while the client takes a response */
+    uint64_t keepalive_ms;   /* idle between two requests */
+    uint64_t half_closed_ms; /* for an answer to a client that has ended its direction */
+    uint64_t first_byte_ms;  /* of routes that set none; 0: the upstream's */
+    uint64_t tunnel_ms;      /* of routes that set none: silence after an upgrade */
+    uint64_t total_ms;       /* of routes that set none: a whole exchange; 0: no limit */
+    uint64_t age_ms;         /* of a connection; 0: no limit */
+    uint64_t vanished_ms;    /* unacknowledged by the client's machine */
 };
 
 struct lt_listen_body {
@@ -57,7 +55,6 @@ struct lt_listen_conf {
     bool tls;
     int redirect;       /* enum lt_listen_redirect */
     int proxy_protocol; /* enum lt_listen_proxy */
-    int half_closed;    /* enum lt_listen_half_closed */
     int64_t backlog;
     int64_t max_connections; /* 0: only the limit of the whole gateway */
     struct lt_listen_limits limits;

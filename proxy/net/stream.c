@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -178,6 +177,12 @@ bool lt_stream_is_silent(const struct lt_stream *s)
     char byte;
     return !s->eof && !s->read_again && recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
            errno == EAGAIN;
+}
+
+bool lt_stream_has_news(const struct lt_stream *s)
+{
+    LT_OBJ_CHECK(s, STREAM_MAGIC);
+    return s->eof || s->read_again || ev_is_pending(&s->rd);
 }
 
 bool lt_stream_was_refused(const struct lt_stream *s)
@@ -389,33 +394,6 @@ void lt_stream_shutdown(struct lt_stream *s)
     } else {
         end_direction(s);
     }
-}
-
-/* ---- A peer that may be gone ---- */
-
-/* Without an answer to that many probes, a second apart, it is gone. */
-#define PROBES 3
-
-void lt_stream_probe(struct lt_stream *s)
-{
-    LT_OBJ_CHECK(s, STREAM_MAGIC);
-    int one = 1, probes = PROBES;
-    unsigned zero = 0;
-    /* A Unix socket has none of these and tells a close by itself. The user time-out would count
-     * instead of the probes. */
-    if (setsockopt(s->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) == 0 &&
-        setsockopt(s->fd, IPPROTO_TCP, TCP_KEEPIDLE, &one, sizeof(one)) == 0) {
-        setsockopt(s->fd, IPPROTO_TCP, TCP_KEEPINTVL, &one, sizeof(one));
-        setsockopt(s->fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-        setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &zero, sizeof(zero));
-    }
-}
-
-bool lt_stream_is_gone(const struct lt_stream *s)
-{
-    LT_OBJ_CHECK(s, STREAM_MAGIC);
-    struct pollfd p = {.fd = s->fd};
-    return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 /* ---- Life ---- */

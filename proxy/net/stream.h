@@ -77,13 +77,9 @@ void lt_stream_look(struct lt_stream *s);
 /* Whether nothing has come that was not read: no byte, no end. Asks the socket. */
 bool lt_stream_is_silent(const struct lt_stream *s);
 
-/* Has the kernel ask a peer that ended its direction, once a second, whether it is still there: a
- * FIN alone doesn't tell whether it closed or waits for our answer. */
-void lt_stream_probe(struct lt_stream *s);
-
-/* Whether the connection is over in both directions: the peer reset it, or closed it and answers no
- * probe. Asks the kernel, also while nothing is read. */
-bool lt_stream_is_gone(const struct lt_stream *s);
+/* Whether the loop has seen something come and not told it yet. Asks nobody, so that it misses what
+ * came since the turn began. */
+bool lt_stream_has_news(const struct lt_stream *s);
 
 /* Bytes that the peer's side has taken: stands still when it has stopped reading. Asks the kernel,
  * which holds megabytes and asks for more only when much of that is gone. */

@@ -153,7 +153,7 @@ static void set_front(struct lt_front_options *o, const struct lt_listen_conf *c
     o->body_ms = conf->timeouts.body_ms;
     o->write_ms = conf->timeouts.write_ms;
     o->keepalive_ms = conf->timeouts.keepalive_ms;
-    o->cancel_half_closed = conf->half_closed == LT_LISTEN_HALF_CLOSED_CANCEL;
+    o->half_closed_ms = conf->timeouts.half_closed_ms;
     o->age_ms = conf->timeouts.age_ms;
     o->body_rate = conf->body.min_rate;
     o->body_grace_ms = conf->body.grace_ms;

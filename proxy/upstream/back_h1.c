@@ -255,9 +255,11 @@ static struct lt_back_h1 *take_idle(struct lt_pools *pools, struct lt_pool *pool
             pools->loop->now_us - b->idle_since_us > u->keepalive_post_ms * UINT64_C(1000)) {
             return NULL;
         }
-        if (!lt_stream_is_silent(&b->stream)) {
+        if (idempotent ? lt_stream_has_news(&b->stream) : !lt_stream_is_silent(&b->stream)) {
             /* Its end is there and wasn't told yet, or bytes that nobody asked for: they would be
-             * taken for the answer to this request. */
+             * taken for the answer to this request. The socket itself is asked only for a request
+             * that can't be repeated: that costs a system call, and what a server says later
+             * than now can't be told from an answer anyway. */
             lt_back_h1_close(b);
             b = NULL;
         }

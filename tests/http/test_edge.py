@@ -181,13 +181,13 @@ def test_an_early_answer_ends_the_upload_and_frees_the_server(shop, framing):
 class Held:
     """A server with one slot whose first request is answered when the test says so."""
 
-    def __init__(self, shop, tls=None, unix=False, **listener):
+    def __init__(self, shop, tls=None, unix=False, **timeouts):
         self.go, self.gone = threading.Event(), threading.Event()
         self.server = shop.origin(self._script, always(OK))
         config = basic({"address": self.server.address, "max": 1})
         if tls:
             with_tls(config, *tls)
-        config["listen"][0].update(listener)
+        config["listen"][0]["timeouts"] = timeouts
         if unix:
             config["listen"][0]["address"] = f"unix:{shop.folder}/front.sock"
         self.gw = shop.lintel(config)
@@ -220,11 +220,11 @@ class Held:
 
 
 @pytest.mark.parametrize("unix", [False, True])
-def test_a_half_closed_client_waits_as_long_as_it_likes(shop, unix):
-    held = Held(shop, unix=unix)
+def test_a_half_closed_client_is_answered(shop, unix):
+    held = Held(shop, unix=unix, half_closed="20s")
     client = held.ask()
     client.finish_sending()
-    time.sleep(6)  # longer than it takes to find out that nobody is there
+    time.sleep(4)
     held.go.set()
     assert client.response().body == b"ok"
     assert client.ends()
@@ -255,30 +255,41 @@ def test_a_client_that_ends_its_side_once_all_was_read_ahead_gets_the_rest(gw, s
         assert reader.at_end()
 
 
-def test_a_client_that_closes_while_it_waits_is_noticed_once_its_kernel_forgets_it(shop):
-    """Until then the kernel answers for it as it does for one that only ended its side."""
-    held = Held(shop)
-    client = held.ask()
-    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, 2)  # else a minute, on Linux
-    client.close()
-    held.freed(20)
-
-
-def test_a_client_that_closes_a_unix_socket_while_it_waits_is_noticed(shop):
-    held = Held(shop, unix=True)
-    held.ask().close()
-    held.freed(5)
-
-
+@pytest.mark.parametrize("unix", [False, True])
 @pytest.mark.parametrize("half", [False, True])
-def test_a_client_that_ends_its_side_is_gone_where_the_listener_says_so(shop, half):
-    held = Held(shop, half_closed="cancel")
+def test_a_client_that_ends_its_side_is_gone_after_a_while(shop, half, unix):
+    held = Held(shop, unix=unix, half_closed="1s")
     client = held.ask()
     if half:
         client.finish_sending()
         assert client.ends()
     client.close()
     assert held.freed(5) < 3
+
+
+def test_a_client_that_ends_its_side_is_gone_at_once_where_the_listener_says_so(shop):
+    held = Held(shop, half_closed="0")
+    client = held.ask()
+    client.finish_sending()
+    assert client.ends()
+    held.freed(5)
+    client.close()
+
+
+def test_a_half_closed_client_waits_anew_after_each_piece_of_its_answer(shop):
+    def script(peer):
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+        for _ in range(4):
+            time.sleep(0.6)
+            peer.send(b"x")
+
+    config = basic(shop.origin(script))
+    config["listen"][0]["timeouts"] = {"half_closed": "1s"}
+    with shop.lintel(config).client() as client:
+        client.send(head("GET", "/"))
+        client.finish_sending()
+        assert client.response().body == b"xxxx"
 
 
 def test_a_client_that_resets_while_it_waits_is_noticed_at_once(shop):
@@ -293,13 +304,13 @@ def test_a_half_closed_client_that_resets_is_noticed(shop):
     client.finish_sending()
     time.sleep(0.2)
     client.reset()
-    held.freed(12)
+    held.freed(5)
 
 
 def test_a_tls_client_that_closes_while_it_waits_is_noticed(shop, authority):
     held = Held(shop, tls=authority.leaf("localhost"))
     held.ask(held.gw.secure, trust=tls_trust(authority.ca)).close()
-    held.freed(12)
+    assert held.freed(5) < 3
 
 
 def test_a_client_that_closes_in_the_middle_of_its_body_is_gone(shop):

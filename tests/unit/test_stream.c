@@ -482,30 +482,10 @@ static int setup(void **state)
     return 0;
 }
 
-static void a_peer_that_only_sends_no_more_is_not_gone(void **state)
-{
-    (void)state;
-    for (int tcp = 0; tcp < 2; tcp++) {
-        struct side *side = new_side(tcp, BLOCKS_MAX);
-        assert_false(lt_stream_is_gone(&side->s));
-        shutdown(side->peer, SHUT_WR);
-        RUN_UNTIL(side->loop, side->last == LT_EOF);
-        lt_stream_probe(&side->s);
-        assert_false(lt_stream_is_gone(&side->s));
-        struct linger now = {.l_onoff = 1, .l_linger = 0};
-        setsockopt(side->peer, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-        close(side->peer);
-        side->peer = -1;
-        RUN_UNTIL(side->loop, lt_stream_is_gone(&side->s));
-        side_close(side);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_comes),
-        cmocka_unit_test(a_peer_that_only_sends_no_more_is_not_gone),
         cmocka_unit_test(a_short_read_ends_the_turn),
         cmocka_unit_test(a_full_read_asks_again),
         cmocka_unit_test(the_end_is_told_once_and_does_not_spin),
