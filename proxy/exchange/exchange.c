@@ -17,6 +17,7 @@
 #include "base/obj.h"
 #include "exchange/compress.h"
 #include "http/uri.h"
+#include "net/tls_info.h"
 
 #define TRAILERS_MAX 32
 
@@ -80,6 +81,7 @@ static void free_now(void *arg)
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
     struct lt_exchange_env *env = x->env;
     lt_arena_fini(&x->arena);
+    lt_tls_info_free(x->tls);
     if (x->view != NULL) {
         lt_view_unpin(x->view);
     }
@@ -289,10 +291,17 @@ bool lt_exchange_expr_get(void *source, enum lt_expr_name name, struct lt_str ke
     case LT_EXPR_CLIENT_PORT:
         return port_text(x, out);
     case LT_EXPR_TLS_SNI:
-        *out = x->sni;
+        *out = x->tls != NULL ? x->tls->sni : LT_STR_NONE;
         break;
     case LT_EXPR_TLS_CLIENT_SUBJECT:
-        return false;
+        *out = x->tls != NULL ? x->tls->subject : LT_STR_NONE;
+        break;
+    case LT_EXPR_TLS_CLIENT_SAN:
+        *out = x->tls != NULL ? x->tls->san : LT_STR_NONE;
+        break;
+    case LT_EXPR_TLS_CLIENT_FINGERPRINT:
+        *out = x->tls != NULL ? x->tls->fingerprint : LT_STR_NONE;
+        break;
     case LT_EXPR_HEADER:
         return header_value(x, key, out);
     case LT_EXPR_QUERY:

@@ -9,6 +9,7 @@ liblintel_a_SOURCES += \
 	proxy/exchange/exchange.c proxy/exchange/exchange.h \
 	proxy/exchange/hooks.h \
 	proxy/exchange/internal.h \
+	proxy/exchange/misdirected.c \
 	proxy/exchange/relay.c \
 	proxy/exchange/reply.c \
 	proxy/exchange/room.c \

@@ -66,8 +66,14 @@ static enum lt_step_result count_forwards(struct lt_exchange *x)
 
 static enum lt_step_result step_route(struct lt_exchange *x)
 {
-    switch (lt_router_find(x->view->router, x->listener, &x->req, lt_exchange_expr_get, x,
-                           &x->arena, &x->route, &x->params, &x->allow)) {
+    enum lt_route_result found =
+        lt_router_find(x->view->router, x->listener, &x->req, lt_exchange_expr_get, x, &x->arena,
+                       &x->route, &x->params, &x->allow);
+    if (found != LT_ROUTE_REDIRECT_HTTPS && lt_exchange_misdirected(x)) {
+        x->route = NULL; /* nothing of the site is told, its error pages neither */
+        return fail(x, LT_CAUSE_MISDIRECTED);
+    }
+    switch (found) {
     case LT_ROUTE_FOUND:
         lt_deadline_begin(x);
         break;

@@ -13,12 +13,25 @@ liblintel_a_SOURCES += \
 	proxy/net/stream.c proxy/net/stream.h \
 	proxy/net/timer.c \
 	proxy/net/tls.h \
+	proxy/net/tls_ca.c proxy/net/tls_ca.h \
 	proxy/net/tls_cert.c \
+	proxy/net/tls_clients_conf.c \
 	proxy/net/tls_conf.c proxy/net/tls_conf.h \
 	proxy/net/tls_conn.c \
 	proxy/net/tls_impl.h \
+	proxy/net/tls_info.c proxy/net/tls_info.h \
+	proxy/net/tls_keylog.h \
+	proxy/net/tls_policy.c proxy/net/tls_policy.h \
+	proxy/net/tls_refusal.c \
 	proxy/net/tls_server.c \
+	proxy/net/tls_terms.c \
 	proxy/net/vanished.c proxy/net/vanished.h
+
+if KEY_LOG
+liblintel_a_SOURCES += proxy/net/tls_keylog.c
+else
+EXTRA_DIST += proxy/net/tls_keylog.c
+endif
 
 check_PROGRAMS += \
 	tests/unit/test_connect \

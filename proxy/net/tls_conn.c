@@ -141,6 +141,7 @@ static enum lt_err judge(struct lt_tls *tls, int result)
         return tls->wire_err;
     }
     unsigned long code = ERR_peek_last_error();
+    tls->code = code;
     const char *reason = ERR_reason_error_string(code);
     if (tls->error == NULL) { /* else a callback knew better */
         tls->error = reason != NULL  ? reason
@@ -178,7 +179,7 @@ bool lt_tls_set_sni(struct lt_tls *tls, struct lt_str name)
     return true;
 }
 
-struct lt_tls *lt_tls_accept(struct lt_tls_server *server)
+struct lt_tls *lt_tls_new(SSL_CTX *ctx)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_method);
@@ -187,10 +188,8 @@ struct lt_tls *lt_tls_accept(struct lt_tls_server *server)
         return NULL;
     }
     LT_OBJ_INIT(tls, TLS_MAGIC);
-    tls->server = server;
-    server->refs++;
     BIO *bio = bio_method != NULL ? BIO_new(bio_method) : NULL;
-    tls->ssl = bio != NULL ? SSL_new(server->ctx) : NULL;
+    tls->ssl = bio != NULL ? SSL_new(ctx) : NULL;
     if (tls->ssl == NULL) {
         BIO_free(bio);
         ERR_clear_error();
@@ -201,8 +200,31 @@ struct lt_tls *lt_tls_accept(struct lt_tls_server *server)
     BIO_set_init(bio, 1);
     SSL_set_bio(tls->ssl, bio, bio);
     SSL_set_app_data(tls->ssl, tls);
-    SSL_set_accept_state(tls->ssl);
     return tls;
+}
+
+struct lt_tls *lt_tls_accept(struct lt_tls_server *server)
+{
+    struct lt_tls *tls = lt_tls_new(server->contexts[0]);
+    if (tls != NULL) {
+        tls->server = server;
+        server->refs++;
+        SSL_set_accept_state(tls->ssl);
+    }
+    return tls;
+}
+
+/* What only the handshake needs. */
+static void end_handshake(struct lt_tls *tls)
+{
+    lt_tls_server_free(tls->server);
+    lt_tls_store_free(tls->store);
+    lt_free(tls->sni);
+    tls->server = NULL;
+    tls->store = NULL;
+    tls->entry = NULL;
+    tls->sni = NULL;
+    tls->sni_len = 0;
 }
 
 void lt_tls_free(struct lt_tls *tls)
@@ -212,8 +234,8 @@ void lt_tls_free(struct lt_tls *tls)
     }
     LT_OBJ_CHECK(tls, TLS_MAGIC);
     SSL_free(tls->ssl);
-    lt_tls_server_free(tls->server);
-    lt_free(tls->sni);
+    end_handshake(tls);
+    lt_tls_info_free(tls->info);
     LT_OBJ_FINI(tls);
     lt_free(tls);
 }
@@ -230,6 +252,19 @@ void lt_tls_attach(struct lt_tls *tls, struct lt_stream *s)
 }
 
 /* ---- Handshake, reading, writing ---- */
+
+/* The server side's last word: the client may be none that we serve though TLS is content. */
+static enum lt_err note_info(struct lt_tls *tls)
+{
+    tls->info =
+        lt_tls_info_new(tls->ssl, tls->entry->policy, lt_str(tls->sni, tls->sni_len), &tls->error);
+    if (tls->info == NULL) {
+        tls->refusal = LT_REFUSAL_CERTIFICATE_INVALID;
+        return LT_ERR_TLS;
+    }
+    end_handshake(tls);
+    return LT_OK;
+}
 
 enum lt_err lt_tls_handshake(struct lt_tls *tls)
 {
@@ -249,10 +284,7 @@ enum lt_err lt_tls_handshake(struct lt_tls *tls)
         return sent;
     }
     SSL_free_buffers(tls->ssl); /* keeps them if the first request is in already */
-    lt_tls_server_free(tls->server);
-    tls->server = NULL;
-    tls->entry = NULL;
-    return LT_OK;
+    return tls->server != NULL ? note_info(tls) : LT_OK;
 }
 
 /* A peer that asks for answers and doesn't read them may not fill our memory. */
@@ -371,9 +403,9 @@ void lt_tls_close_notify(struct lt_tls *tls)
 
 /* ---- What was agreed ---- */
 
-struct lt_str lt_tls_sni(const struct lt_tls *tls)
+struct lt_tls_info *lt_tls_info(const struct lt_tls *tls)
 {
-    return lt_str(tls->sni, tls->sni_len);
+    return tls->info;
 }
 
 struct lt_str lt_tls_alpn(const struct lt_tls *tls)
@@ -382,21 +414,6 @@ struct lt_str lt_tls_alpn(const struct lt_tls *tls)
     unsigned len;
     SSL_get0_alpn_selected(tls->ssl, &p, &len);
     return lt_str((const char *)p, len);
-}
-
-const char *lt_tls_version(const struct lt_tls *tls)
-{
-    return SSL_get_version(tls->ssl);
-}
-
-const char *lt_tls_cipher(const struct lt_tls *tls)
-{
-    return SSL_get_cipher_name(tls->ssl);
-}
-
-bool lt_tls_resumed(const struct lt_tls *tls)
-{
-    return SSL_session_reused(tls->ssl);
 }
 
 const char *lt_tls_error(const struct lt_tls *tls)

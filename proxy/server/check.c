@@ -9,6 +9,7 @@
 #include "filters/chain.h"
 #include "filters/program.h"
 #include "route/build.h"
+#include "server/tls_set.h"
 #include "shared/shm.h"
 
 /* ---- listeners ---- */
@@ -235,24 +236,11 @@ void lt_root_check(struct lt_schema_load *load, struct lt_root_conf *root)
     check_router(load, root);
 }
 
-/* Certificates and keys of the sites that name them. */
+/* Certificates, keys, authorities, ticket keys. */
 static void check_tls_files(struct lt_root_load *root)
 {
-    const struct lt_site_conf *sites = root->read->sites.items;
-    struct lt_tls_cert_cache cache;
-    lt_tls_cert_cache_init(&cache, &root->load);
-    for (size_t i = 0; i < root->read->sites.n; i++) {
-        size_t n = sites[i].tls.certificates.n;
-        struct lt_tls_cert **certs = lt_arena_array(&root->arena, struct lt_tls_cert *, n);
-        if (certs == NULL) {
-            root->load.nomem = true;
-        } else if (lt_tls_conf_load(&root->load, &sites[i].tls, &cache, certs)) {
-            for (size_t j = 0; j < n; j++) {
-                lt_tls_cert_free(certs[j]);
-            }
-        }
-    }
-    lt_tls_cert_cache_fini(&cache);
+    const struct lt_tls_set_spec spec = {.load = &root->load, .conf = root->read};
+    lt_tls_set_free(lt_tls_set_new(&spec));
 }
 
 void lt_root_check_files(struct lt_root_load *root)

@@ -3,6 +3,7 @@
 liblintel_a_SOURCES += \
 	proxy/server/accept.c proxy/server/accept.h \
 	proxy/server/access_log.c proxy/server/access_log.h \
+	proxy/server/certs.c proxy/server/certs.h \
 	proxy/server/control.c proxy/server/control.h \
 	proxy/server/cpus.c proxy/server/cpus.h \
 	proxy/server/drain.c proxy/server/drain.h \
@@ -17,6 +18,8 @@ liblintel_a_SOURCES += \
 	proxy/server/sockets.c proxy/server/sockets.h \
 	proxy/server/status.c \
 	proxy/server/supervisor.c proxy/server/supervisor.h \
+	proxy/server/ticket_file.c \
+	proxy/server/tls_set.c proxy/server/tls_set.h \
 	proxy/server/watchdog.c proxy/server/watchdog.h \
 	proxy/server/worker.c proxy/server/worker.h
 

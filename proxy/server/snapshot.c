@@ -16,9 +16,7 @@ void lt_snapshot_free(struct lt_snapshot *snapshot)
     if (snapshot == NULL) {
         return;
     }
-    for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
-        lt_tls_store_free(snapshot->listeners[i].store);
-    }
+    lt_tls_set_free(snapshot->tls);
     for (unsigned i = 0; i < snapshot->n_upstreams; i++) {
         for (unsigned j = 0; j < snapshot->upstreams[i].n_servers; j++) {
             lt_server_registry_put(snapshot->registry, snapshot->upstreams[i].servers[j].state);
@@ -28,21 +26,51 @@ void lt_snapshot_free(struct lt_snapshot *snapshot)
     lt_free(snapshot);
 }
 
+unsigned lt_snapshot_tls_listeners(const struct lt_snapshot *snapshot,
+                                   struct lt_tls_set_listener listeners[LT_SLOTS_MAX])
+{
+    for (unsigned i = 0; i < snapshot->n_listeners; i++) {
+        const struct lt_snapshot_listener *l = &snapshot->listeners[i];
+        listeners[i] = (struct lt_tls_set_listener){.tls = l->active && snapshot->fronts[i].tls,
+                                                    .name = l->name};
+    }
+    return snapshot->n_listeners;
+}
+
+static void take_set(struct lt_worker_view *view, struct lt_tls_set *set)
+{
+    struct lt_tls_set *old = view->set;
+    view->set = lt_tls_set_ref(set);
+    view->view.policies = (const struct lt_tls_policy *const *)set->policies;
+    lt_tls_set_free(old);
+}
+
 static bool init_tls(struct lt_worker_view *view)
 {
     const struct lt_snapshot *snapshot = view->snapshot;
+    take_set(view, snapshot->tls);
     for (unsigned i = 0; i < snapshot->n_listeners; i++) {
-        const struct lt_snapshot_listener *l = &snapshot->listeners[i];
-        if (l->store == NULL) {
+        if (view->set->stores[i] == NULL) {
             continue;
         }
         const char *why = "out of memory";
-        view->tls[i] = lt_tls_server_new(&l->policy, l->store, &why);
+        view->tls[i] = lt_tls_server_new(&snapshot->listeners[i].tls, view->set->stores[i], &why);
         if (view->tls[i] == NULL) {
             snprintf(view->why, sizeof(view->why), "TLS: %s", why);
             return false;
         }
     }
+    return true;
+}
+
+bool lt_worker_view_renew(struct lt_worker_view *view, struct lt_tls_set *set, const char **why)
+{
+    for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
+        if (view->tls[i] != NULL && !lt_tls_server_update(view->tls[i], set->stores[i], why)) {
+            return false; /* listeners before this one have theirs: each pair is whole */
+        }
+    }
+    take_set(view, set);
     return true;
 }
 
@@ -89,6 +117,8 @@ void lt_worker_view_fini(struct lt_worker_view *view)
         lt_tls_server_free(view->tls[i]);
         view->tls[i] = NULL;
     }
+    lt_tls_set_free(view->set);
+    view->set = NULL;
     if (view->view.filters != NULL) {
         lt_filters_free(view->view.filters);
         view->view.filters = NULL;
