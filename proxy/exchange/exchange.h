@@ -183,7 +183,8 @@ void lt_exchange_front_gone(struct lt_exchange *x, enum lt_cause cause);
 /* All exchanges of the worker end now with cause (the time for draining is over). */
 void lt_exchange_end_all(struct lt_exchange_env *env, enum lt_cause cause);
 
-/* The worker has a new view: tunnels whose route it doesn't have get as long as view->drain_ms. */
+/* The worker has a new view or new policies: tunnels whose route it doesn't have, or whose
+ * connection doesn't fit any more, get as long as view->drain_ms. */
 void lt_tunnels_reload(struct lt_exchange_env *env);
 
 /* Goes on after LT_STEP_WAIT: the step function is called again. */

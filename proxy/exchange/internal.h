@@ -102,7 +102,7 @@ void lt_collect_release(struct lt_exchange *x);
 /* Turns x->reply (made from x->cause if there is none) into x->res and its body. */
 void lt_reply_prepare(struct lt_exchange *x);
 
-/* Whether the request's site must not be asked on this connection. (misdirected.c) */
-bool lt_exchange_misdirected(const struct lt_exchange *x);
+/* Whether by this view the request's site must not be asked on x's connection. (misdirected.c) */
+bool lt_exchange_misdirected(const struct lt_exchange *x, const struct lt_view *view);
 
 #endif

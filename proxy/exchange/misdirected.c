@@ -6,15 +6,15 @@
 #include "exchange/internal.h"
 #include "net/tls_info.h"
 
-bool lt_exchange_misdirected(const struct lt_exchange *x)
+bool lt_exchange_misdirected(const struct lt_exchange *x, const struct lt_view *view)
 {
     const struct lt_tls_info *tls = x->tls;
     unsigned number;
-    if (x->view->policies == NULL ||
-        !lt_router_site(x->view->router, x->listener, x->req.host, &number)) {
+    if (view->policies == NULL ||
+        !lt_router_site(view->router, x->listener, x->req.host, &number)) {
         return false;
     }
-    const struct lt_tls_policy *policy = x->view->policies[number];
+    const struct lt_tls_policy *policy = view->policies[number];
     if (tls == NULL) {
         return policy != NULL && policy->spec.verify == LT_TLS_VERIFY_REQUIRED;
     }

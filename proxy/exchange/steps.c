@@ -69,7 +69,7 @@ static enum lt_step_result step_route(struct lt_exchange *x)
     enum lt_route_result found =
         lt_router_find(x->view->router, x->listener, &x->req, lt_exchange_expr_get, x, &x->arena,
                        &x->route, &x->params, &x->allow);
-    if (found != LT_ROUTE_REDIRECT_HTTPS && lt_exchange_misdirected(x)) {
+    if (found != LT_ROUTE_REDIRECT_HTTPS && lt_exchange_misdirected(x, x->view)) {
         x->route = NULL; /* nothing of the site is told, its error pages neither */
         return fail(x, LT_CAUSE_MISDIRECTED);
     }

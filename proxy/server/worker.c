@@ -103,6 +103,7 @@ static void do_renew(struct lt_message *message, void *owner)
         if (!lt_worker_view_renew(view, renewal->set, &why)) {
             lt_log_error("tls", "not_taken_up", LT_KV_CSTR("why", why));
         } else if (renewal->policies) {
+            lt_tunnels_reload(&worker->env);
             lt_fronts_tls_changed(worker->fronts, fits, worker);
         }
     }

@@ -281,6 +281,26 @@ def test_a_reload_that_changes_the_policy_ends_connections_after_their_exchange(
     assert not let_in(gw, context, "wanted.test")
 
 
+def test_a_tunnel_ends_when_its_client_is_revoked(shop, server, partners, authority, shown):
+    def switch(peer):
+        peer.request_head()
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        peer.until_closed()
+    crl = partners.crl(shop.folder / "crl.pem")
+    conf = config(server, partners, shop.origin(switch), crl=crl)
+    conf["drain"] = {"timeout": "300ms"}
+    gw = shop.lintel(conf)
+    fields = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    with Client(gw.secure, trust=trust(authority, shown["revoked"]), server_name="needed.test") as bad, \
+            Client(gw.secure, trust=trust(authority), server_name="open.test") as other:
+        for client, host in ((bad, "needed.test"), (other, "open.test")):
+            client.send(head("GET", "/", fields, host))
+            assert client.sock.recv(4096).startswith(b"HTTP/1.1 101")
+        partners.crl(crl, shown["revoked"][0])
+        assert bad.ends()
+        assert other.waits(0.5)
+
+
 def test_a_reload_that_changes_nothing_leaves_connections_alone(shop, server, partners, authority,
                                                                 shown):
     gw = shop.lintel(config(server, partners))
