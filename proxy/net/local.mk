@@ -42,7 +42,8 @@ check_PROGRAMS += \
 	tests/unit/test_proxy_reader \
 	tests/unit/test_stream \
 	tests/unit/test_tls \
-	tests/unit/test_tls_conf
+	tests/unit/test_tls_conf \
+	tests/unit/test_tls_policy
 tests_unit_test_connect_SOURCES = tests/unit/test_connect.c tests/unit/net_env.h
 tests_unit_test_listener_SOURCES = tests/unit/test_listener.c
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
@@ -51,7 +52,8 @@ tests_unit_test_proxy_protocol_SOURCES = tests/unit/test_proxy_protocol.c
 tests_unit_test_proxy_reader_SOURCES = tests/unit/test_proxy_reader.c
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c tests/unit/tls_env.h
-tests_unit_test_tls_conf_SOURCES = tests/unit/test_tls_conf.c
+tests_unit_test_tls_conf_SOURCES = tests/unit/test_tls_conf.c tests/unit/tls_env.h
+tests_unit_test_tls_policy_SOURCES = tests/unit/test_tls_policy.c tests/unit/tls_env.h
 
 check_PROGRAMS += tests/fuzz/fuzz_proxy_protocol
 tests_fuzz_fuzz_proxy_protocol_SOURCES = tests/fuzz/fuzz_proxy_protocol.c tests/fuzz/main.c

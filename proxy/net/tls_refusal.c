@@ -32,7 +32,7 @@ static enum lt_refusal by_reason(int reason)
         {ERR_R_MALLOC_FAILURE, LT_REFUSAL_INTERNAL},
         {ERR_R_INTERNAL_ERROR, LT_REFUSAL_INTERNAL},
     };
-    if (reason >= SSL_AD_REASON_OFFSET) {
+    if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
         return LT_REFUSAL_REFUSED_BY_CLIENT;
     }
     for (size_t i = 0; i < lt_countof(known); i++) {
