@@ -61,11 +61,12 @@ struct lt_view {
     const struct lt_cidr *trust;
     size_t n_trust;
     struct lt_log_options log;
-    /* What each site asks of connections, by its number; NULL: it says nothing. Workers' tests may
-     * leave the array out. */
+    /* What each site asks of connections, by its number; NULL: it says nothing. No array: none says
+     * anything. */
     const struct lt_tls_policy *const *policies;
-    struct lt_filters *filters;   /* NULL: the snapshot has no filters */
-    size_t response_ahead;        /* bytes of a response that may wait for one client */
+    const struct lt_tls_policy *policy; /* the only one, if it asks nobody for a certificate */
+    struct lt_filters *filters;         /* NULL: the snapshot has no filters */
+    size_t response_ahead;              /* bytes of a response that may wait for one client */
     size_t request_ahead;         /* bytes of a streamed request body that may wait for a server */
     struct lt_spool_limits spool; /* of request bodies that are collected */
     uint64_t drain_ms;            /* how long tunnels of a route that is gone may go on */

@@ -79,8 +79,7 @@ struct lt_exchange {
     struct lt_client_info client;
     struct lt_addr via; /* who sent the PROXY header that names client.peer; len 0: none */
     struct lt_hop_ids ids;
-    struct lt_tls_info
-        *tls; /* of its connection, a reference that the front puts here; NULL: plain */
+    struct lt_tls_info *tls; /* of its connection, a reference that the front gives; NULL: plain */
     struct lt_request req;
     struct lt_headers req_trailers; /* complete with the request */
     struct lt_str req_target;       /* as the client sent it, for the log */

@@ -10,6 +10,10 @@ bool lt_exchange_misdirected(const struct lt_exchange *x, const struct lt_view *
 {
     const struct lt_tls_info *tls = x->tls;
     unsigned number;
+    if (view->policy != NULL &&
+        (tls == NULL || memcmp(tls->policy, view->policy->id, sizeof(tls->policy)) == 0)) {
+        return false; /* whatever the site is */
+    }
     if (view->policies == NULL ||
         !lt_router_site(view->router, x->listener, x->req.host, &number)) {
         return false;

@@ -392,6 +392,7 @@ void lt_fronts_tls_changed(struct lt_fronts *fronts,
         if (info == NULL || fits(arg, f->listener, info)) {
             continue; /* plain, or in its handshake: then its first request is looked at */
         }
+        f->outdated = true;
         f->keep_alive = false;
         if (f->state == LT_FRONT_H1_IDLE && f->requests > 0) {
             end_idle(f);

@@ -91,7 +91,7 @@ static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
     f->requests++;
     f->body_done = x->req.body == LT_BODY_NONE ||
                    (x->req.body == LT_BODY_LENGTH && x->req.content_length == 0);
-    f->keep_alive = x->req.keep_alive && !f->fronts->env->draining &&
+    f->keep_alive = x->req.keep_alive && !f->fronts->env->draining && !f->outdated &&
                     (o->requests_max == 0 || f->requests < o->requests_max) &&
                     !lt_front_h1_is_old(f) && f->listener < f->fronts->env->view->n_listeners;
     if (f->body_done) {

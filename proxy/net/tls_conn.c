@@ -258,6 +258,10 @@ static enum lt_err note_info(struct lt_tls *tls)
 {
     tls->info =
         lt_tls_info_new(tls->ssl, tls->entry->policy, lt_str(tls->sni, tls->sni_len), &tls->error);
+    if (tls->info == NULL && tls->error == NULL) {
+        tls->error = "out of memory";
+        return LT_ERR_NOMEM;
+    }
     if (tls->info == NULL) {
         tls->refusal = LT_REFUSAL_CERTIFICATE_INVALID;
         return LT_ERR_TLS;

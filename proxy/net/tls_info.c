@@ -137,7 +137,8 @@ static const char *gather(struct texts *t, X509 *cert, unsigned tell)
     if ((tell & LT_TLS_TELL_CERTIFICATE) != 0) {
         t->der_len = i2d_X509(cert, &t->der);
     }
-    return !put_fingerprint(t, cert) || t->der_len < 0 ? "out of memory" : NULL;
+    return !put_fingerprint(t, cert) || t->der_len < 0 ? "the client's certificate can't be written"
+                                                       : NULL;
 }
 
 /* Copies s to *at, which moves on. */
@@ -202,7 +203,6 @@ struct lt_tls_info *lt_tls_info_new(SSL *ssl, const struct lt_tls_policy *policy
     struct lt_tls_info *info = *why == NULL ? make(sni, &t) : NULL;
     OPENSSL_free(t.der);
     if (info == NULL) {
-        *why = *why != NULL ? *why : "out of memory";
         return NULL;
     }
     info->resumed = SSL_session_reused(ssl);

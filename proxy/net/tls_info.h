@@ -27,8 +27,8 @@ struct lt_tls_info {
     struct lt_str certificate;                  /* as RFC 9440 has it: ":base64 of the DER form:" */
 };
 
-/* What ssl agreed on under policy; sni is copied. NULL and *why (static): without memory, or the
- * certificate can't be accepted though it was verified. */
+/* What ssl agreed on under policy; sni is copied. NULL: the certificate can't be accepted though it
+ * was verified, and *why (static) says why; or there is no memory, and *why is NULL. */
 struct lt_tls_info *lt_tls_info_new(SSL *ssl, const struct lt_tls_policy *policy, struct lt_str sni,
                                     const char **why) LT_MUST_CHECK;
 /* NULL is fine for both. */

@@ -41,7 +41,8 @@ static void take_set(struct lt_worker_view *view, struct lt_tls_set *set)
 {
     struct lt_tls_set *old = view->set;
     view->set = lt_tls_set_ref(set);
-    view->view.policies = (const struct lt_tls_policy *const *)set->policies;
+    view->view.policies = set->any ? (const struct lt_tls_policy *const *)set->policies : NULL;
+    view->view.policy = set->sole;
     lt_tls_set_free(old);
 }
 

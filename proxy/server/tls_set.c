@@ -45,11 +45,10 @@ static struct lt_tls_cert *fetch(struct build *b, const struct lt_tls_cert_conf 
         return lt_tls_cert_ref(before->cert);
     }
     struct lt_tls_cert *cert = lt_tls_cert_conf_load(b->spec->load, conf);
-    if (cert == NULL && before != NULL) {
-        memset(pair->stamps, 0, sizeof(pair->stamps));
-        cert = lt_tls_cert_ref(before->cert);
+    if (b->spec->stale || cert == NULL) {
+        memset(pair->stamps, 0, sizeof(pair->stamps)); /* of other files than those read */
     }
-    return cert;
+    return cert == NULL && before != NULL ? lt_tls_cert_ref(before->cert) : cert;
 }
 
 /* Borrowed from the set; NULL: it can't be had, which was said. */
@@ -246,6 +245,24 @@ bool lt_tls_set_same_policies(const struct lt_tls_set *a, const struct lt_tls_se
     return a->n_sites == b->n_sites;
 }
 
+static void find_sole(struct lt_tls_set *set)
+{
+    const struct lt_tls_policy *sole = NULL;
+    for (unsigned i = 0; i < set->n_sites; i++) {
+        const struct lt_tls_policy *policy = set->policies[i];
+        if (policy == NULL) {
+            continue;
+        }
+        set->any = true;
+        set->sole = NULL;
+        if (policy->spec.verify != LT_TLS_VERIFY_NONE ||
+            (sole != NULL && memcmp(sole->id, policy->id, sizeof(sole->id)) != 0)) {
+            return;
+        }
+        set->sole = sole = policy;
+    }
+}
+
 /* ---- Life. ---- */
 
 static bool prepare(struct build *b)
@@ -289,6 +306,7 @@ struct lt_tls_set *lt_tls_set_new(const struct lt_tls_set_spec *spec)
     }
     build_sites(&b);
     read_keys(&b);
+    find_sole(set);
     return set;
 }
 

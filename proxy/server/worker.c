@@ -82,13 +82,14 @@ static void update_listeners(struct lt_worker *worker, const struct lt_snapshot 
     }
 }
 
-/* Whether a connection's policy is still the one that its server name stands for. */
+/* Whether a connection's policy is still the one that its server name stands for. Of a listener
+ * that is gone nobody knows; its connections end with their next request anyway. */
 static bool fits(void *arg, unsigned listener, const struct lt_tls_info *info)
 {
     const struct lt_worker *worker = arg;
     const struct lt_worker_view *view =
         lt_container_of(worker->env.view, struct lt_worker_view, view);
-    return view->tls[listener] != NULL && lt_tls_server_fits(view->tls[listener], info);
+    return view->tls[listener] == NULL || lt_tls_server_fits(view->tls[listener], info);
 }
 
 static void do_renew(struct lt_message *message, void *owner)
