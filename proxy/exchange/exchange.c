@@ -175,9 +175,7 @@ static bool identify(struct lt_exchange *x, const struct lt_addr *peer, bool tls
                       v->trust, v->n_trust, &x->client) != LT_OK) {
         return false;
     }
-    if (!x->client.trusted) {
-        lt_hop_distrust(&x->req.headers);
-    }
+    lt_hop_distrust(&x->req.headers, x->client.trusted);
     return lt_hop_ids(&x->arena, &x->env->loop->rand, &x->req.headers, x->client.trusted,
                       &x->ids) == LT_OK;
 }

@@ -90,11 +90,16 @@ static bool is_claim(const struct lt_header *h)
            lt_str_eq_nocase(lt_str(h->name.p, prefix.len), prefix);
 }
 
-void lt_hop_distrust(struct lt_headers *headers)
+static bool is_sealed(const struct lt_header *h)
+{
+    return h->id != LT_HEADER_OTHER && (lt_header_flags(h->id) & LT_HEADER_F_SEALED) != 0;
+}
+
+void lt_hop_distrust(struct lt_headers *headers, bool trusted)
 {
     unsigned kept = 0;
     for (unsigned i = 0; i < headers->n; i++) {
-        if (!is_claim(&headers->v[i])) {
+        if (!is_sealed(&headers->v[i]) && (trusted || !is_claim(&headers->v[i]))) {
             if (kept < i) {
                 headers->v[kept] = headers->v[i];
             }

@@ -30,8 +30,8 @@ bool lt_hop_trusts(const struct lt_cidr *trust, size_t n, const struct lt_addr *
 
 /* Removes what only a trusted peer may say, in place: fields that Lintel sets itself, and every
  * other X-Forwarded-* (-User, -Scheme, -Client-Cert, ...). Routes and filters don't see them then,
- * and servers get none. */
-void lt_hop_distrust(struct lt_headers *headers);
+ * and servers get none. Of a trusted peer, what is said of clients' certificates alone. */
+void lt_hop_distrust(struct lt_headers *headers, bool trusted);
 
 /* Decides client.ip from X-Forwarded-For (right to left through trusted addresses), scheme and port
  * from X-Forwarded-Proto and -Port, all only when the peer is trusted and the values are single and

@@ -342,6 +342,8 @@ def test_no_client_can_forge_what_servers_are_told(shop, server, partners, autho
     app = shop.origin(always(OK))
     conf = config(server, partners, app, tell=["subject"])
     conf["trust"] = ["127.0.0.0/8"] if trusted else []
+    conf["sites"][1]["routes"].append({"match": "/*", "respond": 204, "when":
+                                       "header.x-client-cert-subject or header.client-cert"})
     gw = shop.lintel(conf)
     with Client(gw.plain) as client:
         assert client.request(headers=FORGED, host="wanted.test").status == 200
