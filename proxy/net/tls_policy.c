@@ -9,9 +9,6 @@
 
 #include "base/mem.h"
 
-/* Bytes of a client's certificate with its chain. */
-#define CLIENT_CHAIN_MAX 65536
-
 /* ---- The id ---- */
 
 /* A digest of one certificate or CRL. */
@@ -171,7 +168,7 @@ static bool ask_clients(const struct lt_tls_policy *policy, SSL_CTX *ctx)
     SSL_CTX_set_client_CA_list(ctx, names);
     SSL_CTX_set1_cert_store(ctx, policy->spec.trust);
     SSL_CTX_set_verify_depth(ctx, (int)policy->spec.depth);
-    SSL_CTX_set_max_cert_list(ctx, CLIENT_CHAIN_MAX);
+    SSL_CTX_set_max_cert_list(ctx, LT_TLS_CLIENT_CHAIN_MAX);
     return true;
 }
 
@@ -199,7 +196,7 @@ bool lt_tls_policy_switch(const struct lt_tls_policy *policy, SSL *ssl, SSL_CTX 
     SSL_set_verify(ssl, verify_mode(policy), NULL);
     if (policy->spec.trust != NULL) {
         SSL_set_verify_depth(ssl, (int)policy->spec.depth);
-        SSL_set_max_cert_list(ssl, CLIENT_CHAIN_MAX);
+        SSL_set_max_cert_list(ssl, LT_TLS_CLIENT_CHAIN_MAX);
     }
     return SSL_set_min_proto_version(ssl, t->min_version) == 1 &&
            SSL_set_max_proto_version(ssl, t->max_version) == 1 &&

@@ -13,6 +13,10 @@
 #include <openssl/ssl.h>
 
 #define LT_TLS_POLICY_ID_LEN 32u
+/* Bytes of a client's certificate with its chain; and what it takes in memory then, at most: as
+ * OpenSSL keeps it, about three times as large, and our texts of it. */
+#define LT_TLS_CLIENT_CHAIN_MAX 16384
+#define LT_TLS_CLIENT_CHAIN_MEMORY ((size_t)5 * LT_TLS_CLIENT_CHAIN_MAX)
 
 /* OpenSSL's lists, NUL-terminated. */
 struct lt_tls_terms {

@@ -361,8 +361,10 @@ void lt_certs_take_up(struct lt_gateway *g)
     c->set = lt_tls_set_ref(g->current->tls);
     renew_tickets(g, &conf->tickets, c->set);
     lt_timer_set(&c->warn, DAY_MS); /* the load has said what ends soon now */
-    if (conf->watch_ms > 0) {
+    if (conf->watch_ms > 0 && c->set->any) {
         lt_timer_set(&c->look, conf->watch_ms);
+    } else {
+        lt_timer_clear(&c->look);
     }
 }
 

@@ -261,7 +261,7 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
         lt_front_h1_size() + sizeof(struct lt_exchange) + lt_back_h1_size() + LT_EXCHANGE_PIECES;
     for (unsigned i = 0; i < s->n_listeners; i++) {
         if (s->fronts[i].tls) {
-            connection += TLS_BYTES;
+            connection += TLS_BYTES + (s->tls->asks ? LT_TLS_CLIENT_CHAIN_MEMORY : 0);
             break;
         }
     }

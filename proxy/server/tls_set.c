@@ -245,22 +245,20 @@ bool lt_tls_set_same_policies(const struct lt_tls_set *a, const struct lt_tls_se
     return a->n_sites == b->n_sites;
 }
 
-static void find_sole(struct lt_tls_set *set)
+/* What the policies of all sites have in common. */
+static void summarise(struct lt_tls_set *set)
 {
-    const struct lt_tls_policy *sole = NULL;
+    bool differ = false;
     for (unsigned i = 0; i < set->n_sites; i++) {
         const struct lt_tls_policy *policy = set->policies[i];
-        if (policy == NULL) {
-            continue;
+        if (policy != NULL) {
+            set->sole = set->sole != NULL ? set->sole : policy;
+            differ |= memcmp(set->sole->id, policy->id, sizeof(policy->id)) != 0;
+            set->asks |= policy->spec.verify != LT_TLS_VERIFY_NONE;
         }
-        set->any = true;
-        set->sole = NULL;
-        if (policy->spec.verify != LT_TLS_VERIFY_NONE ||
-            (sole != NULL && memcmp(sole->id, policy->id, sizeof(sole->id)) != 0)) {
-            return;
-        }
-        set->sole = sole = policy;
     }
+    set->any = set->sole != NULL;
+    set->sole = differ || set->asks ? NULL : set->sole;
 }
 
 /* ---- Life. ---- */
@@ -306,7 +304,7 @@ struct lt_tls_set *lt_tls_set_new(const struct lt_tls_set_spec *spec)
     }
     build_sites(&b);
     read_keys(&b);
-    find_sole(set);
+    summarise(set);
     return set;
 }
 

@@ -36,7 +36,7 @@ struct lt_tls_set {
     struct lt_arena arena;           /* of paths and arrays */
     struct lt_tls_policy **policies; /* by number of the site; NULL: it has no `tls` */
     unsigned n_sites;
-    bool any;                         /* some site has one */
+    bool any, asks; /* some site has one; one that asks clients for certificates */
     const struct lt_tls_policy *sole; /* that all sites have which have one, and it asks nobody for
                                        * a certificate; NULL: there is no such */
     struct lt_tls_store *stores[LT_SLOTS_MAX];  /* by number of the listener; NULL: plain */

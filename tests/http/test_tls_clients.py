@@ -6,6 +6,7 @@ import re
 import base64
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -113,6 +114,48 @@ def gw(shared, server, partners, shown):
 def test_who_is_let_in(gw, authority, shown, version, name, cert, expected):
     context = trust(authority, shown[cert] if cert else None, version)
     assert let_in(gw, context, f"{name}.test") == expected
+
+
+@pytest.mark.parametrize("depth,expected", [(0, False), (1, True)])
+def test_intermediate_authorities_up_to_depth(shop, server, partners, authority, tmp_path, depth,
+                                              expected):
+    between = partners.below(f"between-{depth}")
+    cert, key = between.leaf("deep.partner.test")
+    chain = tmp_path / "chain.pem"
+    chain.write_text(cert.read_text() + between.ca.read_text())
+    gw = shop.lintel(config(server, partners, depth=depth))
+    assert let_in(gw, trust(authority, (chain, key)), "needed.test") == expected
+    assert not let_in(gw, trust(authority, (cert, key)), "needed.test")  # nobody knows its issuer
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_each_authority_of_a_chain_needs_a_revocation_list(shop, server, partners, authority,
+                                                           tmp_path, whole):
+    between = partners.below(f"listed-{whole}")
+    cert, key = between.leaf("deep.partner.test")
+    chain, crl = tmp_path / "chain.pem", tmp_path / "crl.pem"
+    chain.write_text(cert.read_text() + between.ca.read_text())
+    lists = [partners.crl(tmp_path / "root.pem").read_text()]
+    if whole:
+        lists.append(between.crl(tmp_path / "between.pem").read_text())
+    crl.write_text("".join(lists))
+    conf = config(server, partners, crl=crl)
+    both = tmp_path / "ca.pem"
+    both.write_text(partners.ca.read_text() + between.ca.read_text())
+    for site in conf["sites"][1:3]:
+        site["tls"]["client"]["ca"] = str(both)
+    gw = shop.lintel(conf)
+    assert let_in(gw, trust(authority, (chain, key)), "needed.test") == whole
+
+
+def test_an_outdated_list_lets_nobody_in(shop, server, partners, authority, shown):
+    crl = partners.crl(shop.folder / "crl.pem", seconds=1)
+    time.sleep(1.5)
+    gw = shop.lintel(config(server, partners, crl=crl))
+    assert "a revocation list is out of date" in gw.told()
+    assert not let_in(gw, trust(authority, shown["good"]), "needed.test")
+    partners.crl(crl)
+    wait_until(lambda: let_in(gw, trust(authority, shown["good"]), "needed.test"), "the new list")
 
 
 def test_refusals_are_counted_and_told_by_reason(shop, server, partners, authority, shown):
@@ -401,6 +444,10 @@ def test_a_certificate_of_endless_names_is_refused(shop, server, partners, autho
     assert not let_in(gw, trust(authority, long), "needed.test")
     event = gw.wait_event("handshake_failed", reason="certificate_invalid")
     assert event["detail"] == "the names in the client's certificate are too long"
+    longer = partners.leaf(*[f"{'x' * 50}{i}.test" for i in range(400)])
+    assert not let_in(gw, trust(authority, longer), "needed.test")
+    event = gw.wait_event("handshake_failed", reason="malformed")
+    assert event["detail"] == "excessive message size"
 
 
 def test_a_client_may_vanish_when_asked_for_its_certificate(gw, authority):

@@ -43,6 +43,20 @@ class Authority:
             self._sign(request, extensions, cert, days, age if days > 0 else 1 - days)
         return cert, key
 
+    def below(self, name):
+        """An authority whose certificate this one has signed; `ca` is that certificate."""
+        other = object.__new__(Authority)
+        other.folder, other._count = self.folder / name, 0
+        other.folder.mkdir()
+        other.ca, other._key = other.folder / "ca.pem", other.folder / "ca.key"
+        request, extensions = other.folder / "ca.csr", other.folder / "ca.ext"
+        extensions.write_text("basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign,cRLSign\n")
+        _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                 "-subj", f"/CN={name}", "-keyout", other._key, "-out", request)
+        _openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._key,
+                 "-CAcreateserial", "-days", "20", "-extfile", extensions, "-out", other.ca)
+        return other
+
     def _config(self, name="index"):
         """For `openssl ca`, with a list of certificates of its own."""
         config, database = self.folder / f"{name}.conf", self.folder / f"{name}.txt"
