@@ -11,11 +11,6 @@
  * never after a 101: from then on it is a tunnel, bytes pass as they are until it is cancelled. */
 #include "upstream/back_h1_conn.h"
 
-#include <errno.h>
-
-#include "http/upgrade.h"
-#include "net/vanished.h"
-
 #define TRAILERS_MAX 32
 #define REST_US UINT64_C(1000000) /* for a body where none may be to come and be noticed */
 #define SMALL_REQUEST 8192u       /* what application servers read at once */
@@ -68,7 +63,7 @@ void lt_back_h1_close(struct lt_back_h1 *b)
     }
     leave_pool(b);
     if (b->state == LT_BACK_H1_CONNECTING) {
-        lt_connect_cancel(&b->connect);
+        lt_dial_cancel(&b->dial);
     }
     b->state = LT_BACK_H1_CLOSED;
     b->events = NULL;
@@ -156,76 +151,16 @@ void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, b
 
 /* ---- opening ---- */
 
-static enum lt_cause connect_cause(enum lt_err err, int sys_errno)
-{
-    switch (sys_errno) {
-    case ETIMEDOUT:
-        return LT_CAUSE_CONNECT_TIMEOUT;
-    case ECONNREFUSED:
-        return LT_CAUSE_CONNECT_REFUSED_BY_SERVER;
-    case ENOENT:
-        return LT_CAUSE_SOCKET_MISSING;
-    case EACCES:
-    case EPERM:
-        return LT_CAUSE_SOCKET_PERMISSION;
-    case EAGAIN:
-        return LT_CAUSE_SOCKET_BACKLOG;
-    case EMFILE:
-    case ENFILE:
-        return LT_CAUSE_NO_DESCRIPTORS;
-    default:
-        return err == LT_ERR_TIMEOUT ? LT_CAUSE_CONNECT_TIMEOUT : LT_CAUSE_CONNECT_FAILED;
-    }
-}
-
-/* Closes an idle connection of any server; false: there is none. */
-static bool close_one_idle(struct lt_pools *pools)
-{
-    for (uint32_t i = 0; i < pools->n; i++) {
-        if (pools->v[i] != NULL && !lt_list_empty(&pools->v[i]->idle)) {
-            lt_back_h1_close(lt_back_h1_from_idle(pools->v[i]->idle.prev));
-            return true;
-        }
-    }
-    return false;
-}
-
-static void start_connect(struct lt_back_h1 *b);
-
-static void on_connect(void *owner, enum lt_err err, int fd, int sys_errno)
+static void on_dialled(void *owner, enum lt_cause cause, int sys_errno)
 {
     struct lt_back_h1 *b = owner;
     LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
-    if ((sys_errno == EMFILE || sys_errno == ENFILE) && !b->made_room && close_one_idle(b->pools)) {
-        b->made_room = true;
-        start_connect(b);
-        return;
-    }
-    if (err != LT_OK) {
-        enum lt_cause cause = connect_cause(err, sys_errno);
-        /* Our own lack of descriptors says nothing about the server. */
-        if (cause != LT_CAUSE_NO_DESCRIPTORS) {
-            lt_server_connect_result(b->pools, b->server, false);
-        }
+    if (cause != LT_CAUSE_NONE) {
         lt_back_h1_fail(b, cause, sys_errno, false);
         return;
     }
-    lt_server_connect_result(b->pools, b->server, true);
-    if (!lt_addr_is_unix(&b->server->addr)) {
-        lt_vanished_after(fd, b->server->upstream->vanished_ms);
-    }
-    lt_stream_open(&b->stream, b->pools->loop, fd, &lt_back_h1_stream_ops, b);
     b->state = LT_BACK_H1_BUSY;
-    if (b->pools->metrics != NULL) {
-        lt_metrics_add(b->pools->metrics, LT_COUNTER_UPSTREAM_CONNECTS, 1);
-    }
     b->events->on_connected(b->owner, false);
-}
-
-static void start_connect(struct lt_back_h1 *b)
-{
-    lt_connect_start(&b->connect, b->pools->loop, &b->server->addr, b->server->upstream->connect_ms,
-                     on_connect, b);
 }
 
 /* The idle connection used last that need not rest, or NULL. */
@@ -335,7 +270,7 @@ enum lt_err lt_back_open(struct lt_pools *pools, struct lt_server *server, enum 
     }
     begin_exchange(b, server, method, arena, events, owner);
     *back = &b->base;
-    start_connect(b);
+    lt_dial_start(&b->dial, pools, server, &b->stream, &lt_back_h1_stream_ops, on_dialled, b);
     return LT_OK;
 }
 

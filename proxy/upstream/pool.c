@@ -87,3 +87,14 @@ struct lt_pool *lt_pool_get(struct lt_pools *pools, struct lt_server_state *stat
     }
     return pool;
 }
+
+bool lt_pools_close_one_idle(struct lt_pools *pools)
+{
+    for (uint32_t i = 0; i < pools->n; i++) {
+        if (pools->v[i] != NULL && !lt_list_empty(&pools->v[i]->idle)) {
+            lt_back_h1_close(lt_back_h1_from_idle(pools->v[i]->idle.prev));
+            return true;
+        }
+    }
+    return false;
+}

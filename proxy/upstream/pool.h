@@ -32,4 +32,7 @@ struct lt_pools {
 /* The pool of a server, made on first use; NULL without memory. */
 struct lt_pool *lt_pool_get(struct lt_pools *pools, struct lt_server_state *state) LT_MUST_CHECK;
 
+/* Closes an idle connection to any server, for its descriptor; false: there is none. */
+bool lt_pools_close_one_idle(struct lt_pools *pools);
+
 #endif
