@@ -551,6 +551,7 @@ static void on_fail(void *owner, const struct lt_back_failure *f)
     release_server(x);
     lt_exchange_set_timer(x, 0);
     x->cause_errno = f->sys_errno;
+    x->detail = f->detail;
     if (!retry) {
         lt_exchange_fail(x, f->cause);
         return;

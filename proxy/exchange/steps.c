@@ -218,6 +218,7 @@ static enum lt_step_result step_connect(struct lt_exchange *x)
     if (x->connected) {
         x->cause = LT_CAUSE_NONE;
         x->cause_errno = 0;
+        x->detail = LT_STR_NONE;
         return LT_STEP_NEXT;
     }
     if (x->back != NULL) {

@@ -75,6 +75,7 @@ struct lt_back_failure {
     bool unread;             /* the server can't have read the whole request */
     uint64_t bytes_sent;     /* of this request that left */
     uint64_t bytes_received; /* of the response */
+    struct lt_str detail; /* more about the cause for the log, in the exchange's arena or static */
 };
 
 /* What a back tells its exchange; owner is the exchange. After on_end and on_fail the back is gone.

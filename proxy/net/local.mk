@@ -15,6 +15,8 @@ liblintel_a_SOURCES += \
 	proxy/net/tls.h \
 	proxy/net/tls_ca.c proxy/net/tls_ca.h \
 	proxy/net/tls_cert.c \
+	proxy/net/tls_client.c proxy/net/tls_client.h \
+	proxy/net/tls_client_conf.c proxy/net/tls_client_conf.h \
 	proxy/net/tls_clients_conf.c \
 	proxy/net/tls_conf.c proxy/net/tls_conf.h \
 	proxy/net/tls_conn.c \
@@ -25,6 +27,7 @@ liblintel_a_SOURCES += \
 	proxy/net/tls_refusal.c \
 	proxy/net/tls_server.c \
 	proxy/net/tls_terms.c \
+	proxy/net/tls_trust.c proxy/net/tls_trust.h \
 	proxy/net/vanished.c proxy/net/vanished.h
 
 if KEY_LOG

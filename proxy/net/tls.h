@@ -124,11 +124,32 @@ void lt_tls_free(struct lt_tls *tls);
  * longer with a reference. NULL before. */
 struct lt_tls_info *lt_tls_info(const struct lt_tls *tls);
 struct lt_str lt_tls_alpn(const struct lt_tls *tls); /* empty: none; lives as the connection */
-/* Why the handshake failed, for people; static or owned by tls. */
+/* After the handshake, of either side. */
+bool lt_tls_resumed(const struct lt_tls *tls);
+/* Why the handshake or the connection failed, for people; static or owned by tls. */
 const char *lt_tls_error(const struct lt_tls *tls);
 /* What kind of failure that was, err being what the handshake gave (LT_ERR_TIMEOUT: its time was
  * over). */
 enum lt_refusal lt_tls_refusal(const struct lt_tls *tls, enum lt_err err);
+
+/* What kind of failure that was. */
+enum lt_tls_fault {
+    LT_TLS_FAULT_NONE,
+    LT_TLS_FAULT_PROTOCOL,    /* they could not agree, or broke a rule */
+    LT_TLS_FAULT_NO_TLS,      /* the peer speaks something else */
+    LT_TLS_FAULT_ALERT,       /* the peer refused */
+    LT_TLS_FAULT_OUR_CERT,    /* it refused our certificate, or wants one */
+    LT_TLS_FAULT_EXPIRED,     /* its certificate's time is over or hasn't come */
+    LT_TLS_FAULT_NAME,        /* its certificate is for somebody else */
+    LT_TLS_FAULT_UNTRUSTED,   /* nobody we trust has issued its certificate */
+    LT_TLS_FAULT_PIN,         /* its key is none of those expected */
+    LT_TLS_FAULT_CERTIFICATE, /* another fault of its certificate */
+    LT_TLS_FAULT_GONE         /* the connection ended */
+};
+enum lt_tls_fault lt_tls_fault(const struct lt_tls *tls);
+
+/* Whether the peer's end came without its close_notify: anybody on the way may have made it. */
+bool lt_tls_was_cut(const struct lt_tls *tls);
 
 /* ---- Used by stream.c only. ---- */
 void lt_tls_attach(struct lt_tls *tls, struct lt_stream *s);    /* before anything else */

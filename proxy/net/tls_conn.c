@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "base/obj.h"
+#include "net/tls_client.h"
 
 #define TLS_MAGIC 0x746c7363u /* "tlsc" */
 
@@ -124,6 +125,29 @@ static void begin(struct lt_tls *tls)
     tls->wire_err = LT_OK;
 }
 
+/* Alerts about a certificate of the side that gets them (RFC 8446 section 6.2). */
+static bool is_about_certificate(int alert)
+{
+    static const unsigned char about[] = {
+        SSL_AD_BAD_CERTIFICATE,     SSL_AD_UNSUPPORTED_CERTIFICATE, SSL_AD_CERTIFICATE_REVOKED,
+        SSL_AD_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_UNKNOWN,     SSL_AD_UNKNOWN_CA,
+        SSL_AD_ACCESS_DENIED,       TLS13_AD_CERTIFICATE_REQUIRED};
+    return memchr(about, alert, sizeof(about)) != NULL;
+}
+
+static enum lt_tls_fault fault_of(unsigned long code)
+{
+    int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
+    if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST) {
+        return LT_TLS_FAULT_NO_TLS;
+    }
+    if (reason < SSL_AD_REASON_OFFSET || reason > SSL_AD_REASON_OFFSET + 255) {
+        return LT_TLS_FAULT_PROTOCOL;
+    }
+    return is_about_certificate(reason - SSL_AD_REASON_OFFSET) ? LT_TLS_FAULT_OUR_CERT
+                                                               : LT_TLS_FAULT_ALERT;
+}
+
 /* What a failed call means; LT_AGAIN: it wants bytes. */
 static enum lt_err judge(struct lt_tls *tls, int result)
 {
@@ -133,11 +157,14 @@ static enum lt_err judge(struct lt_tls *tls, int result)
     }
     if (error == SSL_ERROR_ZERO_RETURN) {
         tls->error = "the peer closed the connection";
+        tls->fault = LT_TLS_FAULT_GONE;
+        tls->cut = tls->wire_eof;
         return LT_EOF;
     }
     tls->broken = true;
     if (tls->wire_err != LT_OK) {
         tls->error = lt_err_text(tls->wire_err);
+        tls->fault = LT_TLS_FAULT_GONE;
         return tls->wire_err;
     }
     unsigned long code = ERR_peek_last_error();
@@ -149,7 +176,12 @@ static enum lt_err judge(struct lt_tls *tls, int result)
                                      : "unknown TLS error";
     }
     ERR_clear_error();
-    return code == 0 && tls->wire_eof ? LT_EOF : LT_ERR_TLS;
+    bool ended = code == 0 && tls->wire_eof;
+    if (tls->fault == LT_TLS_FAULT_NONE) {
+        tls->fault = ended ? LT_TLS_FAULT_GONE : fault_of(code);
+    }
+    tls->cut |= ended;
+    return ended ? LT_EOF : LT_ERR_TLS;
 }
 
 /* ---- Life ---- */
@@ -233,9 +265,14 @@ void lt_tls_free(struct lt_tls *tls)
         return;
     }
     LT_OBJ_CHECK(tls, TLS_MAGIC);
+    if (tls->client != NULL && tls->ssl != NULL) {
+        /* Else a connection that was cut would spoil its session. */
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    }
     SSL_free(tls->ssl);
     end_handshake(tls);
     lt_tls_info_free(tls->info);
+    lt_tls_client_free(tls->client);
     LT_OBJ_FINI(tls);
     lt_free(tls);
 }
@@ -423,4 +460,19 @@ struct lt_str lt_tls_alpn(const struct lt_tls *tls)
 const char *lt_tls_error(const struct lt_tls *tls)
 {
     return tls->error != NULL ? tls->error : "";
+}
+
+bool lt_tls_resumed(const struct lt_tls *tls)
+{
+    return SSL_session_reused(tls->ssl);
+}
+
+enum lt_tls_fault lt_tls_fault(const struct lt_tls *tls)
+{
+    return tls->fault;
+}
+
+bool lt_tls_was_cut(const struct lt_tls *tls)
+{
+    return tls->cut;
 }

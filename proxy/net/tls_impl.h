@@ -50,6 +50,13 @@ BIO *lt_tls_read_pem(struct lt_files *files, struct lt_arena *arena, struct lt_s
 void lt_tls_complain(struct lt_arena *arena, struct lt_tls_complaint *out, struct lt_str file,
                      const char *what, const char *hint);
 
+/* Immutable but for the count, as for certificates. OpenSSL locks the store by itself. */
+struct lt_tls_trust {
+    _Atomic unsigned refs;
+    X509_STORE *store;
+    unsigned char id[32]; /* digest of its certificates */
+};
+
 /* One worker's; the count is for connections in their handshake. */
 struct lt_tls_server {
     uint32_t magic;
@@ -64,6 +71,8 @@ struct lt_tls {
     SSL *ssl;
     struct lt_stream *stream;         /* NULL until attached */
     struct lt_tls_server *server;     /* a reference, until the handshake is over */
+    struct lt_tls_client *client;     /* a reference; of the client side alone */
+    struct lt_tls_peer *peer;         /* whose sessions it uses; of the client side alone */
     struct lt_tls_store *store;       /* a reference, from the hello to the handshake's end */
     const struct lt_tls_entry *entry; /* what the server name chose; lives with store */
     char *sni;                        /* lower case, NULL: none; until the handshake is over */
@@ -77,6 +86,8 @@ struct lt_tls {
     unsigned replies;         /* answers to control records sent while output waits */
     bool wire_eof;            /* the socket has ended */
     bool broken;              /* a fatal error: OpenSSL must not be called to shut down */
+    bool cut;                 /* the end came without close_notify */
+    enum lt_tls_fault fault;
 };
 
 /* A connection of ctx on no stream yet, in neither role. NULL without memory. */

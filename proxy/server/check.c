@@ -243,6 +243,22 @@ static void check_tls_files(struct lt_root_load *root)
     lt_tls_set_free(lt_tls_set_new(&spec));
 }
 
+/* Authorities and certificates of the upstreams that name them. */
+static void check_upstream_files(struct lt_root_load *root)
+{
+    const struct lt_conf_map *map = &root->read->upstreams;
+    struct lt_tls_trust_cache trusts;
+    lt_tls_trust_cache_init(&trusts, &root->load);
+    for (size_t i = 0; i < map->n; i++) {
+        const struct lt_upstream_conf *upstream = map->entries[i].value;
+        if (lt_upstream_conf_tls(upstream)) {
+            lt_tls_client_policy_free(
+                lt_tls_client_conf_load(&root->load, &upstream->tls, LT_STR_NONE, 0, &trusts));
+        }
+    }
+    lt_tls_trust_cache_fini(&trusts);
+}
+
 void lt_root_check_files(struct lt_root_load *root)
 {
     if (root->read == NULL || root->load.nomem) {
@@ -250,6 +266,7 @@ void lt_root_check_files(struct lt_root_load *root)
     }
     bool filters = lt_filter_program_new(&root->load, &root->read->filters) != NULL;
     check_tls_files(root);
+    check_upstream_files(root);
     if (!filters || !lt_load_ok(&root->load)) {
         root->conf = NULL;
     }

@@ -18,6 +18,7 @@ void lt_snapshot_free(struct lt_snapshot *snapshot)
     }
     lt_tls_set_free(snapshot->tls);
     for (unsigned i = 0; i < snapshot->n_upstreams; i++) {
+        lt_tls_client_policy_free(snapshot->upstreams[i].tls);
         for (unsigned j = 0; j < snapshot->upstreams[i].n_servers; j++) {
             lt_server_registry_put(snapshot->registry, snapshot->upstreams[i].servers[j].state);
         }
@@ -75,6 +76,26 @@ bool lt_worker_view_renew(struct lt_worker_view *view, struct lt_tls_set *set, c
     return true;
 }
 
+/* What connections to servers need is made now, so that none fails for it later. */
+static bool init_tls_clients(struct lt_worker_view *view)
+{
+    const struct lt_snapshot *snapshot = view->snapshot;
+    const char *why = "out of memory";
+    view->tls_clients = lt_calloc(lt_max(snapshot->n_upstreams, 1u), sizeof(view->tls_clients[0]));
+    bool ok = view->tls_clients != NULL;
+    for (unsigned i = 0; ok && i < snapshot->n_upstreams; i++) {
+        const struct lt_upstream *u = &snapshot->upstreams[i];
+        if (u->tls != NULL) {
+            view->tls_clients[i] = lt_pools_tls(view->worker->pools, u->tls, &why);
+            ok = view->tls_clients[i] != NULL;
+        }
+    }
+    if (!ok) {
+        snprintf(view->why, sizeof(view->why), "TLS to servers: %s", why);
+    }
+    return ok;
+}
+
 static bool init_filters(struct lt_worker_view *view)
 {
     struct lt_worker *worker = view->worker;
@@ -109,7 +130,7 @@ bool lt_worker_view_init(struct lt_worker_view *view)
     view->view.spool = (struct lt_spool_limits){.memory = conf->limits.buffers.memory,
                                                 .disk = conf->limits.buffers.disk,
                                                 .path = conf->limits.buffers.path.p};
-    return init_tls(view) && init_filters(view);
+    return init_tls(view) && init_tls_clients(view) && init_filters(view);
 }
 
 void lt_worker_view_fini(struct lt_worker_view *view)
@@ -120,6 +141,11 @@ void lt_worker_view_fini(struct lt_worker_view *view)
     }
     lt_tls_set_free(view->set);
     view->set = NULL;
+    for (unsigned i = 0; view->tls_clients != NULL && i < view->snapshot->n_upstreams; i++) {
+        lt_tls_client_free(view->tls_clients[i]);
+    }
+    lt_free(view->tls_clients);
+    view->tls_clients = NULL;
     if (view->view.filters != NULL) {
         lt_filters_free(view->view.filters);
         view->view.filters = NULL;

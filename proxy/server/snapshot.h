@@ -80,6 +80,7 @@ struct lt_worker_view {
     struct lt_snapshot *snapshot;
     struct lt_tls_set *set;                  /* a reference */
     struct lt_tls_server *tls[LT_SLOTS_MAX]; /* NULL: plain */
+    struct lt_tls_client **tls_clients;      /* by number of the upstream; NULL: plain */
     struct lt_deferred deferred;
     void (*done)(struct lt_message *message, void *owner); /* main's answer to prepare and commit */
     bool failed;                                           /* prepare did not work */

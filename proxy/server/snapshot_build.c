@@ -42,14 +42,22 @@ static void set_host(struct build *b, struct lt_server *server, struct lt_str ad
     }
     server->host = policy;
     if (lt_str_eq_c(policy, "upstream")) {
-        bool usual = lt_addr_port(&server->addr) == 80; /* RFC 9110 section 4.2.3: left out */
-        server->host = lt_addr_is_unix(&server->addr)
-                           ? server->upstream->name
-                           : lt_str_sub(address, 0, address.len - (usual ? 3 : 0));
+        bool tls = server->upstream->tls != NULL;
+        /* RFC 9110 section 4.2.3: left out */
+        size_t usual = lt_addr_port(&server->addr) == (tls ? 443u : 80u) ? (tls ? 4u : 3u) : 0;
+        server->host = lt_addr_is_unix(&server->addr) ? server->upstream->name
+                                                      : lt_str_sub(address, 0, address.len - usual);
         if (!lt_arena_dup(b->arena, server->host, &server->host)) {
             no_memory(b);
         }
     }
+}
+
+static bool set_ip(struct build *b, struct lt_server *server)
+{
+    char ip[LT_ADDR_TEXT_MAX];
+    return lt_addr_is_unix(&server->addr) ||
+           lt_arena_dup(b->arena, lt_str(ip, lt_addr_print_ip(&server->addr, ip)), &server->ip);
 }
 
 static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
@@ -63,7 +71,7 @@ static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
     server->max = (uint32_t)conf->max;
     server->weight = (uint32_t)conf->weight;
     server->index = i;
-    if (!lt_arena_dup(b->arena, lt_str(text, n), &server->name)) {
+    if (!lt_arena_dup(b->arena, lt_str(text, n), &server->name) || !set_ip(b, server)) {
         no_memory(b);
         return;
     }
@@ -84,10 +92,14 @@ static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
 }
 
 static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str name,
-                           const struct lt_upstream_conf *conf)
+                           const struct lt_upstream_conf *conf, struct lt_tls_trust_cache *trusts)
 {
     const struct lt_server_conf *servers = conf->servers.items;
     u->name = name;
+    if (lt_upstream_conf_tls(conf)) {
+        u->tls = lt_tls_client_conf_load(&b->s->root->load, &conf->tls, lt_upstream_conf_name(conf),
+                                         LT_TLS_OFFER_H1, trusts);
+    }
     u->host = conf->host;
     u->balance = (enum lt_balance)conf->balance;
     u->attempts = (unsigned)conf->retry.attempts;
@@ -117,17 +129,20 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
 static void build_upstreams(struct build *b)
 {
     const struct lt_conf_map *map = &b->conf->upstreams;
+    struct lt_tls_trust_cache trusts;
     b->s->upstreams = lt_arena_array(b->arena, struct lt_upstream, map->n);
     b->upstream_names = lt_arena_array(b->arena, const char *, map->n);
     if (b->s->upstreams == NULL || b->upstream_names == NULL) {
         no_memory(b);
         return;
     }
+    lt_tls_trust_cache_init(&trusts, &b->s->root->load);
     for (unsigned i = 0; i < map->n; i++) {
         b->s->n_upstreams = i + 1;
         b->upstream_names[i] = map->entries[i].key.p;
-        build_upstream(b, &b->s->upstreams[i], map->entries[i].key, map->entries[i].value);
+        build_upstream(b, &b->s->upstreams[i], map->entries[i].key, map->entries[i].value, &trusts);
     }
+    lt_tls_trust_cache_fini(&trusts);
 }
 
 static struct lt_upstream *find_upstream(void *arg, struct lt_str name)

@@ -121,12 +121,13 @@ void lt_back_h1_retire(struct lt_back_h1 *b)
 
 /* Whether the server can't have read the request whole, so that it had no effect: nothing of it
  * left, or it left in one small write and was answered by a reset, which is what Linux makes of a
- * close with unread bytes. A longer one may have been acted upon before its end was read. */
+ * close with unread bytes. A longer one may have been acted upon before its end was read. TLS adds
+ * to what leaves, and what it has not whole the server can't read at all. */
 static bool unread(const struct lt_back_h1 *b, bool reset)
 {
     uint64_t left = b->stream.wire_out - b->wire_at;
-    return left == 0 || (reset && b->request_done && b->writes == 1 && left == b->bytes_sent &&
-                         left <= SMALL_REQUEST);
+    return left == 0 || (reset && b->request_done && b->writes == 1 && left >= b->bytes_sent &&
+                         b->bytes_sent <= SMALL_REQUEST);
 }
 
 void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, bool reset)
@@ -140,6 +141,7 @@ void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, b
         .unread = b->state != LT_BACK_H1_CONNECTING && unread(b, reset),
         .bytes_sent = b->bytes_sent,
         .bytes_received = b->bytes_received,
+        .detail = b->detail,
     };
     const struct lt_back_events *events = b->events;
     void *owner = b->owner;
@@ -151,14 +153,17 @@ void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, b
 
 /* ---- opening ---- */
 
-static void on_dialled(void *owner, enum lt_cause cause, int sys_errno)
+static void on_dialled(void *owner, const struct lt_dial_failure *failure)
 {
     struct lt_back_h1 *b = owner;
     LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
-    if (cause != LT_CAUSE_NONE) {
-        lt_back_h1_fail(b, cause, sys_errno, false);
+    if (failure != NULL) {
+        b->detail = failure->detail;
+        lt_back_h1_fail(b, failure->cause, failure->sys_errno, false);
         return;
     }
+    lt_stream_own(&b->stream, &lt_back_h1_stream_ops, b);
+    b->wire_at = b->stream.wire_out;
     b->state = LT_BACK_H1_BUSY;
     b->events->on_connected(b->owner, false);
 }
@@ -178,23 +183,29 @@ static struct lt_back_h1 *last_used(struct lt_pools *pools, struct lt_pool *pool
 
 /* The idle connection used last that may carry this request, or NULL. */
 static struct lt_back_h1 *take_idle(struct lt_pools *pools, struct lt_pool *pool,
-                                    const struct lt_upstream *u, bool idempotent)
+                                    const struct lt_server *server, bool idempotent)
 {
+    const struct lt_upstream *u = server->upstream;
     struct lt_back_h1 *b = NULL;
     while (b == NULL) {
         b = u->keepalive_max > 0 ? last_used(pools, pool) : NULL;
         if (b == NULL) {
             return NULL;
         }
+        if (!lt_dial_fits(&b->stream, server)) {
+            lt_back_h1_close(b);
+            b = NULL;
+            continue;
+        }
         if (!idempotent &&
             pools->loop->now_us - b->idle_since_us > u->keepalive_post_ms * UINT64_C(1000)) {
             return NULL;
         }
-        if (idempotent ? lt_stream_has_news(&b->stream) : !lt_stream_is_silent(&b->stream)) {
+        if ((!idempotent || lt_stream_has_news(&b->stream)) && !lt_stream_is_silent(&b->stream)) {
             /* Its end is there and wasn't told yet, or bytes that nobody asked for: they would be
              * taken for the answer to this request. The socket itself is asked only for a request
-             * that can't be repeated: that costs a system call, and what a server says later
-             * than now can't be told from an answer anyway. */
+             * that can't be repeated, or where the news may be TLS's own: that costs a system
+             * call, and what a server says later than now can't be told from an answer anyway. */
             lt_back_h1_close(b);
             b = NULL;
         }
@@ -242,6 +253,7 @@ static void begin_exchange(struct lt_back_h1 *b, struct lt_server *server, enum 
     b->writes = 0;
     b->wire_at = b->stream.wire_out;
     b->fail_errno = 0;
+    b->detail = LT_STR_NONE;
     b->scan = (struct lt_h1_scan){.response = true};
     lt_headers_init(&b->trailers, arena, TRAILERS_MAX);
 }
@@ -254,7 +266,7 @@ enum lt_err lt_back_open(struct lt_pools *pools, struct lt_server *server, enum 
     if (pool == NULL) {
         return LT_ERR_NOMEM;
     }
-    struct lt_back_h1 *b = fresh ? NULL : take_idle(pools, pool, server->upstream, idempotent);
+    struct lt_back_h1 *b = fresh ? NULL : take_idle(pools, pool, server, idempotent);
     if (b != NULL) {
         begin_exchange(b, server, method, arena, events, owner);
         *back = &b->base;
@@ -270,7 +282,7 @@ enum lt_err lt_back_open(struct lt_pools *pools, struct lt_server *server, enum 
     }
     begin_exchange(b, server, method, arena, events, owner);
     *back = &b->base;
-    lt_dial_start(&b->dial, pools, server, &b->stream, &lt_back_h1_stream_ops, on_dialled, b);
+    lt_dial_start(&b->dial, pools, server, arena, &b->stream, on_dialled, b);
     return LT_OK;
 }
 

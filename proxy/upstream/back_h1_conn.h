@@ -52,9 +52,10 @@ struct lt_back_h1 {
     size_t head_len, head_cap;
     uint64_t bytes_sent, bytes_received;
     int fail_errno;
-    unsigned writes;  /* of this request; one that was cut short counts twice */
-    uint64_t wire_at; /* bytes that had left before it */
-    unsigned line;    /* next of lines */
+    struct lt_str detail; /* of the failure */
+    unsigned writes;      /* of this request; one that was cut short counts twice */
+    uint64_t wire_at;     /* bytes that had left before it */
+    unsigned line;        /* next of lines */
     char lines[LT_STREAM_IOV_MAX][LT_H1_CHUNK_LINE_MAX + 2]; /* chunk lines until the next flush */
     struct lt_headers trailers;                              /* of the response */
     struct lt_h1_scan scan;
