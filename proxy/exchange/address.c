@@ -182,12 +182,12 @@ enum lt_err lt_address_request(struct lt_exchange *x)
     return err;
 }
 
-enum lt_err lt_address_proxy_header(struct lt_exchange *x)
+bool lt_address_proxy_header(struct lt_exchange *x, struct lt_str *out)
 {
     struct lt_addr source, target = {.len = 0};
     char *p = lt_arena_chars(&x->arena, LT_PROXY_WRITE_MAX), peer[LT_ADDR_TEXT_MAX];
     if (p == NULL) {
-        return LT_ERR_NOMEM;
+        return false;
     }
     if (lt_addr_parse_ip(x->client.ip, &source) != LT_OK) {
         source.len = 0; /* came through a Unix socket */
@@ -198,8 +198,8 @@ enum lt_err lt_address_proxy_header(struct lt_exchange *x)
     if (x->front != NULL) {
         x->front->ops->local(x->front, &target);
     }
-    return x->back->ops->send_preface(
-        x->back, p, lt_proxy_write(x->upstream->proxy_protocol, &source, &target, p));
+    *out = lt_str(p, lt_proxy_write(x->upstream->proxy_protocol, &source, &target, p));
+    return true;
 }
 
 /* ---- the response ---- */

@@ -276,13 +276,13 @@ enum lt_err lt_back_open(struct lt_pools *pools, struct lt_server *server, enum 
         events->on_connected(owner, true);
         return LT_OK;
     }
-    b = conn_new(pools, pool);
-    if (b == NULL) {
+    struct lt_str preface = LT_STR_NONE;
+    if (!events->on_preface(owner, &preface) || (b = conn_new(pools, pool)) == NULL) {
         return LT_ERR_NOMEM;
     }
     begin_exchange(b, server, method, arena, events, owner);
     *back = &b->base;
-    lt_dial_start(&b->dial, pools, server, arena, &b->stream, on_dialled, b);
+    lt_dial_start(&b->dial, pools, server, preface, &b->stream, on_dialled, b);
     return LT_OK;
 }
 
@@ -292,11 +292,6 @@ static enum lt_err put(struct lt_back_h1 *b, const void *p, size_t n)
 {
     b->bytes_sent += n;
     return lt_stream_put(&b->stream, p, n);
-}
-
-static enum lt_err send_preface(struct lt_back *base, const char *p, size_t n)
-{
-    return put(from_base(base), p, n);
 }
 
 static enum lt_err send_head(struct lt_back *base, const struct lt_request *req,
@@ -384,7 +379,6 @@ static void cancel(struct lt_back *base)
 
 static const struct lt_back_ops back_ops = {
     .name = "HTTP/1.1",
-    .send_preface = send_preface,
     .send_head = send_head,
     .send_body = send_body,
     .send_end = send_end,

@@ -3,6 +3,7 @@
 #include "upstream/dial.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "net/vanished.h"
 #include "upstream/pool.h"
@@ -91,10 +92,9 @@ static void tls_failed(struct lt_dial *d, enum lt_cause cause, const char *why, 
 {
     struct lt_dial_failure failure = {.cause = cause, .sys_errno = sys_errno};
     struct lt_str name = lt_tls_client_policy_name(d->server->upstream->tls);
-    if (!lt_arena_printf(d->arena, &failure.detail, "%s (as %.*s)", why,
-                         LT_STR_ARG(name.len > 0 ? name : d->server->ip))) {
-        failure.detail = LT_STR_NONE;
-    }
+    int n = snprintf(d->detail, sizeof(d->detail), "%s (as %.*s)", why,
+                     LT_STR_ARG(name.len > 0 ? name : d->server->ip));
+    failure.detail = lt_str(d->detail, lt_min((size_t)n, sizeof(d->detail) - 1));
     lt_timer_fini(&d->timer);
     lt_stream_close(d->stream);
     count(d, LT_COUNTER_UPSTREAM_TLS_FAILED);
@@ -153,7 +153,12 @@ static void start_tls(struct lt_dial *d)
     uint64_t used_ms = (d->pools->loop->now_us - d->began_us) / 1000;
     lt_timer_init(&d->timer, d->pools->loop, on_timeout, d);
     lt_timer_set(&d->timer, u->connect_ms > used_ms ? u->connect_ms - used_ms : 1);
+    enum lt_err err = lt_stream_flush(d->stream);
     lt_stream_start_tls(d->stream, tls);
+    if (err != LT_OK) {
+        tls_failed(d, LT_CAUSE_SERVER_TLS_FAILED, lt_err_text(err), d->stream->sys_errno);
+        return;
+    }
     lt_stream_look(d->stream); /* we are the one who begins */
 }
 
@@ -180,6 +185,8 @@ static void on_connect(void *owner, enum lt_err err, int fd, int sys_errno)
         lt_vanished_after(fd, d->server->upstream->vanished_ms);
     }
     lt_stream_open(d->stream, d->pools->loop, fd, &handshake_ops, d);
+    enum lt_err put = lt_stream_put(d->stream, d->preface.p, d->preface.len);
+    (void)put; /* the first on a new stream */
     if (d->server->upstream->tls != NULL) {
         start_tls(d);
     } else {
@@ -194,11 +201,11 @@ static void connect_now(struct lt_dial *d)
 }
 
 void lt_dial_start(struct lt_dial *d, struct lt_pools *pools, struct lt_server *server,
-                   struct lt_arena *arena, struct lt_stream *stream, lt_dial_fn fn, void *owner)
+                   struct lt_str preface, struct lt_stream *stream, lt_dial_fn fn, void *owner)
 {
     *d = (struct lt_dial){.pools = pools,
                           .server = server,
-                          .arena = arena,
+                          .preface = preface,
                           .stream = stream,
                           .began_us = pools->loop->now_us,
                           .fn = fn,

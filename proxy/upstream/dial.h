@@ -14,8 +14,10 @@
 struct lt_dial_failure {
     enum lt_cause cause;
     int sys_errno;        /* 0 when no system call failed */
-    struct lt_str detail; /* more about the cause; in the arena or static, may be empty */
+    struct lt_str detail; /* more about the cause; borrowed until fn returns, may be empty */
 };
+
+#define LT_DIAL_DETAIL_MAX 200
 
 /* failure NULL: the stream is open, and what was agreed by TLS can be asked: give it callbacks by
  * lt_stream_own at once. Else it isn't open. */
@@ -24,7 +26,7 @@ typedef void (*lt_dial_fn)(void *owner, const struct lt_dial_failure *failure);
 struct lt_dial {
     struct lt_pools *pools;
     struct lt_server *server; /* borrowed until fn was called */
-    struct lt_arena *arena;   /* for details, as the server */
+    struct lt_str preface;    /* what goes first; borrowed as the server, or until the next flush */
     struct lt_connect connect;
     struct lt_stream *stream;
     struct lt_timer timer; /* what is left of the time for TLS */
@@ -32,12 +34,14 @@ struct lt_dial {
     lt_dial_fn fn;
     void *owner;
     bool made_room; /* an idle connection was closed so that this one finds a descriptor */
+    char detail[LT_DIAL_DETAIL_MAX];
 };
 
-/* Starts opening *stream to server. d is embedded in its owner and zeroed at first. fn is called
- * once, perhaps before this returns. */
+/* Starts opening *stream to server. d is embedded in its owner and zeroed at first. What goes over
+ * the connection first, preface, is put in plain before TLS; without TLS it waits for the first
+ * flush. fn is called once, perhaps before this returns. */
 void lt_dial_start(struct lt_dial *d, struct lt_pools *pools, struct lt_server *server,
-                   struct lt_arena *arena, struct lt_stream *stream, lt_dial_fn fn, void *owner);
+                   struct lt_str preface, struct lt_stream *stream, lt_dial_fn fn, void *owner);
 
 /* Gives up and closes the stream if it is being opened; no callback follows. Also after it is over,
  * and for one that is zeroed. */

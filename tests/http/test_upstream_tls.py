@@ -409,6 +409,33 @@ def test_a_reload_with_another_authority_verifies_anew(shop, authority, pair, tm
     failed(gw, "server_certificate_untrusted")
 
 
+# ---- the PROXY protocol ----
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_proxy_header_goes_before_tls(shop, authority, pair, version):
+    headers = []
+    tls = serving(pair)
+
+    def script(peer):
+        first = peer.sock.recv(16 if version == "v2" else 5)
+        if version == "v2":
+            first += peer.sock.recv(int.from_bytes(first[14:16], "big"))
+        else:
+            while not first.endswith(b"\r\n"):
+                first += peer.sock.recv(1)
+        headers.append(first)
+        peer.sock = tls.wrap_socket(peer.sock, server_side=True)
+        always(OK)(peer)
+    gw = shop.lintel(over(shop.origin(script), authority=authority,
+                          app={"proxy_protocol": version}))
+    with gw.client() as client:
+        for _ in range(2):
+            assert client.request().body == b"ok"
+    assert len(headers) == 2
+    assert all(h.startswith(b"PROXY TCP4 127.0.0.1" if version == "v1" else b"\r\n\r\n\0\r\nQUIT")
+               for h in headers)
+
+
 # ---- ends ----
 
 CLOSE = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf a page"
