@@ -13,6 +13,7 @@
 #include "net/loop.h"
 #include "shared/metrics.h"
 
+struct lt_challenge; /* exchange/challenge.h */
 struct lt_exchange;
 struct lt_filters;    /* the worker's Lua VMs of one snapshot, filters/host.h */
 struct lt_hooks;      /* exchange/hooks.h */
@@ -69,6 +70,7 @@ struct lt_view {
     size_t response_ahead;              /* bytes of a response that may wait for one client */
     size_t request_ahead;         /* bytes of a streamed request body that may wait for a server */
     struct lt_spool_limits spool; /* of request bodies that are collected */
+    bool challenges;              /* there is a folder of ACME challenges */
     uint64_t drain_ms;            /* how long tunnels of a route that is gone may go on */
     size_t encoders_max;          /* bytes of memory for compressing responses */
     unsigned pins;
@@ -91,6 +93,9 @@ struct lt_exchange_env {
     struct lt_metrics_worker *metrics; /* this worker's counters */
     struct lt_handshake_log handshakes[LT_REFUSAL_COUNT];
     bool draining; /* responses close their connections */
+    /* Has c filled in elsewhere; lt_challenge_answer follows on this worker. */
+    void (*challenge_ask)(struct lt_challenge *c);
+    unsigned challenges; /* asked and not answered */
     /* Writes the access line; called in the done step. NULL: none. */
     void (*access_log)(struct lt_exchange *x);
     /* Makes what of the access line needs x->view, which is about to go. False without memory.

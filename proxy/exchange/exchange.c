@@ -12,6 +12,7 @@
  * A step that can't go on answers WAIT. Whatever it waits for calls lt_exchange_wake, which calls
  * the same step again, or lt_exchange_goto. Both only take a note while the loop runs further up
  * the stack. */
+#include "exchange/challenge.h"
 #include "exchange/tunnel.h"
 
 #include "base/obj.h"
@@ -36,6 +37,11 @@ void lt_exchange_timeout(struct lt_exchange *x)
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
     if (x->tunnel != NULL) {
         lt_tunnel_timeout(x);
+        return;
+    }
+    if (x->challenge != NULL) {
+        lt_challenge_forget(x);
+        lt_exchange_run(x);
         return;
     }
     if (lt_deadline_over(x)) {
@@ -101,6 +107,7 @@ static void end(struct lt_exchange *x)
     x->env->live--;
     lt_metrics_add(x->env->metrics, LT_COUNTER_EXCHANGES, -1);
     lt_tunnel_end(x);
+    lt_challenge_forget(x);
     lt_loop_defer(x->env->loop, &x->deferred, free_now, x);
 }
 

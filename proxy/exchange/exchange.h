@@ -104,8 +104,10 @@ struct lt_exchange {
     bool hooks_waiting; /* a hook answered WAIT */
     enum lt_cause cause;
     int cause_errno;
-    struct lt_str denied_by; /* name of the filter that answered, or empty */
-    struct lt_str detail;    /* more about the cause for the log; may be empty */
+    struct lt_str denied_by;        /* name of the filter that answered, or empty */
+    struct lt_str detail;           /* more about the cause for the log; may be empty */
+    struct lt_challenge *challenge; /* a question that waits for its answer, or NULL */
+    bool challenged;                /* it was looked whether there is one */
     unsigned tries;
     bool replied_here;    /* the answer was made by Lintel */
     bool head_sent;       /* the final head went to the front */

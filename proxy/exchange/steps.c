@@ -8,6 +8,7 @@
  *                 '----------> (reply) ------------------> response_hooks -> relay -> log -> done
  *                                                                 after a 101: '-> tunnel -^
  */
+#include "exchange/challenge.h"
 #include "exchange/compress.h"
 #include "exchange/tunnel.h"
 #include "route/readings.h"
@@ -66,6 +67,10 @@ static enum lt_step_result count_forwards(struct lt_exchange *x)
 
 static enum lt_step_result step_route(struct lt_exchange *x)
 {
+    enum lt_step_result challenged = lt_challenge_step(x);
+    if (challenged != LT_STEP_NEXT) {
+        return challenged;
+    }
     enum lt_route_result found =
         lt_router_find(x->view->router, x->listener, &x->req, lt_exchange_expr_get, x, &x->arena,
                        &x->route, &x->params, &x->allow);

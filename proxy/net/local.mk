@@ -26,6 +26,7 @@ liblintel_a_SOURCES += \
 	proxy/net/tls_policy.c proxy/net/tls_policy.h \
 	proxy/net/tls_refusal.c \
 	proxy/net/tls_server.c \
+	proxy/net/tls_temporary.c \
 	proxy/net/tls_terms.c \
 	proxy/net/tls_trust.c proxy/net/tls_trust.h \
 	proxy/net/vanished.c proxy/net/vanished.h

@@ -35,6 +35,10 @@ struct lt_tls_wrong {
 struct lt_tls_cert *lt_tls_cert_load(struct lt_files *files, struct lt_arena *arena,
                                      struct lt_str cert_file, struct lt_str key_file,
                                      struct lt_tls_wrong *wrong) LT_MUST_CHECK;
+/* A self-signed certificate with a new key, to start with where there is none yet: no client trusts
+ * it. Returns owned; NULL: OpenSSL failed, mostly for want of memory. */
+struct lt_tls_cert *lt_tls_cert_temporary(void) LT_MUST_CHECK;
+bool lt_tls_cert_is_temporary(const struct lt_tls_cert *cert);
 void lt_tls_cert_free(struct lt_tls_cert *cert);
 /* One more owner of the same certificate. */
 struct lt_tls_cert *lt_tls_cert_ref(struct lt_tls_cert *cert);

@@ -2,12 +2,16 @@
 /* The rows of TLS, and certificates loaded with errors at their place. Loader thread. */
 #include "net/tls_conf.h"
 
+#include <errno.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "config/load.h"
 
 #define AT(member) offsetof(struct lt_tls_cert_conf, member)
+
+static const char *const missing[] = {"error", "temporary", NULL}; /* enum lt_tls_missing */
 
 static const struct lt_row cert_rows[] = {
     {.name = "certificate",
@@ -21,6 +25,15 @@ static const struct lt_row cert_rows[] = {
      .offset = AT(key),
      .flags = LT_ROW_REQUIRED | LT_ROW_NONEMPTY,
      .doc = "PEM file with its private key, without a pass phrase. May be the same file.",
+     .since = "0.1"},
+    {.name = "missing",
+     .type = LT_T_ENUM,
+     .offset = AT(missing),
+     .def = "error",
+     .choices = missing,
+     .doc = "What happens while one of the files isn't there. `temporary`: a self-signed "
+            "certificate, which no client trusts, stands in for it until both are, so that Lintel "
+            "can start before its first certificate is issued.",
      .since = "0.1"},
 };
 
@@ -272,6 +285,34 @@ static void check_validity(struct lt_schema_load *load, const struct lt_tls_cert
     } else if (to - now < lt_min(LT_TLS_SOON_S, (to - from) / 3)) {
         say_validity(load, pos, conf->certificate, "expires soon, on", to);
     }
+}
+
+/* A file in a folder that is closed to us isn't missing. */
+static bool is_missing(struct lt_schema_load *load, struct lt_str file)
+{
+    struct stat st;
+    errno = ENOENT; /* what was kept from an earlier load knows no other reason */
+    return !lt_files_stat(load->files, file.p, &st) && errno == ENOENT;
+}
+
+struct lt_tls_cert *lt_tls_cert_conf_stand_in(struct lt_schema_load *load,
+                                              const struct lt_tls_cert_conf *conf)
+{
+    if (conf->missing != LT_TLS_MISSING_TEMPORARY) {
+        return NULL;
+    }
+    bool no_cert = is_missing(load, conf->certificate);
+    if (!no_cert && !is_missing(load, conf->key)) {
+        return NULL;
+    }
+    struct lt_str file = no_cert ? conf->certificate : conf->key;
+    lt_diag_warning(load->diags, lt_schema_pos(conf, no_cert ? "certificate" : "key"),
+                    "get one from an authority; clients refuse the temporary one",
+                    "%.*s isn't there yet: a temporary certificate stands in for it",
+                    LT_STR_ARG(file));
+    struct lt_tls_cert *cert = lt_tls_cert_temporary();
+    load->nomem |= cert == NULL;
+    return cert;
 }
 
 /* False: there is nothing to say. */

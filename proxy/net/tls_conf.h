@@ -7,9 +7,12 @@
 #include "config/schema.h"
 #include "net/tls.h"
 
+enum lt_tls_missing { LT_TLS_MISSING_ERROR, LT_TLS_MISSING_TEMPORARY };
+
 struct lt_tls_cert_conf {
     struct lt_conf conf;
     struct lt_str certificate, key; /* files */
+    int missing;                    /* enum lt_tls_missing: what happens without them */
 };
 
 enum lt_tls_profile { LT_TLS_PROFILE_MODERN, LT_TLS_PROFILE_INTERMEDIATE };
@@ -86,6 +89,11 @@ extern const struct lt_schema lt_tls_clients_schema;
 /* From so many seconds before its end on a certificate is warned of; one for a shorter time, in the
  * last third of it. */
 #define LT_TLS_SOON_S (INT64_C(21) * 86400)
+
+/* What stands in for a certificate while a file of it isn't there, if conf wants that: a temporary
+ * one, which is warned of. NULL: nothing does, load it. Returns owned. */
+struct lt_tls_cert *lt_tls_cert_conf_stand_in(struct lt_schema_load *load,
+                                              const struct lt_tls_cert_conf *conf) LT_MUST_CHECK;
 
 /* Loads one certificate with its key; what is wrong is reported at its place in the file, and what
  * is wrong with its time is a warning. NULL: none. Returns owned. */

@@ -14,6 +14,7 @@ struct lt_tls_cert {
     STACK_OF(X509) * chain; /* intermediates, may be empty */
     EVP_PKEY *key;
     int64_t not_before, not_after; /* seconds since 1970 */
+    bool temporary;                /* made here */
 };
 
 /* What one host pattern selects. */

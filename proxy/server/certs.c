@@ -138,6 +138,7 @@ void lt_certs_write_metrics(const struct lt_certs *certs, struct lt_buf *out)
     const struct lt_tls_set *set = certs->set;
     struct series s = {.out = out};
     const struct lt_map_entry *entry;
+    unsigned temporary = 0;
     if (set == NULL) {
         return;
     }
@@ -146,8 +147,14 @@ void lt_certs_write_metrics(const struct lt_certs *certs, struct lt_buf *out)
     for (size_t at = 0; (entry = lt_map_next(&set->pairs, &at)) != NULL;) {
         const struct lt_tls_pair *pair = entry->value;
         add_series(&s, pair->certificate, lt_tls_cert_not_after(pair->cert));
+        temporary += lt_tls_cert_is_temporary(pair->cert);
     }
     end_series(&s);
+    lt_buf_printf(out,
+                  "# HELP lintel_temporary_certificates certificates that stand in for missing "
+                  "ones\n# TYPE lintel_temporary_certificates gauge\n"
+                  "lintel_temporary_certificates %u\n",
+                  temporary);
     begin_series(&s, "crl_expiry_timestamp_seconds", "when each revocation list is out of date");
     for (unsigned i = 0; i < set->n_sites; i++) {
         if (is_first(set, i)) {

@@ -3,6 +3,7 @@
 liblintel_a_SOURCES += \
 	proxy/server/accept.c proxy/server/accept.h \
 	proxy/server/access_log.c proxy/server/access_log.h \
+	proxy/server/acme.c proxy/server/acme.h \
 	proxy/server/certs.c proxy/server/certs.h \
 	proxy/server/control.c proxy/server/control.h \
 	proxy/server/cpus.c proxy/server/cpus.h \

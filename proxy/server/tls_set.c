@@ -44,7 +44,13 @@ static struct lt_tls_cert *fetch(struct build *b, const struct lt_tls_cert_conf 
         lt_tls_stamp_eq(&before->stamps[1], &pair->stamps[1])) {
         return lt_tls_cert_ref(before->cert);
     }
-    struct lt_tls_cert *cert = lt_tls_cert_conf_load(b->spec->load, conf);
+    struct lt_tls_cert *cert = NULL;
+    if (before == NULL || lt_tls_cert_is_temporary(before->cert)) {
+        cert = lt_tls_cert_conf_stand_in(b->spec->load, conf); /* else there was a better one */
+    }
+    if (cert == NULL) {
+        cert = lt_tls_cert_conf_load(b->spec->load, conf);
+    }
     if (b->spec->stale || cert == NULL) {
         memset(pair->stamps, 0, sizeof(pair->stamps)); /* of other files than those read */
     }

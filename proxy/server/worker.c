@@ -11,6 +11,7 @@
 #include "filters/budget.h"
 #include "server/accept.h"
 #include "server/access_log.h"
+#include "server/acme.h"
 #include "net/vanished.h"
 #include "server/log_writer.h"
 #include "upstream/upstream.h"
@@ -314,6 +315,7 @@ static void init_env(struct lt_worker *worker)
     env->metrics = lt_metrics_for_worker(worker->shared->metrics, worker->number);
     env->access_log = lt_access_log;
     env->access_keep = lt_access_keep;
+    env->challenge_ask = lt_acme_ask;
     lt_list_init(&env->exchanges);
     lt_spool_env_init(&env->spools, &worker->loop->blocks, &worker->shared->body_disk,
                       env->metrics);
