@@ -2,14 +2,14 @@
 """ACME: challenges from a folder, and certificates by lego from pebble."""
 import json
 import os
+import shutil
 import socket
+import ssl
 import subprocess
-import threading
-from pathlib import Path
 
 import pytest
 
-from lib.client import head
+from lib.client import Client, head, tls_trust
 from lib.configs import basic
 from lib.gateway import command, text_of
 from lib.origin import OK, always
@@ -161,3 +161,137 @@ def test_many_at_once_and_clients_that_do_not_wait(shop, folder):
     for client in clients[::2]:
         client.sock.close()
     wait_until(lambda: json.loads(gw.admin("/status").body)["exchanges"] == 0, "the end of all")
+
+
+# ---- a temporary certificate ----
+
+def waiting_for(base, **more):
+    """A configuration whose certificate isn't there yet."""
+    conf = basic(routes=[{"match": "/*", "respond": {"body": "x"}}], **more)
+    conf["listen"].append({"name": "secure", "address": "127.0.0.2:0", "tls": True})
+    conf["sites"][0]["tls"] = {"certificates": [
+        {"certificate": f"{base}.crt", "key": f"{base}.key", "missing": "temporary"}]}
+    return conf
+
+
+def subject(gw):
+    """What the listener `secure` shows, in openssl's words."""
+    return subprocess.run(["openssl", "s_client", "-connect", "%s:%d" % gw.secure, "-servername",
+                           "localhost"], stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                          text=True, timeout=20).stdout
+
+
+def test_a_temporary_certificate_until_there_is_one(shop, authority):
+    base = shop.folder / "site"
+    conf = waiting_for(base)
+    gw = shop.lintel(conf)
+    assert "CN = temporary.invalid" in subject(gw)
+    assert any("isn't there yet: a temporary certificate stands in" in s for s in gw.stderr.lines)
+    blind = tls_trust(authority.ca)
+    blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+    with Client(gw.secure, trust=blind) as client:
+        assert client.request().body == b"x"
+    cert, key = authority.leaf("localhost")
+    shutil.copy(key, f"{base}.key")
+    shutil.copy(cert, f"{base}.crt")
+    gw.reload()
+    with Client(gw.secure, trust=tls_trust(authority.ca)) as client:
+        assert client.request().body == b"x"
+
+
+@pytest.mark.parametrize("there", ["crt", "key"])
+def test_one_file_is_no_certificate_yet(shop, authority, there):
+    base = shop.folder / "site"
+    cert, key = authority.leaf("localhost")
+    shutil.copy(cert if there == "crt" else key, f"{base}.{there}")
+    assert "CN = temporary.invalid" in subject(shop.lintel(waiting_for(base)))
+
+
+def test_a_certificate_that_is_wrong_is_not_missing(shop, authority):
+    """Nor is one without `missing`."""
+    base = shop.folder / "site"
+    conf, file = waiting_for(base), shop.folder / "c.yaml"
+    del conf["sites"][0]["tls"]["certificates"][0]["missing"]
+    file.write_text(text_of(conf))
+    assert "No such file" in command("check", "-c", str(file)).stderr
+    (shop.folder / "site.crt").write_text("junk")
+    (shop.folder / "site.key").write_text("junk")
+    file.write_text(text_of(waiting_for(base)))
+    done = command("check", "-c", str(file))
+    assert done.returncode == 1 and "holds no certificate" in done.stderr
+
+
+# ---- lego and pebble ----
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@pytest.fixture
+def pebble(shop, authority):
+    """Starts an authority that asks for challenges at a port; what lego needs to know of it."""
+    def start(http_port):
+        cert, key = authority.leaf("localhost", "127.0.0.1")
+        port = free_port()
+        file = shop.folder / "pebble.json"
+        file.write_text(json.dumps({"pebble": {
+            "listenAddress": f"127.0.0.1:{port}", "managementListenAddress": "127.0.0.1:0",
+            "certificate": str(cert), "privateKey": str(key), "httpPort": http_port,
+            "tlsPort": free_port(), "ocspResponderURL": "",
+            "externalAccountBindingRequired": False}}))
+        process = subprocess.Popen(["pebble", "-config", str(file)], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, env={
+                                       "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0",
+                                       "PEBBLE_AUTHZREUSE": "0"})
+
+        def end():
+            process.kill()
+            process.wait()
+        shop.finally_(end)
+
+        def there():
+            with socket.socket() as sock:
+                return sock.connect_ex(("127.0.0.1", port)) == 0
+        wait_until(there, "pebble")
+        return f"https://127.0.0.1:{port}/dir"
+    return start
+
+
+def lego(shop, server, authority, web, *command_):
+    """Runs lego; its folder."""
+    path = shop.folder / "lego"
+    done = subprocess.run(
+        ["lego", "--server", server, "--path", str(path), "--email", "admin@example.test",
+         "--accept-tos", "--domains", "localhost", "--http", "--http.webroot", str(web), *command_],
+        env={**os.environ, "LEGO_CA_CERTIFICATES": str(authority.ca)}, capture_output=True,
+        text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def issuer(gw):
+    return next((line for line in subject(gw).splitlines() if line.startswith("issuer=")), "")
+
+
+def test_a_first_certificate_and_its_renewal(shop, authority, pebble):
+    """From nothing, as the manual says it: Lintel starts, lego asks, Lintel serves the certificate."""
+    web, base = shop.folder / "web", shop.folder / "lego" / "certificates" / "localhost"
+    web.mkdir()
+    conf = waiting_for(base, acme={"challenges": str(web / PATH.strip("/"))})
+    conf["listen"][0]["redirect"] = "https"
+    gw = shop.lintel(conf)
+    assert "temporary" in issuer(gw)
+    server = pebble(gw.plain[1])
+    path = lego(shop, server, authority, web, "run")
+    assert (path / "certificates" / "localhost.crt").exists()
+    gw.reload()
+    wait_until(lambda: "Pebble Intermediate CA" in issuer(gw), "the certificate")
+    first = (path / "certificates" / "localhost.crt").read_bytes()
+    lego(shop, server, authority, web, "renew", "--days", "100000",
+         "--no-random-sleep")
+    assert first != (path / "certificates" / "localhost.crt").read_bytes()
+    gw.reload()
+    wait_until(lambda: "Pebble Intermediate CA" in issuer(gw), "the new certificate")
+    assert len(gw.access(2, status=200)) >= 2  # the challenges
