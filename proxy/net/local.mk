@@ -46,6 +46,8 @@ check_PROGRAMS += \
 	tests/unit/test_proxy_reader \
 	tests/unit/test_stream \
 	tests/unit/test_tls \
+	tests/unit/test_tls_client \
+	tests/unit/test_tls_client_conf \
 	tests/unit/test_tls_conf \
 	tests/unit/test_tls_policy
 tests_unit_test_connect_SOURCES = tests/unit/test_connect.c tests/unit/net_env.h
@@ -56,6 +58,8 @@ tests_unit_test_proxy_protocol_SOURCES = tests/unit/test_proxy_protocol.c
 tests_unit_test_proxy_reader_SOURCES = tests/unit/test_proxy_reader.c
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c tests/unit/tls_env.h
+tests_unit_test_tls_client_SOURCES = tests/unit/test_tls_client.c tests/unit/tls_env.h
+tests_unit_test_tls_client_conf_SOURCES = tests/unit/test_tls_client_conf.c tests/unit/tls_env.h
 tests_unit_test_tls_conf_SOURCES = tests/unit/test_tls_conf.c tests/unit/tls_env.h
 tests_unit_test_tls_policy_SOURCES = tests/unit/test_tls_policy.c tests/unit/tls_env.h
 

@@ -106,7 +106,9 @@ static void on_handshake(void *owner, enum lt_err err)
     struct lt_dial *d = owner;
     const struct lt_tls *tls = d->stream->tls;
     if (err != LT_OK) {
-        tls_failed(d, tls_cause(lt_tls_fault(tls)), lt_tls_error(tls), d->stream->sys_errno);
+        bool ours = err == LT_ERR_NOMEM || err == LT_ERR_LIMIT;
+        tls_failed(d, ours ? LT_CAUSE_OUT_OF_MEMORY : tls_cause(lt_tls_fault(tls)),
+                   lt_tls_error(tls), d->stream->sys_errno);
         return;
     }
     lt_timer_fini(&d->timer);
