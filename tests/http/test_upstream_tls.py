@@ -3,9 +3,11 @@
 import base64
 import hashlib
 import json
+import os
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -159,11 +161,13 @@ def test_a_certificate_that_is_not_valid_now(shop, authority, days, age, detail)
     assert not app.requests
 
 
-def self_signed(folder):
+def self_signed(folder, *extensions):
     cert, key = folder / "self.pem", folder / "self.key"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                     "ec_paramgen_curve:P-256", "-nodes", "-days", "9", "-subj", "/CN=self",
-                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+                    "-addext", "subjectAltName=IP:127.0.0.1",
+                    *(part for e in extensions for part in ("-addext", e)),
+                    "-keyout", key, "-out", cert],
                    check=True, capture_output=True)
     return cert, key
 
@@ -181,6 +185,15 @@ def test_a_self_signed_certificate(shop, authority):
         assert gw.get().body == b"ok"
         warned = any("nothing is verified" in line for line in gw.stderr.lines)
         assert warned == (tls == {"verify": False})
+
+
+def test_a_certificate_that_is_none_of_a_server(shop):
+    pair = self_signed(shop.folder, "extendedKeyUsage=clientAuth")
+    app = shop.origin(tls=serving(pair))
+    gw = shop.lintel(over(app, ca=str(pair[0])))
+    failed(gw, "server_certificate_invalid", detail="unsuitable certificate purpose",
+           error="tls_certificate_error")
+    assert not app.requests
 
 
 def test_pins(shop, authority, pair):
@@ -571,3 +584,74 @@ def test_defaults_hold_for_all_upstreams_and_can_be_switched_off(shop, authority
     gw = shop.lintel(conf)
     assert gw.get("/").body == b"ok" and gw.get("/plain").body == b"ok"
     assert len(safe.requests) == len(plain.requests) == 1
+
+
+# ---- application servers as their users start them ----
+
+APP = '''
+import hashlib
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    digest, more = hashlib.sha256(), True
+    while more:
+        event = await receive()
+        digest.update(event.get("body", b""))
+        more = event.get("more_body", False)
+    size = int(scope["path"].rpartition("/")[2] or 0)
+    await send({"type": "http.response.start", "status": 200,
+                "headers": [(b"x-digest", digest.hexdigest().encode()),
+                            (b"x-scheme", scope["scheme"].encode())]})
+    for i in range(0, size, 65536):
+        await send({"type": "http.response.body", "body": bytes(min(65536, size - i)),
+                    "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def wsgi(environ, start):
+    digest = hashlib.sha256(environ["wsgi.input"].read()).hexdigest()
+    size = int(environ["PATH_INFO"].rpartition("/")[2] or 0)
+    start("200 OK", [("X-Digest", digest), ("X-Scheme", environ["wsgi.url_scheme"]),
+                     ("Content-Length", str(size))])
+    return [bytes(size)]
+'''
+
+
+@pytest.fixture(params=["uvicorn", "gunicorn"])
+def application(request, shop, pair):
+    """An application server with a certificate: (preset, address)."""
+    folder = shop.folder
+    (folder / "app.py").write_text(APP)
+    cert, key = map(str, pair)
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen(64)
+    fd, address = sock.fileno(), f"127.0.0.1:{sock.getsockname()[1]}"
+    args = (["uvicorn", "--fd", str(fd), "--ssl-certfile", cert, "--ssl-keyfile", key,
+             "--log-level", "warning", "app:app"] if request.param == "uvicorn" else
+            ["gunicorn", "--bind", f"fd://{fd}", "--certfile", cert, "--keyfile", key,
+             "--log-level", "warning", "app:wsgi"])
+    process = subprocess.Popen([sys.executable, "-m", *args], cwd=folder, pass_fds=(fd,),
+                               env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    sock.close()
+
+    def end():
+        process.terminate()
+        process.wait(20)
+    shop.finally_(end)
+    return request.param, address
+
+
+def test_application_servers_with_certificates(shop, authority, application):
+    preset, address = application
+    gw = shop.lintel(over({"address": address}, authority=authority,
+                          app={"preset": preset, "timeouts": {"connect": "20s"}}))
+    big = pattern(5 << 20)
+    with gw.client() as client:
+        for _ in range(3):
+            assert len(client.request(target="/bytes/3000000").body) == 3_000_000
+            posted = client.request("POST", target="/0", body=big)
+            assert posted.headers.get("x-digest") == hashlib.sha256(big).hexdigest()
+            assert posted.headers.get("x-scheme") in ("http", "https")
+    assert not [line for line in gw.access(6) if "cause" in line]
