@@ -68,8 +68,9 @@ static const struct lt_row rows[] = {
     {.name = "enabled",
      .type = LT_T_BOOL,
      .offset = AT(enabled),
-     .def = "true",
-     .doc = "Whether to speak TLS. `tls: true` and `tls: false` are short for this.",
+     .def = "false",
+     .doc = "Whether to speak TLS. `tls: true` and `tls: false` are short for this; any other key "
+            "of `tls` switches it on.",
      .since = "0.1"},
     {.name = "verify",
      .type = LT_T_BOOL,

@@ -251,7 +251,7 @@ static void check_upstream_files(struct lt_root_load *root)
     lt_tls_trust_cache_init(&trusts, &root->load);
     for (size_t i = 0; i < map->n; i++) {
         const struct lt_upstream_conf *upstream = map->entries[i].value;
-        if (lt_upstream_conf_tls(upstream)) {
+        if (upstream->tls.enabled) {
             lt_tls_client_policy_free(
                 lt_tls_client_conf_load(&root->load, &upstream->tls, LT_STR_NONE, 0, &trusts));
         }

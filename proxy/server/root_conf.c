@@ -586,6 +586,7 @@ static void fill_in(struct lt_schema_load *load, struct lt_root_conf *root)
         lt_schema_finish(load, &listen[i]);
         load->nomem |= !name_listener(load, &listen[i]);
     }
+    lt_upstream_conf_imply(load, &root->defaults.upstream);
     for (size_t i = 0; i < root->upstreams.n; i++) {
         lt_upstream_conf_finish(load, root->upstreams.entries[i].value, &root->defaults.upstream);
     }

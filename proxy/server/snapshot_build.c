@@ -96,7 +96,7 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
 {
     const struct lt_server_conf *servers = conf->servers.items;
     u->name = name;
-    if (lt_upstream_conf_tls(conf)) {
+    if (conf->tls.enabled) {
         u->tls = lt_tls_client_conf_load(&b->s->root->load, &conf->tls, lt_upstream_conf_name(conf),
                                          LT_TLS_OFFER_H1, trusts);
     }

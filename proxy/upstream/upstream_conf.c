@@ -318,12 +318,6 @@ static const struct lt_row rows[] = {
      .since = "0.1"},
 };
 
-bool lt_upstream_conf_tls(const struct lt_upstream_conf *upstream)
-{
-    return lt_schema_is_set(upstream, offsetof(struct lt_upstream_conf, tls)) &&
-           upstream->tls.enabled;
-}
-
 struct lt_str lt_upstream_conf_name(const struct lt_upstream_conf *upstream)
 {
     struct lt_str host;
@@ -339,8 +333,8 @@ struct lt_str lt_upstream_conf_name(const struct lt_upstream_conf *upstream)
 static void check_names(struct lt_schema_load *load, const struct lt_upstream_conf *upstream)
 {
     const struct lt_server_conf *servers = upstream->servers.items;
-    if (!lt_upstream_conf_tls(upstream) || !upstream->tls.verify ||
-        upstream->tls.server_name.len > 0 || lt_upstream_conf_name(upstream).len > 0) {
+    if (!upstream->tls.enabled || !upstream->tls.verify || upstream->tls.server_name.len > 0 ||
+        lt_upstream_conf_name(upstream).len > 0) {
         return;
     }
     for (size_t i = 0; i < upstream->servers.n; i++) {
@@ -382,6 +376,13 @@ const struct lt_schema lt_upstream_schema = {
     .check = check,
 };
 
+void lt_upstream_conf_imply(struct lt_schema_load *load, struct lt_upstream_conf *upstream)
+{
+    if (lt_schema_is_set(upstream, offsetof(struct lt_upstream_conf, tls))) {
+        lt_schema_preset(load, upstream, "tls.enabled", "true", "tls is written");
+    }
+}
+
 void lt_upstream_conf_finish(struct lt_schema_load *load, struct lt_upstream_conf *upstream,
                              const struct lt_upstream_conf *defaults)
 {
@@ -393,5 +394,6 @@ void lt_upstream_conf_finish(struct lt_schema_load *load, struct lt_upstream_con
     if (defaults != NULL) {
         lt_schema_inherit(upstream, defaults);
     }
+    lt_upstream_conf_imply(load, upstream);
     lt_schema_finish(load, upstream);
 }

@@ -59,11 +59,12 @@ struct lt_upstream_conf {
 
 extern const struct lt_schema lt_upstream_schema;
 
-/* Whether its servers are spoken to by TLS. */
-bool lt_upstream_conf_tls(const struct lt_upstream_conf *upstream);
-
 /* What `host` says who the servers are, as a name for TLS; empty: nothing. */
 struct lt_str lt_upstream_conf_name(const struct lt_upstream_conf *upstream);
+
+/* Sets what follows from other keys: what is written of `tls` switches it on. For defaults.upstream
+ * before any upstream is finished. */
+void lt_upstream_conf_imply(struct lt_schema_load *load, struct lt_upstream_conf *upstream);
 
 /* Fills in what is not written: from the preset, then from defaults.upstream (may be NULL), then
  * the built-in defaults; runs the checks. */

@@ -49,7 +49,7 @@ static void verifies_unless_told_otherwise(void **state)
     (void)state;
     const struct lt_tls_client_conf *conf = read_conf("ca: ca.pem");
     assert_true(lt_load_ok(&e.load));
-    assert_true(conf->enabled && conf->verify);
+    assert_true(conf->verify);
     assert_str(conf->ca, "/etc/lintel/ca.pem");
     assert_int_equal(conf->min_version, LT_TLS_CLIENT_1_2);
     assert_int_equal(conf->sessions, 4);
@@ -59,15 +59,16 @@ static void verifies_unless_told_otherwise(void **state)
 static void no_verification_is_warned_of(void **state)
 {
     (void)state;
-    read_conf("verify: false");
-    env_expect(&e, "t.yaml:1:9: warning: nothing is verified");
+    read_conf("{enabled: true, verify: false}");
+    env_expect(&e, "t.yaml:1:25: warning: nothing is verified");
     assert_true(lt_load_ok(&e.load));
 }
 
 static void a_pin_alone_is_no_reason_to_warn(void **state)
 {
     (void)state;
-    const struct lt_tls_client_conf *conf = read_conf("{verify: false, pin: [" PIN "]}");
+    const struct lt_tls_client_conf *conf =
+        read_conf("{enabled: true, verify: false, pin: [" PIN "]}");
     assert_true(lt_load_ok(&e.load));
     assert_int_equal(e.diags.warnings, 0);
     struct lt_tls_client_policy *policy = load(conf, LT_STR_NONE);
