@@ -41,11 +41,12 @@ def serving(pair, version=None, alpn=("http/1.1",), client_ca=None):
     return tls
 
 
-def over(*origins, authority=None, app=None, **tls):
-    """A configuration with these servers spoken to by TLS."""
+def over(*origins, authority=None, app=None, workers=None, **tls):
+    """A configuration with these servers spoken to by TLS. workers: where their number matters."""
     if authority is not None:
         tls.setdefault("ca", str(authority.ca))
-    return basic(*origins, app={"tls": tls or True, **(app or {})})
+    return basic(*origins, app={"tls": tls or True, **(app or {})},
+                 **({"workers": workers} if workers else {}))
 
 
 def key_pin(cert):
@@ -314,7 +315,8 @@ def test_alpn(shop, authority, pair):
 def test_a_failed_handshake_is_tried_on_another_server(shop, authority, pair, method):
     bad = shop.origin(tls=serving(authority.leaf("other.test")))
     good = shop.echo("good", tls=serving(pair))
-    gw = shop.lintel(over(bad, good, authority=authority, app={"balance": "round_robin"}))
+    gw = shop.lintel(over(bad, good, authority=authority, workers=1,
+                          app={"balance": "round_robin"}))
     for _ in range(6):
         response = gw.get(method=method, body=b"x" if method == "POST" else None)
         assert json.loads(response.body)["app"] == "good"
@@ -336,7 +338,7 @@ def test_later_handshakes_resume(shop, authority, pair, version):
         peer.send(OK)
         peer.sock.unwrap()
     app = shop.origin(script, tls=serving(pair, version))
-    gw = shop.lintel(over(app, authority=authority))
+    gw = shop.lintel(over(app, authority=authority, workers=1))
     for _ in range(8):
         assert gw.get().body == b"ok"
     assert reused == [False] + [True] * 7
@@ -350,7 +352,8 @@ def test_sessions_can_be_switched_off(shop, authority, pair):
     def script(peer):
         reused.append(peer.sock.session_reused)
         answer(OK)(peer)
-    gw = shop.lintel(over(shop.origin(script, tls=serving(pair)), authority=authority, sessions=0))
+    gw = shop.lintel(over(shop.origin(script, tls=serving(pair)), authority=authority, workers=1,
+                          sessions=0))
     assert [gw.get().body for _ in range(3)] == [b"ok"] * 3
     assert reused == [False] * 3
 
@@ -358,7 +361,7 @@ def test_sessions_can_be_switched_off(shop, authority, pair):
 def test_tickets_after_the_response_do_not_end_an_idle_connection(shop, authority, pair):
     """TLS 1.3 servers send them when they like: they are no stray bytes."""
     app = shop.echo(tls=serving(pair, ssl.TLSVersion.TLSv1_3))
-    gw = shop.lintel(over(app, authority=authority))
+    gw = shop.lintel(over(app, authority=authority, workers=1))
     for method in ("GET", "POST", "POST", "GET", "POST"):
         told = json.loads(gw.get(method=method, body=b"x" if method == "POST" else None).body)
         assert told["connection"] == 0
@@ -374,7 +377,7 @@ def test_bytes_nobody_asked_for_end_an_idle_connection(shop, authority, pair):
         peer.send(OK)
         peer.until_closed()
     app = shop.origin(script, always(OK), tls=serving(pair))
-    gw = shop.lintel(over(app, authority=authority))
+    gw = shop.lintel(over(app, authority=authority, workers=1))
     assert gw.get().body == b"ok"
     go.set()
     wait_until(app.peers[0].closed.is_set, "the connection to be closed")
@@ -384,7 +387,7 @@ def test_bytes_nobody_asked_for_end_an_idle_connection(shop, authority, pair):
 
 def test_a_reload_that_changes_nothing_keeps_connections_and_sessions(shop, authority, pair):
     app = shop.echo(tls=serving(pair))
-    gw = shop.lintel(over(app, authority=authority))
+    gw = shop.lintel(over(app, authority=authority, workers=1))
     gw.get()
     gw.reload()
     assert json.loads(gw.get().body)["connection"] == 0
@@ -395,7 +398,7 @@ def test_a_reload_that_changes_nothing_keeps_connections_and_sessions(shop, auth
     {"server_name": NAME}, {"min_version": "1.3"}, {"verify": False}, {"enabled": False}])
 def test_a_reload_with_other_settings_uses_no_old_connection(shop, authority, pair, change):
     app = shop.echo(tls=serving(pair))
-    conf = over(app, authority=authority)
+    conf = over(app, authority=authority, workers=1)
     gw = shop.lintel(conf)
     assert json.loads(gw.get().body)["connection"] == 0
     tls = {"ca": str(authority.ca), **change}
@@ -415,7 +418,7 @@ def test_a_reload_with_another_authority_verifies_anew(shop, authority, pair, tm
     app = shop.echo(tls=serving(pair))
     ca = tmp_path / "ca.pem"
     ca.write_bytes(authority.ca.read_bytes())
-    gw = shop.lintel(over(app, ca=str(ca)))
+    gw = shop.lintel(over(app, ca=str(ca), workers=1))
     assert gw.get().status == 200
     ca.write_bytes(self_signed(tmp_path)[0].read_bytes())
     gw.reload()
