@@ -2,10 +2,12 @@
 """ACME: challenges from a folder, and certificates by lego from pebble."""
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -166,8 +168,8 @@ def test_many_at_once_and_clients_that_do_not_wait(shop, folder):
 # ---- a temporary certificate ----
 
 def waiting_for(base, **more):
-    """A configuration whose certificate isn't there yet."""
-    conf = basic(routes=[{"match": "/*", "respond": {"body": "x"}}], **more)
+    """A configuration whose certificate isn't there yet, but looked for."""
+    conf = basic(routes=[{"match": "/*", "respond": {"body": "x"}}], tls={"watch": "100ms"}, **more)
     conf["listen"].append({"name": "secure", "address": "127.0.0.2:0", "tls": True})
     conf["sites"][0]["tls"] = {"certificates": [
         {"certificate": f"{base}.crt", "key": f"{base}.key", "missing": "temporary"}]}
@@ -191,12 +193,29 @@ def test_a_temporary_certificate_until_there_is_one(shop, authority):
     blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
     with Client(gw.secure, trust=blind) as client:
         assert client.request().body == b"x"
+    assert b"lintel_temporary_certificates 1" in gw.admin("/metrics").body
     cert, key = authority.leaf("localhost")
-    shutil.copy(key, f"{base}.key")
     shutil.copy(cert, f"{base}.crt")
-    gw.reload()
+    time.sleep(1)
+    assert "CN = temporary.invalid" in subject(gw)  # half of it isn't enough
+    shutil.copy(key, f"{base}.key")
+    wait_until(lambda: "CN = localhost" in subject(gw), "the certificate")
     with Client(gw.secure, trust=tls_trust(authority.ca)) as client:
         assert client.request().body == b"x"
+    assert b"lintel_temporary_certificates 0" in gw.admin("/metrics").body
+
+
+def test_a_certificate_that_goes_away_is_kept(shop, authority):
+    """`missing` is for the time before the first one."""
+    base = shop.folder / "site"
+    for source, suffix in zip(authority.leaf("localhost"), ("crt", "key")):
+        shutil.copy(source, f"{base}.{suffix}")
+    gw = shop.lintel(waiting_for(base))
+    (shop.folder / "site.crt").unlink()
+    (shop.folder / "site.key").unlink()
+    gw.allowed.add("changed_file_refused")
+    gw.wait_event("changed_file_refused")
+    assert "CN = localhost" in subject(gw)
 
 
 @pytest.mark.parametrize("there", ["crt", "key"])
@@ -271,6 +290,11 @@ def lego(shop, server, authority, web, *command_):
     return path
 
 
+def leaf(text):
+    """The first certificate in PEM form."""
+    return re.search("-----BEGIN CERTIFICATE-----.*?-----END", text, re.S)[0]
+
+
 def issuer(gw):
     return next((line for line in subject(gw).splitlines() if line.startswith("issuer=")), "")
 
@@ -286,12 +310,10 @@ def test_a_first_certificate_and_its_renewal(shop, authority, pebble):
     server = pebble(gw.plain[1])
     path = lego(shop, server, authority, web, "run")
     assert (path / "certificates" / "localhost.crt").exists()
-    gw.reload()
     wait_until(lambda: "Pebble Intermediate CA" in issuer(gw), "the certificate")
-    first = (path / "certificates" / "localhost.crt").read_bytes()
-    lego(shop, server, authority, web, "renew", "--days", "100000",
-         "--no-random-sleep")
-    assert first != (path / "certificates" / "localhost.crt").read_bytes()
-    gw.reload()
-    wait_until(lambda: "Pebble Intermediate CA" in issuer(gw), "the new certificate")
+    first = (path / "certificates" / "localhost.crt").read_text()
+    lego(shop, server, authority, web, "renew", "--days", "100000", "--no-random-sleep")
+    second = (path / "certificates" / "localhost.crt").read_text()
+    assert first != second
+    wait_until(lambda: leaf(subject(gw)) == leaf(second), "the new certificate")
     assert len(gw.access(2, status=200)) >= 2  # the challenges
