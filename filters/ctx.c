@@ -15,6 +15,7 @@
 #include "filters/host_impl.h"
 #include "filters/lib.h"
 #include "filters/sandbox.h"
+#include "net/tls_info.h"
 
 #define RUNNER_MAGIC 0x7c0b0b1eu
 #define SLEEP_MAX_S 3600.0
@@ -89,17 +90,30 @@ void lt_ctx_object(lua_State *L, int ctx, lua_CFunction set)
 
 /* ---- client, route, upstream ---- */
 
+/* In the table on the top; nothing for an empty text. */
+static void set_text(lua_State *L, const char *name, struct lt_str text)
+{
+    if (text.len > 0) {
+        lt_lua_push_str(L, text);
+        lua_setfield(L, -2, name);
+    }
+}
+
 static int client_tls(lua_State *L, const struct lt_exchange *x)
 {
-    if (x->tls_version == NULL) {
+    if (x->tls == NULL) {
         return 0;
     }
-    lua_createtable(L, 0, 2);
-    lua_pushstring(L, x->tls_version);
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, x->tls->version);
     lua_setfield(L, -2, "version");
-    if (x->sni.len > 0) {
-        lt_lua_push_str(L, x->sni);
-        lua_setfield(L, -2, "sni");
+    set_text(L, "sni", x->tls->sni);
+    if (x->tls->verified) {
+        lua_createtable(L, 0, 3);
+        set_text(L, "subject", x->tls->subject);
+        set_text(L, "san", x->tls->san);
+        set_text(L, "fingerprint", x->tls->fingerprint);
+        lua_setfield(L, -2, "cert");
     }
     return 1;
 }

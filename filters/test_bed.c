@@ -161,6 +161,20 @@ bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, 
     return bed->filters != NULL;
 }
 
+/* One reference is the bed's own: the exchange never frees it. */
+static void fill_tls(struct lt_test_bed *bed, struct lt_exchange *x,
+                     const struct lt_test_request *r)
+{
+    bool verified = r->subject.len + r->san.len + r->fingerprint.len > 0;
+    bed->tls = (struct lt_tls_info){.refs = 1,
+                                    .version = "TLSv1.3",
+                                    .verified = verified,
+                                    .subject = r->subject,
+                                    .san = r->san,
+                                    .fingerprint = r->fingerprint};
+    x->tls = r->tls ? lt_tls_info_ref(&bed->tls) : NULL;
+}
+
 static bool fill_request(struct lt_exchange *x, const struct lt_test_request *r)
 {
     size_t query = lt_str_chr(r->target, '?', 0);
@@ -174,7 +188,6 @@ static bool fill_request(struct lt_exchange *x, const struct lt_test_request *r)
     lt_headers_init(&x->req.headers, &x->arena, HEADERS_MAX);
     x->client.ip = r->client_ip;
     x->client.scheme = r->tls ? LT_STR("https") : LT_STR("http");
-    x->tls_version = r->tls ? "TLSv1.3" : NULL;
     x->ids.request_id = LT_STR("00000000000000000000000000000001");
     x->request_done = true;
     return x->req.method != LT_METHOD_UNKNOWN && r->target.len > 0 && r->target.p[0] == '/' &&
@@ -193,6 +206,7 @@ struct lt_exchange *lt_test_bed_begin(struct lt_test_bed *bed,
     bed->x = x;
     bed->slept_us = 0;
     x->route = &bed->route;
+    fill_tls(bed, x, request);
     if (!fill_request(x, request)) {
         lt_test_bed_end(bed);
         return NULL;

@@ -7,6 +7,7 @@
 
 #include "filters/chain.h"
 #include "filters/host.h"
+#include "net/tls_info.h"
 
 struct lt_test_bed {
     struct lt_loop *loop; /* its clock is moved by us; it is run only to free exchanges */
@@ -30,7 +31,8 @@ struct lt_test_bed {
     struct lt_filters *filters;
     struct lt_route route;
 
-    struct lt_exchange *x; /* the exchange, or NULL */
+    struct lt_exchange *x;  /* the exchange, or NULL */
+    struct lt_tls_info tls; /* its connection's, if it is one by TLS */
     bool woken;
 };
 
@@ -41,6 +43,7 @@ struct lt_test_request {
     struct lt_str host;
     struct lt_str client_ip;
     bool tls;
+    struct lt_str subject, san, fingerprint; /* of the client's certificate; all empty: none */
 };
 
 /* Returns owned; NULL without memory. */

@@ -214,10 +214,26 @@ static void fill_headers(lua_State *L, struct lt_exchange *x, int index, struct 
     }
 }
 
+/* The certificate that the client of the request at index has shown, if any. */
+static void fill_cert(lua_State *L, int index, struct lt_test_request *request)
+{
+    static const char *const known[] = {"subject", "san", "fingerprint"};
+    if (lua_getfield(L, index, "client_cert") == LUA_TNIL) {
+        return;
+    }
+    int cert = lua_gettop(L);
+    luaL_checktype(L, cert, LUA_TTABLE);
+    lt_lua_check_keys(L, cert, "client_cert", known, lt_countof(known));
+    request->subject = text_field(L, cert, "subject", "");
+    request->san = text_field(L, cert, "san", "");
+    request->fingerprint = text_field(L, cert, "fingerprint", "");
+}
+
 /* Begins the exchange that the table at index (or nil) describes. */
 static struct lt_exchange *begin(lua_State *L, struct lt_test *r, int index)
 {
-    static const char *const known[] = {"method", "path", "host", "scheme", "client_ip", "headers"};
+    static const char *const known[] = {"method",    "path",    "host",       "scheme",
+                                        "client_ip", "headers", "client_cert"};
     if (lua_isnil(L, index)) {
         lua_newtable(L);
         lua_replace(L, index);
@@ -231,6 +247,7 @@ static struct lt_exchange *begin(lua_State *L, struct lt_test *r, int index)
         .client_ip = text_field(L, index, "client_ip", "192.0.2.1"),
         .tls = lt_str_eq_c(text_field(L, index, "scheme", "http"), "https"),
     };
+    fill_cert(L, index, &request);
     struct lt_exchange *x = lt_test_bed_begin(r->bed, &request);
     if (x == NULL) {
         luaL_error(L, "request: the method, path or client_ip is malformed");

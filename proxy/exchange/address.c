@@ -13,6 +13,7 @@
 #include "exchange/internal.h"
 #include "http/mount.h"
 #include "http/uri.h"
+#include "net/tls_info.h"
 
 /* A cookie holds the choices of several splits of one host, in the order in which they were made.
  */
@@ -128,6 +129,37 @@ static enum lt_err add_prefix(struct lt_exchange *x)
     return lt_headers_set_id(&x->req.headers, LT_HEADER_X_FORWARDED_PREFIX, prefix);
 }
 
+/* Lists what the client's certificate says, as far as the site's servers are told of it. */
+static enum lt_err tell_certificate(struct lt_exchange *x)
+{
+    const struct lt_tls_info *tls = x->tls;
+    if (tls == NULL || !tls->verified || tls->tell == 0) {
+        return LT_OK;
+    }
+    const struct {
+        enum lt_tls_tell bit;
+        enum lt_header_id id;
+        struct lt_str value;
+    } all[LT_HOP_TOLD_MAX] = {
+        {LT_TLS_TELL_SUBJECT, LT_HEADER_X_CLIENT_CERT_SUBJECT, tls->subject},
+        {LT_TLS_TELL_SAN, LT_HEADER_X_CLIENT_CERT_SAN, tls->san},
+        {LT_TLS_TELL_FINGERPRINT, LT_HEADER_X_CLIENT_CERT_FINGERPRINT, tls->fingerprint},
+        {LT_TLS_TELL_CERTIFICATE, LT_HEADER_CLIENT_CERT, tls->certificate},
+    };
+    struct lt_header *told = lt_arena_array(&x->arena, struct lt_header, LT_HOP_TOLD_MAX);
+    if (told == NULL) {
+        return LT_ERR_NOMEM;
+    }
+    x->client.told = told;
+    for (size_t i = 0; i < lt_countof(all); i++) {
+        if ((tls->tell & all[i].bit) != 0 && all[i].value.len > 0) {
+            told[x->client.n_told++] = (struct lt_header){
+                .name = lt_header_name(all[i].id), .value = all[i].value, .id = all[i].id};
+        }
+    }
+    return LT_OK;
+}
+
 enum lt_err lt_address_request(struct lt_exchange *x)
 {
     struct lt_str host = x->server->host;
@@ -139,7 +171,10 @@ enum lt_err lt_address_request(struct lt_exchange *x)
     if (x->hop_done) {
         return lt_headers_set_id(&x->req.headers, LT_HEADER_HOST, host); /* another server */
     }
-    enum lt_err err = lt_hop_request(&x->req, host, &x->client, &x->ids);
+    enum lt_err err = tell_certificate(x);
+    if (err == LT_OK) {
+        err = lt_hop_request(&x->req, host, &x->client, &x->ids);
+    }
     if (err == LT_OK) {
         err = add_prefix(x);
     }
@@ -147,12 +182,12 @@ enum lt_err lt_address_request(struct lt_exchange *x)
     return err;
 }
 
-enum lt_err lt_address_proxy_header(struct lt_exchange *x)
+bool lt_address_proxy_header(struct lt_exchange *x, struct lt_str *out)
 {
     struct lt_addr source, target = {.len = 0};
     char *p = lt_arena_chars(&x->arena, LT_PROXY_WRITE_MAX), peer[LT_ADDR_TEXT_MAX];
     if (p == NULL) {
-        return LT_ERR_NOMEM;
+        return false;
     }
     if (lt_addr_parse_ip(x->client.ip, &source) != LT_OK) {
         source.len = 0; /* came through a Unix socket */
@@ -163,8 +198,8 @@ enum lt_err lt_address_proxy_header(struct lt_exchange *x)
     if (x->front != NULL) {
         x->front->ops->local(x->front, &target);
     }
-    return x->back->ops->send_preface(
-        x->back, p, lt_proxy_write(x->upstream->proxy_protocol, &source, &target, p));
+    *out = lt_str(p, lt_proxy_write(x->upstream->proxy_protocol, &source, &target, p));
+    return true;
 }
 
 /* ---- the response ---- */

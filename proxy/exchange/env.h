@@ -13,12 +13,20 @@
 #include "net/loop.h"
 #include "shared/metrics.h"
 
+struct lt_challenge; /* exchange/challenge.h */
 struct lt_exchange;
-struct lt_filters;  /* the worker's Lua VMs of one snapshot, filters/host.h */
-struct lt_hooks;    /* exchange/hooks.h */
-struct lt_router;   /* route/router.h */
-struct lt_pools;    /* the worker's idle connections, upstream/pool.h */
-struct lt_snapshot; /* server/snapshot.h */
+struct lt_filters;    /* the worker's Lua VMs of one snapshot, filters/host.h */
+struct lt_hooks;      /* exchange/hooks.h */
+struct lt_tls_policy; /* net/tls_policy.h */
+struct lt_router;     /* route/router.h */
+struct lt_pools;      /* the worker's idle connections, upstream/pool.h */
+struct lt_snapshot;   /* server/snapshot.h */
+
+/* When a kind of failed handshake was logged last, and how many weren't since. */
+struct lt_handshake_log {
+    uint64_t logged_us; /* monotonic; 0: never */
+    uint64_t untold;
+};
 
 /* Limits and time-outs of one listener that fronts obey. */
 struct lt_front_options {
@@ -54,10 +62,15 @@ struct lt_view {
     const struct lt_cidr *trust;
     size_t n_trust;
     struct lt_log_options log;
-    struct lt_filters *filters;   /* NULL: the snapshot has no filters */
-    size_t response_ahead;        /* bytes of a response that may wait for one client */
+    /* What each site asks of connections, by its number; NULL: it says nothing. No array: none says
+     * anything. */
+    const struct lt_tls_policy *const *policies;
+    const struct lt_tls_policy *policy; /* the only one, if it asks nobody for a certificate */
+    struct lt_filters *filters;         /* NULL: the snapshot has no filters */
+    size_t response_ahead;              /* bytes of a response that may wait for one client */
     size_t request_ahead;         /* bytes of a streamed request body that may wait for a server */
     struct lt_spool_limits spool; /* of request bodies that are collected */
+    bool challenges;              /* there is a folder of ACME challenges */
     uint64_t drain_ms;            /* how long tunnels of a route that is gone may go on */
     size_t encoders_max;          /* bytes of memory for compressing responses */
     unsigned pins;
@@ -78,7 +91,11 @@ struct lt_exchange_env {
     struct lt_pools *pools;
     struct lt_encoders encoders;
     struct lt_metrics_worker *metrics; /* this worker's counters */
-    bool draining;                     /* responses close their connections */
+    struct lt_handshake_log handshakes[LT_REFUSAL_COUNT];
+    bool draining; /* responses close their connections */
+    /* Has c filled in elsewhere; lt_challenge_answer follows on this worker. */
+    void (*challenge_ask)(struct lt_challenge *c);
+    unsigned challenges; /* asked and not answered */
     /* Writes the access line; called in the done step. NULL: none. */
     void (*access_log)(struct lt_exchange *x);
     /* Makes what of the access line needs x->view, which is about to go. False without memory.

@@ -12,11 +12,13 @@
  * A step that can't go on answers WAIT. Whatever it waits for calls lt_exchange_wake, which calls
  * the same step again, or lt_exchange_goto. Both only take a note while the loop runs further up
  * the stack. */
+#include "exchange/challenge.h"
 #include "exchange/tunnel.h"
 
 #include "base/obj.h"
 #include "exchange/compress.h"
 #include "http/uri.h"
+#include "net/tls_info.h"
 
 #define TRAILERS_MAX 32
 
@@ -35,6 +37,11 @@ void lt_exchange_timeout(struct lt_exchange *x)
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
     if (x->tunnel != NULL) {
         lt_tunnel_timeout(x);
+        return;
+    }
+    if (x->challenge != NULL) {
+        lt_challenge_forget(x);
+        lt_exchange_run(x);
         return;
     }
     if (lt_deadline_over(x)) {
@@ -80,6 +87,7 @@ static void free_now(void *arg)
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
     struct lt_exchange_env *env = x->env;
     lt_arena_fini(&x->arena);
+    lt_tls_info_free(x->tls);
     if (x->view != NULL) {
         lt_view_unpin(x->view);
     }
@@ -99,6 +107,7 @@ static void end(struct lt_exchange *x)
     x->env->live--;
     lt_metrics_add(x->env->metrics, LT_COUNTER_EXCHANGES, -1);
     lt_tunnel_end(x);
+    lt_challenge_forget(x);
     lt_loop_defer(x->env->loop, &x->deferred, free_now, x);
 }
 
@@ -173,9 +182,7 @@ static bool identify(struct lt_exchange *x, const struct lt_addr *peer, bool tls
                       v->trust, v->n_trust, &x->client) != LT_OK) {
         return false;
     }
-    if (!x->client.trusted) {
-        lt_hop_distrust(&x->req.headers);
-    }
+    lt_hop_distrust(&x->req.headers, x->client.trusted);
     return lt_hop_ids(&x->arena, &x->env->loop->rand, &x->req.headers, x->client.trusted,
                       &x->ids) == LT_OK;
 }
@@ -289,10 +296,17 @@ bool lt_exchange_expr_get(void *source, enum lt_expr_name name, struct lt_str ke
     case LT_EXPR_CLIENT_PORT:
         return port_text(x, out);
     case LT_EXPR_TLS_SNI:
-        *out = x->sni;
+        *out = x->tls != NULL ? x->tls->sni : LT_STR_NONE;
         break;
     case LT_EXPR_TLS_CLIENT_SUBJECT:
-        return false;
+        *out = x->tls != NULL ? x->tls->subject : LT_STR_NONE;
+        break;
+    case LT_EXPR_TLS_CLIENT_SAN:
+        *out = x->tls != NULL ? x->tls->san : LT_STR_NONE;
+        break;
+    case LT_EXPR_TLS_CLIENT_FINGERPRINT:
+        *out = x->tls != NULL ? x->tls->fingerprint : LT_STR_NONE;
+        break;
     case LT_EXPR_HEADER:
         return header_value(x, key, out);
     case LT_EXPR_QUERY:

@@ -49,6 +49,7 @@ struct lt_user_field {
     struct lt_user_field *next;
 };
 
+struct lt_tls_info; /* net/tls_info.h */
 struct lt_tunnel;
 
 #define LT_EXCHANGE_ARENA_FIRST 4096
@@ -78,8 +79,7 @@ struct lt_exchange {
     struct lt_client_info client;
     struct lt_addr via; /* who sent the PROXY header that names client.peer; len 0: none */
     struct lt_hop_ids ids;
-    struct lt_str sni;       /* of the TLS handshake, may be empty */
-    const char *tls_version; /* NULL: plain; static */
+    struct lt_tls_info *tls; /* of its connection, a reference that the front gives; NULL: plain */
     struct lt_request req;
     struct lt_headers req_trailers; /* complete with the request */
     struct lt_str req_target;       /* as the client sent it, for the log */
@@ -104,8 +104,10 @@ struct lt_exchange {
     bool hooks_waiting; /* a hook answered WAIT */
     enum lt_cause cause;
     int cause_errno;
-    struct lt_str denied_by; /* name of the filter that answered, or empty */
-    struct lt_str detail;    /* more about the cause for the log; may be empty */
+    struct lt_str denied_by;        /* name of the filter that answered, or empty */
+    struct lt_str detail;           /* more about the cause for the log; may be empty */
+    struct lt_challenge *challenge; /* a question that waits for its answer, or NULL */
+    bool challenged;                /* it was looked whether there is one */
     unsigned tries;
     bool replied_here;    /* the answer was made by Lintel */
     bool head_sent;       /* the final head went to the front */
@@ -182,7 +184,8 @@ void lt_exchange_front_gone(struct lt_exchange *x, enum lt_cause cause);
 /* All exchanges of the worker end now with cause (the time for draining is over). */
 void lt_exchange_end_all(struct lt_exchange_env *env, enum lt_cause cause);
 
-/* The worker has a new view: tunnels whose route it doesn't have get as long as view->drain_ms. */
+/* The worker has a new view or new policies: tunnels whose route it doesn't have, or whose
+ * connection doesn't fit any more, get as long as view->drain_ms. */
 void lt_tunnels_reload(struct lt_exchange_env *env);
 
 /* Goes on after LT_STEP_WAIT: the step function is called again. */

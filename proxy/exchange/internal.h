@@ -69,9 +69,8 @@ struct lt_upstream *lt_address_split(struct lt_exchange *x);
  * LT_ERR_LIMIT.
  */
 enum lt_err lt_address_request(struct lt_exchange *x) LT_MUST_CHECK;
-/* Puts the PROXY header of x->upstream's version, which names the client, on a new connection.
- * LT_ERR_NOMEM, or what the back says. */
-enum lt_err lt_address_proxy_header(struct lt_exchange *x) LT_MUST_CHECK;
+/* The PROXY header of x->upstream's version, which names the client; false without memory. */
+bool lt_address_proxy_header(struct lt_exchange *x, struct lt_str *out) LT_MUST_CHECK;
 /* Puts the addresses in the response's head into the client's terms. LT_ERR_NOMEM, LT_ERR_LIMIT. */
 enum lt_err lt_address_response(struct lt_exchange *x) LT_MUST_CHECK;
 
@@ -101,5 +100,8 @@ void lt_collect_release(struct lt_exchange *x);
 
 /* Turns x->reply (made from x->cause if there is none) into x->res and its body. */
 void lt_reply_prepare(struct lt_exchange *x);
+
+/* Whether by this view the request's site must not be asked on x's connection. (misdirected.c) */
+bool lt_exchange_misdirected(const struct lt_exchange *x, const struct lt_view *view);
 
 #endif

@@ -2,6 +2,7 @@
 # The middle: one request and its response.
 liblintel_a_SOURCES += \
 	proxy/exchange/address.c \
+	proxy/exchange/challenge.c proxy/exchange/challenge.h \
 	proxy/exchange/collect.c \
 	proxy/exchange/compress.c proxy/exchange/compress.h \
 	proxy/exchange/deadline.c \
@@ -9,6 +10,7 @@ liblintel_a_SOURCES += \
 	proxy/exchange/exchange.c proxy/exchange/exchange.h \
 	proxy/exchange/hooks.h \
 	proxy/exchange/internal.h \
+	proxy/exchange/misdirected.c \
 	proxy/exchange/relay.c \
 	proxy/exchange/reply.c \
 	proxy/exchange/room.c \

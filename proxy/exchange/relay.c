@@ -131,9 +131,6 @@ static enum lt_err send_collected(struct lt_exchange *x)
 enum lt_err lt_relay_send_request(struct lt_exchange *x)
 {
     enum lt_err err = lt_address_request(x);
-    if (err == LT_OK && x->upstream->proxy_protocol != LT_PROXY_NONE) {
-        err = lt_address_proxy_header(x);
-    }
     if (err == LT_OK) {
         err = lt_deadline_tell(x);
     }
@@ -304,6 +301,13 @@ static void on_drained(void *owner)
 }
 
 /* ---- response: server to client ---- */
+
+static bool on_preface(void *owner, struct lt_str *out)
+{
+    struct lt_exchange *x = from_owner(owner);
+    *out = LT_STR_NONE;
+    return x->upstream->proxy_protocol == LT_PROXY_NONE || lt_address_proxy_header(x, out);
+}
 
 static void on_connected(void *owner, bool reused LT_UNUSED)
 {
@@ -551,6 +555,9 @@ static void on_fail(void *owner, const struct lt_back_failure *f)
     release_server(x);
     lt_exchange_set_timer(x, 0);
     x->cause_errno = f->sys_errno;
+    if (!lt_arena_dup(&x->arena, f->detail, &x->detail)) {
+        x->detail = LT_STR_NONE;
+    }
     if (!retry) {
         lt_exchange_fail(x, f->cause);
         return;
@@ -565,6 +572,7 @@ static void on_fail(void *owner, const struct lt_back_failure *f)
 }
 
 const struct lt_back_events lt_exchange_back_events = {
+    .on_preface = on_preface,
     .on_connected = on_connected,
     .on_informational = on_informational,
     .on_head = on_head,

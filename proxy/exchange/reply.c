@@ -27,6 +27,7 @@ static const char *proxy_error(enum lt_cause cause)
 {
     switch (cause) {
     case LT_CAUSE_CONNECT_TIMEOUT:
+    case LT_CAUSE_SERVER_TLS_TIMEOUT:
         return "connection_timeout";
     case LT_CAUSE_CONNECT_REFUSED_BY_SERVER:
         return "connection_refused";
@@ -36,6 +37,18 @@ static const char *proxy_error(enum lt_cause cause)
     case LT_CAUSE_CONNECT_FAILED:
     case LT_CAUSE_NO_SERVER:
         return "destination_unavailable";
+    case LT_CAUSE_SERVER_TLS_FAILED:
+    case LT_CAUSE_SERVER_TLS_MISSING:
+        return "tls_protocol_error";
+    case LT_CAUSE_SERVER_TLS_REFUSED:
+    case LT_CAUSE_SERVER_REFUSED_CERTIFICATE:
+        return "tls_alert_received";
+    case LT_CAUSE_SERVER_CERTIFICATE_EXPIRED:
+    case LT_CAUSE_SERVER_CERTIFICATE_NAME:
+    case LT_CAUSE_SERVER_CERTIFICATE_UNTRUSTED:
+    case LT_CAUSE_SERVER_CERTIFICATE_PIN:
+    case LT_CAUSE_SERVER_CERTIFICATE_INVALID:
+        return "tls_certificate_error";
     case LT_CAUSE_SERVERS_BUSY:
         return "connection_limit_reached";
     case LT_CAUSE_FIRST_BYTE_TIMEOUT:

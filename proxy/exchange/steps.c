@@ -8,6 +8,7 @@
  *                 '----------> (reply) ------------------> response_hooks -> relay -> log -> done
  *                                                                 after a 101: '-> tunnel -^
  */
+#include "exchange/challenge.h"
 #include "exchange/compress.h"
 #include "exchange/tunnel.h"
 #include "route/readings.h"
@@ -66,8 +67,18 @@ static enum lt_step_result count_forwards(struct lt_exchange *x)
 
 static enum lt_step_result step_route(struct lt_exchange *x)
 {
-    switch (lt_router_find(x->view->router, x->listener, &x->req, lt_exchange_expr_get, x,
-                           &x->arena, &x->route, &x->params, &x->allow)) {
+    enum lt_step_result challenged = lt_challenge_step(x);
+    if (challenged != LT_STEP_NEXT) {
+        return challenged;
+    }
+    enum lt_route_result found =
+        lt_router_find(x->view->router, x->listener, &x->req, lt_exchange_expr_get, x, &x->arena,
+                       &x->route, &x->params, &x->allow);
+    if (found != LT_ROUTE_REDIRECT_HTTPS && lt_exchange_misdirected(x, x->view)) {
+        x->route = NULL; /* nothing of the site is told, its error pages neither */
+        return fail(x, LT_CAUSE_MISDIRECTED);
+    }
+    switch (found) {
     case LT_ROUTE_FOUND:
         lt_deadline_begin(x);
         break;
@@ -212,6 +223,7 @@ static enum lt_step_result step_connect(struct lt_exchange *x)
     if (x->connected) {
         x->cause = LT_CAUSE_NONE;
         x->cause_errno = 0;
+        x->detail = LT_STR_NONE;
         return LT_STEP_NEXT;
     }
     if (x->back != NULL) {

@@ -230,12 +230,14 @@ enum lt_step_result lt_tunnel_begin(struct lt_exchange *x)
     return LT_STEP_NEXT;
 }
 
-/* A tunnel whose route this worker's configuration doesn't have any more gets its time limit. */
+/* A tunnel whose route this worker's configuration doesn't have any more gets its time limit, and
+ * so does one over a connection that its site wouldn't be served on now. */
 static void look_for_route(struct lt_exchange *x)
 {
     struct lt_tunnel *t = x->tunnel;
     const struct lt_view *view = x->env->view;
-    if (lt_router_has(view->router, x->route->site, x->route->name)) {
+    if (lt_router_has(view->router, x->route->site, x->route->name) &&
+        !lt_exchange_misdirected(x, view)) {
         t->drain_us = 0;
     } else if (t->drain_us == 0) {
         t->drain_us = x->env->loop->now_us + view->drain_ms * 1000;

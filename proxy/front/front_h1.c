@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "front/front_h1_conn.h"
+#include "front/handshake.h"
 
 #define FRONTS_FREE_MAX 1024
 #define LINGER_MS 2000u      /* how long we wait for the client to close first */
@@ -162,6 +163,9 @@ static void on_timer(void *arg)
     }
     switch (f->state) {
     case LT_FRONT_H1_HANDSHAKE:
+        lt_front_tls_done(f->fronts->env, &f->peer, f->stream.tls, LT_ERR_TIMEOUT);
+        lt_front_h1_close(f);
+        break;
     case LT_FRONT_H1_IDLE:
     case LT_FRONT_H1_DISCARD:
     case LT_FRONT_H1_LINGER:
@@ -267,15 +271,10 @@ static void on_handshake(void *owner, enum lt_err err)
 {
     struct lt_front_h1 *f = owner;
     LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
-    struct lt_metrics_worker *metrics = f->fronts->env->metrics;
+    lt_front_tls_done(f->fronts->env, &f->peer, f->stream.tls, err);
     if (err != LT_OK) {
-        lt_metrics_add(metrics, LT_COUNTER_TLS_FAILED, 1);
         lt_front_h1_close(f);
         return;
-    }
-    lt_metrics_add(metrics, LT_COUNTER_TLS_HANDSHAKES, 1);
-    if (lt_tls_resumed(f->stream.tls)) {
-        lt_metrics_add(metrics, LT_COUNTER_TLS_RESUMED, 1);
     }
     lt_front_h1_go_idle(f);
     lt_timer_set(&f->timer, first_head_ms(f));
@@ -376,6 +375,29 @@ void lt_fronts_close(struct lt_fronts *fronts, bool all)
             cut(f);
         } else if (f->state == LT_FRONT_H1_IDLE) {
             end_idle(f);
+        }
+    }
+}
+
+void lt_fronts_tls_changed(struct lt_fronts *fronts,
+                           bool (*fits)(void *arg, unsigned listener,
+                                        const struct lt_tls_info *info),
+                           void *arg)
+{
+    lt_list_each(it, tmp, &fronts->list)
+    {
+        struct lt_front_h1 *f = lt_container_of(it, struct lt_front_h1, link);
+        LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
+        const struct lt_tls_info *info = f->stream.tls != NULL ? lt_tls_info(f->stream.tls) : NULL;
+        if (info == NULL || fits(arg, f->listener, info)) {
+            continue; /* plain, or in its handshake: then its first request is looked at */
+        }
+        f->outdated = true;
+        f->keep_alive = false;
+        if (f->state == LT_FRONT_H1_IDLE && f->requests > 0) {
+            end_idle(f);
+        } else if (f->state == LT_FRONT_H1_IDLE) {
+            lt_front_h1_close(f);
         }
     }
 }

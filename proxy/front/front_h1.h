@@ -34,6 +34,13 @@ enum lt_err lt_front_h1_accept(struct lt_fronts *fronts, unsigned listener, int 
  * progress too: with 503 where no response has begun, else by a reset. */
 void lt_fronts_close(struct lt_fronts *fronts, bool all);
 
+/* Policies have changed: ends the TLS connections for which fits(arg, listener, info) is false,
+ * after their current exchanges. */
+void lt_fronts_tls_changed(struct lt_fronts *fronts,
+                           bool (*fits)(void *arg, unsigned listener,
+                                        const struct lt_tls_info *info),
+                           void *arg);
+
 /* Connections open now. */
 unsigned lt_fronts_count(const struct lt_fronts *fronts);
 

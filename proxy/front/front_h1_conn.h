@@ -42,6 +42,7 @@ struct lt_front_h1 {
     unsigned listener;
     bool tls;
     bool keep_alive;   /* after the current response */
+    bool outdated;     /* its TLS policy is another one now: no further request */
     bool body_done;    /* the current request was received whole */
     bool chunked;      /* the current response is sent in chunks */
     bool until_close;  /* ... or ends with the connection */

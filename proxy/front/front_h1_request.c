@@ -32,6 +32,7 @@ static struct lt_exchange *new_exchange(struct lt_front_h1 *f)
     struct lt_exchange *x = lt_exchange_new(f->fronts->env, &f->base, f->listener);
     if (x != NULL) {
         x->via = f->via;
+        x->tls = f->stream.tls != NULL ? lt_tls_info_ref(lt_tls_info(f->stream.tls)) : NULL;
     }
     return x;
 }
@@ -90,17 +91,13 @@ static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
     f->requests++;
     f->body_done = x->req.body == LT_BODY_NONE ||
                    (x->req.body == LT_BODY_LENGTH && x->req.content_length == 0);
-    f->keep_alive = x->req.keep_alive && !f->fronts->env->draining &&
+    f->keep_alive = x->req.keep_alive && !f->fronts->env->draining && !f->outdated &&
                     (o->requests_max == 0 || f->requests < o->requests_max) &&
                     !lt_front_h1_is_old(f) && f->listener < f->fronts->env->view->n_listeners;
     if (f->body_done) {
         lt_timer_clear(&f->timer);
     } else {
         lt_front_h1_begin_body(f);
-    }
-    if (f->stream.tls != NULL) {
-        x->sni = lt_tls_sni(f->stream.tls);
-        x->tls_version = lt_tls_version(f->stream.tls);
     }
     lt_exchange_begin(x, &f->peer, f->tls);
 }

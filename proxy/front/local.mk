@@ -4,4 +4,5 @@ liblintel_a_SOURCES += \
 	proxy/front/front_h1.c proxy/front/front_h1.h \
 	proxy/front/front_h1_clocks.c \
 	proxy/front/front_h1_conn.h \
-	proxy/front/front_h1_request.c proxy/front/front_h1_response.c
+	proxy/front/front_h1_request.c proxy/front/front_h1_response.c \
+	proxy/front/handshake.c proxy/front/handshake.h

@@ -8,6 +8,7 @@
 #define HOP LT_HEADER_F_HOP
 #define OURS LT_HEADER_F_OURS
 #define KEEP LT_HEADER_F_KEEP
+#define SEALED LT_HEADER_F_SEALED
 
 static const struct known {
     struct lt_str name;

@@ -15,7 +15,12 @@ enum lt_header_id {
     LT_HEADER_COUNT
 };
 
-enum lt_header_flag { LT_HEADER_F_HOP = 1, LT_HEADER_F_OURS = 2, LT_HEADER_F_KEEP = 4 };
+enum lt_header_flag {
+    LT_HEADER_F_HOP = 1,
+    LT_HEADER_F_OURS = 2,
+    LT_HEADER_F_KEEP = 4,
+    LT_HEADER_F_SEALED = 8
+};
 
 struct lt_header {
     struct lt_str name; /* as received or set; compared without case */

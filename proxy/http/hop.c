@@ -7,8 +7,8 @@
 #include "base/buf.h"
 #include "http/uri.h"
 
-#define ADDED_MAX 12u       /* fields that lt_hop_request adds at most */
-#define REQUEST_ID_MAX 128u /* bytes of a peer's X-Request-Id */
+#define ADDED_MAX (12u + LT_HOP_TOLD_MAX) /* fields that lt_hop_request adds at most */
+#define REQUEST_ID_MAX 128u               /* bytes of a peer's X-Request-Id */
 #define REQUEST_ID_DIGITS 32u
 #define TRACEPARENT_LEN 55u /* 00-<32 digits>-<16 digits>-<2 digits> */
 
@@ -90,11 +90,16 @@ static bool is_claim(const struct lt_header *h)
            lt_str_eq_nocase(lt_str(h->name.p, prefix.len), prefix);
 }
 
-void lt_hop_distrust(struct lt_headers *headers)
+static bool is_sealed(const struct lt_header *h)
+{
+    return h->id != LT_HEADER_OTHER && (lt_header_flags(h->id) & LT_HEADER_F_SEALED) != 0;
+}
+
+void lt_hop_distrust(struct lt_headers *headers, bool trusted)
 {
     unsigned kept = 0;
     for (unsigned i = 0; i < headers->n; i++) {
-        if (!is_claim(&headers->v[i])) {
+        if (!is_sealed(&headers->v[i]) && (trusted || !is_claim(&headers->v[i]))) {
             if (kept < i) {
                 headers->v[kept] = headers->v[i];
             }
@@ -580,6 +585,9 @@ enum lt_err lt_hop_request(struct lt_request *req, struct lt_str host,
     if (req->offer.len > 0) {
         push(&b, LT_HEADER_CONNECTION, LT_STR("upgrade"));
         push(&b, LT_HEADER_UPGRADE, req->offer);
+    }
+    for (unsigned i = 0; i < client->n_told; i++) {
+        b.v[b.n++] = client->told[i];
     }
     push(&b, LT_HEADER_VIA, via_value(req->version));
     push(&b, LT_HEADER_X_REQUEST_ID, ids->request_id);

@@ -11,12 +11,16 @@
 
 /* Who the client is, decided once per exchange. */
 struct lt_client_info {
-    struct lt_addr peer;  /* of the socket */
-    struct lt_str ip;     /* text of the client's address by trust, in the arena */
-    struct lt_str scheme; /* "http" or "https", as the client used it */
-    unsigned port;        /* of our listener, as the client used it */
-    bool trusted;         /* peer is in `trust` */
+    struct lt_addr peer;          /* of the socket */
+    struct lt_str ip;             /* text of the client's address by trust, in the arena */
+    struct lt_str scheme;         /* "http" or "https", as the client used it */
+    unsigned port;                /* of our listener, as the client used it */
+    bool trusted;                 /* peer is in `trust` */
+    const struct lt_header *told; /* fields about its certificate for servers; NULL: none */
+    unsigned n_told;              /* at most LT_HOP_TOLD_MAX */
 };
+
+#define LT_HOP_TOLD_MAX 4u
 
 /* Removes hop-by-hop fields and those that Connection names (not those marked KEEP), in place. */
 void lt_hop_strip(struct lt_headers *headers);
@@ -26,8 +30,8 @@ bool lt_hop_trusts(const struct lt_cidr *trust, size_t n, const struct lt_addr *
 
 /* Removes what only a trusted peer may say, in place: fields that Lintel sets itself, and every
  * other X-Forwarded-* (-User, -Scheme, -Client-Cert, ...). Routes and filters don't see them then,
- * and servers get none. */
-void lt_hop_distrust(struct lt_headers *headers);
+ * and servers get none. Of a trusted peer, what is said of clients' certificates alone. */
+void lt_hop_distrust(struct lt_headers *headers, bool trusted);
 
 /* Decides client.ip from X-Forwarded-For (right to left through trusted addresses), scheme and port
  * from X-Forwarded-Proto and -Port, all only when the peer is trusted and the values are single and
@@ -57,10 +61,11 @@ enum lt_err lt_hop_count(struct lt_request *req, bool *may) LT_MUST_CHECK;
 /* Turns a client's request headers into what a server gets, in place: strips hop-by-hop, Expect
  * (unless req->expect_continue still holds: then the server is asked), fields with '_' in their
  * name and OURS fields of untrusted peers, sets Host first, X-Forwarded-For
- * /-Proto/-Host/-Port, Forwarded, Via, X-Request-Id, traceparent, framing fields from
- * req->body, and Connection with Upgrade when req->offer has protocols. host: the Host to send. To
- * be applied once: another try sends the same list. Lists of addresses that a trusted peer sent are
- * continued, those of others replaced. LT_ERR_NOMEM; LT_ERR_LIMIT when the list is full. */
+ * /-Proto/-Host/-Port, Forwarded, those of client->told, Via, X-Request-Id, traceparent, framing
+ * fields from req->body, and Connection with Upgrade when req->offer has protocols. host: the Host
+ * to send. To be applied once: another try sends the same list. Lists of addresses that a trusted
+ * peer sent are continued, those of others replaced. LT_ERR_NOMEM; LT_ERR_LIMIT when the list is
+ * full. */
 enum lt_err lt_hop_request(struct lt_request *req, struct lt_str host,
                            const struct lt_client_info *client,
                            const struct lt_hop_ids *ids) LT_MUST_CHECK;

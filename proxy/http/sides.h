@@ -75,11 +75,15 @@ struct lt_back_failure {
     bool unread;             /* the server can't have read the whole request */
     uint64_t bytes_sent;     /* of this request that left */
     uint64_t bytes_received; /* of the response */
+    struct lt_str detail;    /* more about the cause for the log; borrowed until return */
 };
 
 /* What a back tells its exchange; owner is the exchange. After on_end and on_fail the back is gone.
  */
 struct lt_back_events {
+    /* Asked before a new connection is opened: what goes over it before all else, TLS too (a PROXY
+     * header); in the exchange's arena, may be empty. False without memory. */
+    bool (*on_preface)(void *owner, struct lt_str *out);
     void (*on_connected)(void *owner, bool reused);
     void (*on_informational)(void *owner, const struct lt_response *res);
     void (*on_head)(void *owner, struct lt_response *res);
@@ -97,8 +101,6 @@ struct lt_back_events {
 
 struct lt_back_ops {
     const char *name;
-    /* Puts what comes before the first request of a connection (a PROXY header). */
-    enum lt_err (*send_preface)(struct lt_back *back, const char *p, size_t n);
     /* Puts the head; headers are final (http/hop.h was applied). */
     enum lt_err (*send_head)(struct lt_back *back, const struct lt_request *req,
                              struct lt_str target);

@@ -13,12 +13,29 @@ liblintel_a_SOURCES += \
 	proxy/net/stream.c proxy/net/stream.h \
 	proxy/net/timer.c \
 	proxy/net/tls.h \
+	proxy/net/tls_ca.c proxy/net/tls_ca.h \
 	proxy/net/tls_cert.c \
+	proxy/net/tls_client.c proxy/net/tls_client.h \
+	proxy/net/tls_client_conf.c proxy/net/tls_client_conf.h \
+	proxy/net/tls_clients_conf.c \
 	proxy/net/tls_conf.c proxy/net/tls_conf.h \
 	proxy/net/tls_conn.c \
 	proxy/net/tls_impl.h \
+	proxy/net/tls_info.c proxy/net/tls_info.h \
+	proxy/net/tls_keylog.h \
+	proxy/net/tls_policy.c proxy/net/tls_policy.h \
+	proxy/net/tls_refusal.c \
 	proxy/net/tls_server.c \
+	proxy/net/tls_temporary.c \
+	proxy/net/tls_terms.c \
+	proxy/net/tls_trust.c proxy/net/tls_trust.h \
 	proxy/net/vanished.c proxy/net/vanished.h
+
+if KEY_LOG
+liblintel_a_SOURCES += proxy/net/tls_keylog.c
+else
+EXTRA_DIST += proxy/net/tls_keylog.c
+endif
 
 check_PROGRAMS += \
 	tests/unit/test_connect \
@@ -29,7 +46,10 @@ check_PROGRAMS += \
 	tests/unit/test_proxy_reader \
 	tests/unit/test_stream \
 	tests/unit/test_tls \
-	tests/unit/test_tls_conf
+	tests/unit/test_tls_client \
+	tests/unit/test_tls_client_conf \
+	tests/unit/test_tls_conf \
+	tests/unit/test_tls_policy
 tests_unit_test_connect_SOURCES = tests/unit/test_connect.c tests/unit/net_env.h
 tests_unit_test_listener_SOURCES = tests/unit/test_listener.c
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
@@ -38,7 +58,10 @@ tests_unit_test_proxy_protocol_SOURCES = tests/unit/test_proxy_protocol.c
 tests_unit_test_proxy_reader_SOURCES = tests/unit/test_proxy_reader.c
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c tests/unit/tls_env.h
-tests_unit_test_tls_conf_SOURCES = tests/unit/test_tls_conf.c
+tests_unit_test_tls_client_SOURCES = tests/unit/test_tls_client.c tests/unit/tls_env.h
+tests_unit_test_tls_client_conf_SOURCES = tests/unit/test_tls_client_conf.c tests/unit/tls_env.h
+tests_unit_test_tls_conf_SOURCES = tests/unit/test_tls_conf.c tests/unit/tls_env.h
+tests_unit_test_tls_policy_SOURCES = tests/unit/test_tls_policy.c tests/unit/tls_env.h
 
 check_PROGRAMS += tests/fuzz/fuzz_proxy_protocol
 tests_fuzz_fuzz_proxy_protocol_SOURCES = tests/fuzz/fuzz_proxy_protocol.c tests/fuzz/main.c

@@ -171,12 +171,24 @@ enum lt_err lt_stream_recv(struct lt_stream *s, void *buf, size_t cap, size_t *n
     return err;
 }
 
-bool lt_stream_is_silent(const struct lt_stream *s)
+bool lt_stream_is_silent(struct lt_stream *s)
 {
     LT_OBJ_CHECK(s, STREAM_MAGIC);
     char byte;
-    return !s->eof && !s->read_again && recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-           errno == EAGAIN;
+    size_t n;
+    if (s->eof || s->failed) {
+        return false;
+    }
+    if (!s->read_again && recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN) {
+        return true;
+    }
+    s->drained_socket = false;
+    return s->tls != NULL && lt_stream_recv(s, &byte, 1, &n) == LT_AGAIN;
+}
+
+bool lt_stream_was_cut(const struct lt_stream *s)
+{
+    return s->tls != NULL && lt_tls_was_cut(s->tls);
 }
 
 bool lt_stream_has_news(const struct lt_stream *s)

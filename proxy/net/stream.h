@@ -74,8 +74,14 @@ void lt_stream_reset(struct lt_stream *s);
  * follow. */
 void lt_stream_look(struct lt_stream *s);
 
-/* Whether nothing has come that was not read: no byte, no end. Asks the socket. */
-bool lt_stream_is_silent(const struct lt_stream *s);
+/* Whether nothing has come that was not read: no byte, no end. Asks the socket. What TLS says for
+ * itself (tickets for later) is taken in and is nothing; when it is something, that may be lost:
+ * the stream is of no more use then. */
+bool lt_stream_is_silent(struct lt_stream *s);
+
+/* Asked after LT_EOF: whether it was TLS's end without close_notify. A message that only this end
+ * ends isn't whole (RFC 9112 section 9.8). */
+bool lt_stream_was_cut(const struct lt_stream *s);
 
 /* Whether the loop has seen something come and not told it yet. Asks nobody, so that it misses what
  * came since the turn began. */

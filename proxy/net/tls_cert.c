@@ -56,8 +56,8 @@ static void complain_errno(struct lt_arena *arena, struct lt_tls_complaint *out,
                                : NULL);
 }
 
-static void complain_openssl(struct lt_arena *arena, struct lt_tls_complaint *out,
-                             struct lt_str file, const char *what, const char *hint)
+void lt_tls_complain(struct lt_arena *arena, struct lt_tls_complaint *out, struct lt_str file,
+                     const char *what, const char *hint)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
     char text[200];
@@ -71,12 +71,11 @@ static bool add_piece(void *bio, const char *p, size_t n)
     return BIO_write(bio, p, (int)n) == (int)n;
 }
 
-/* The whole file as a memory BIO, or NULL and *out. */
-static BIO *read_pem(struct lt_files *files, struct lt_arena *arena, struct lt_str file,
-                     struct lt_tls_complaint *out)
+BIO *lt_tls_read_pem(struct lt_files *files, struct lt_arena *arena, struct lt_str file,
+                     const BIO_METHOD *memory, struct lt_tls_complaint *out)
 {
     struct stat st;
-    BIO *bio = BIO_new(BIO_s_secmem());
+    BIO *bio = BIO_new(memory);
     enum lt_err err = bio != NULL ? lt_files_read(files, file.p, PEM_FILE_MAX, &st, add_piece, bio)
                                   : LT_ERR_NOMEM;
     if (err == LT_OK) {
@@ -86,7 +85,7 @@ static BIO *read_pem(struct lt_files *files, struct lt_arena *arena, struct lt_s
     BIO_free(bio);
     if (err == LT_ERR_NOMEM || err == LT_ERR_LIMIT) {
         complain(arena, out, file, err == LT_ERR_LIMIT ? "larger than 1 MB" : "out of memory",
-                 err == LT_ERR_LIMIT ? "name a file of one certificate and its chain" : NULL);
+                 err == LT_ERR_LIMIT ? "name a file of certificates and keys alone" : NULL);
     } else if (error == ENODEV) {
         complain(arena, out, file, "not a regular file", "name a PEM file");
     } else {
@@ -107,16 +106,16 @@ static bool load_chain(struct lt_tls_cert *cert, struct lt_files *files, struct 
                        struct lt_str file, struct lt_tls_complaint *out)
 {
     bool asked = false, ok = false;
-    BIO *bio = read_pem(files, arena, file, out);
+    BIO *bio = lt_tls_read_pem(files, arena, file, BIO_s_secmem(), out);
     if (bio == NULL) {
         return false;
     }
     cert->chain = sk_X509_new_null();
     cert->leaf = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, &asked);
     if (cert->chain == NULL || cert->leaf == NULL) {
-        complain_openssl(arena, out, file, "holds no certificate in PEM form",
-                         "it begins with -----BEGIN CERTIFICATE-----; from DER: openssl x509 "
-                         "-inform DER -in FILE -out FILE.pem");
+        lt_tls_complain(arena, out, file, "holds no certificate in PEM form",
+                        "it begins with -----BEGIN CERTIFICATE-----; from DER: openssl x509 "
+                        "-inform DER -in FILE -out FILE.pem");
         goto out;
     }
     for (;;) {
@@ -131,8 +130,8 @@ static bool load_chain(struct lt_tls_cert *cert, struct lt_files *files, struct 
         }
     }
     if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
-        complain_openssl(arena, out, file, "a certificate of the chain can't be read",
-                         "the file is cut off or damaged: get it again from who issued it");
+        lt_tls_complain(arena, out, file, "a certificate of the chain can't be read",
+                        "the file is cut off or damaged: get it again from who issued it");
         goto out;
     }
     ERR_clear_error();
@@ -146,7 +145,7 @@ static bool load_key(struct lt_tls_cert *cert, struct lt_files *files, struct lt
                      struct lt_str file, struct lt_tls_complaint *out)
 {
     bool asked = false;
-    BIO *bio = read_pem(files, arena, file, out);
+    BIO *bio = lt_tls_read_pem(files, arena, file, BIO_s_secmem(), out);
     if (bio == NULL) {
         return false;
     }
@@ -160,10 +159,9 @@ static bool load_key(struct lt_tls_cert *cert, struct lt_files *files, struct lt
         complain(arena, out, file, "the key is encrypted with a pass phrase; store it without one",
                  "openssl pkey -in FILE -out NEW-FILE");
     } else {
-        complain_openssl(
-            arena, out, file, "holds no private key in PEM form",
-            "is it the certificate's file? From DER: openssl pkey -inform DER -in FILE "
-            "-out FILE.pem");
+        lt_tls_complain(arena, out, file, "holds no private key in PEM form",
+                        "is it the certificate's file? From DER: openssl pkey -inform DER -in FILE "
+                        "-out FILE.pem");
     }
     return false;
 }
@@ -274,10 +272,13 @@ struct lt_tls_store *lt_tls_store_ref(const struct lt_tls_store *store)
 
 static void entry_free(struct lt_tls_entry *entry)
 {
-    for (size_t i = 0; i < entry->n; i++) {
-        lt_tls_cert_free(entry->certs[i]);
+    if (entry != NULL) {
+        for (size_t i = 0; i < entry->n; i++) {
+            lt_tls_cert_free(entry->certs[i]);
+        }
+        lt_tls_policy_free(entry->policy);
+        lt_free(entry);
     }
-    lt_free(entry);
 }
 
 void lt_tls_store_free(struct lt_tls_store *store)
@@ -290,13 +291,37 @@ void lt_tls_store_free(struct lt_tls_store *store)
     while ((e = lt_map_next(&store->hosts, &at)) != NULL) {
         entry_free(e->value);
     }
+    entry_free(store->fallback);
     lt_map_fini(&store->hosts);
+    for (unsigned i = 0; i < store->n_policies; i++) {
+        lt_tls_policy_free(store->policies[i]);
+    }
     lt_free(store);
 }
 
-enum lt_err lt_tls_store_add(struct lt_tls_store *store, struct lt_str host,
-                             const struct lt_tls_cert *const *certs, size_t n)
+/* The number of the policy with this one's id in the store, where it is put if it isn't there;
+ * LT_TLS_POLICIES_MAX: no room. */
+static unsigned number_of(struct lt_tls_store *store, struct lt_tls_policy *policy)
 {
+    unsigned i = 0;
+    while (i < store->n_policies &&
+           memcmp(store->policies[i]->id, policy->id, sizeof(policy->id)) != 0) {
+        i++;
+    }
+    if (i == store->n_policies && i < LT_TLS_POLICIES_MAX) {
+        store->policies[store->n_policies++] = lt_tls_policy_ref(policy);
+    }
+    return i;
+}
+
+static enum lt_err entry_new(struct lt_tls_store *store, struct lt_str host,
+                             struct lt_tls_policy *policy, const struct lt_tls_cert *const *certs,
+                             size_t n, struct lt_tls_entry **out)
+{
+    unsigned number = number_of(store, policy);
+    if (number == LT_TLS_POLICIES_MAX) {
+        return LT_ERR_LIMIT;
+    }
     struct lt_tls_entry *entry =
         lt_calloc(1, sizeof(*entry) + n * sizeof(entry->certs[0]) + host.len);
     if (entry == NULL) {
@@ -306,14 +331,32 @@ enum lt_err lt_tls_store_add(struct lt_tls_store *store, struct lt_str host,
     for (size_t i = 0; i < host.len; i++) {
         name[i] = lt_char_lower(host.p[i]);
     }
+    if (host.len > 1 && host.p[host.len - 1] == '.') {
+        host.len--; /* the root's dot, as in server names and hosts of requests */
+    }
     entry->host = lt_str(name, host.len);
+    entry->policy = lt_tls_policy_ref(policy);
+    entry->policy_index = number;
     for (size_t i = 0; i < n; i++) {
         entry->certs[i] = lt_tls_cert_ref((struct lt_tls_cert *)certs[i]); /* const but for that */
     }
     entry->n = n;
-    enum lt_err err = lt_map_get(&store->hosts, entry->host) != NULL
-                          ? LT_ERR_EXISTS
-                          : lt_map_set(&store->hosts, entry->host, entry);
+    *out = entry;
+    return LT_OK;
+}
+
+enum lt_err lt_tls_store_add(struct lt_tls_store *store, struct lt_str host,
+                             struct lt_tls_policy *policy, const struct lt_tls_cert *const *certs,
+                             size_t n)
+{
+    struct lt_tls_entry *entry;
+    enum lt_err err = entry_new(store, host, policy, certs, n, &entry);
+    if (err != LT_OK) {
+        return err;
+    }
+    err = lt_map_get(&store->hosts, entry->host) != NULL
+              ? LT_ERR_EXISTS
+              : lt_map_set(&store->hosts, entry->host, entry);
     if (err != LT_OK) {
         entry_free(entry);
         return err;
@@ -322,6 +365,19 @@ enum lt_err lt_tls_store_add(struct lt_tls_store *store, struct lt_str host,
         store->first = entry;
     }
     return LT_OK;
+}
+
+enum lt_err lt_tls_store_add_fallback(struct lt_tls_store *store, struct lt_tls_policy *policy,
+                                      const struct lt_tls_cert *const *certs, size_t n)
+{
+    if (store->fallback != NULL) {
+        return LT_ERR_EXISTS;
+    }
+    enum lt_err err = entry_new(store, LT_STR_NONE, policy, certs, n, &store->fallback);
+    if (err == LT_OK && store->first == NULL) {
+        store->first = store->fallback;
+    }
+    return err;
 }
 
 const struct lt_tls_entry *lt_tls_store_find(const struct lt_tls_store *store, struct lt_str name)
@@ -336,4 +392,27 @@ const struct lt_tls_entry *lt_tls_store_find(const struct lt_tls_store *store, s
         dot = lt_str_chr(name, '.', dot + 1);
     }
     return found != NULL ? found : lt_map_get(&store->hosts, LT_STR("*"));
+}
+
+/* ---- Files that may change ---- */
+
+struct lt_tls_stamp lt_tls_stamp(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        return (struct lt_tls_stamp){.inode = 0};
+    }
+    return (struct lt_tls_stamp){
+        .device = (uint64_t)st.st_dev,
+        .inode = (uint64_t)st.st_ino,
+        .size = (uint64_t)st.st_size,
+        .changed_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec,
+        .modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+    };
+}
+
+bool lt_tls_stamp_eq(const struct lt_tls_stamp *a, const struct lt_tls_stamp *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->changed_ns == b->changed_ns && a->modified_ns == b->modified_ns;
 }

@@ -2,16 +2,16 @@
 /* The rows of TLS, and certificates loaded with errors at their place. Loader thread. */
 #include "net/tls_conf.h"
 
+#include <errno.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "config/load.h"
 
-/* From so many seconds before its end on a certificate is warned of; one for a shorter time, in the
- * last third of it. */
-#define SOON_S (INT64_C(14) * 86400)
-
 #define AT(member) offsetof(struct lt_tls_cert_conf, member)
+
+static const char *const missing[] = {"error", "temporary", NULL}; /* enum lt_tls_missing */
 
 static const struct lt_row cert_rows[] = {
     {.name = "certificate",
@@ -26,6 +26,15 @@ static const struct lt_row cert_rows[] = {
      .flags = LT_ROW_REQUIRED | LT_ROW_NONEMPTY,
      .doc = "PEM file with its private key, without a pass phrase. May be the same file.",
      .since = "0.1"},
+    {.name = "missing",
+     .type = LT_T_ENUM,
+     .offset = AT(missing),
+     .def = "error",
+     .choices = missing,
+     .doc = "What happens while one of the files isn't there. `temporary`: a self-signed "
+            "certificate, which no client trusts, stands in for it until both are, so that Lintel "
+            "can start before its first certificate is issued.",
+     .since = "0.1"},
 };
 
 static const struct lt_schema cert_schema = {
@@ -36,6 +45,85 @@ static const struct lt_schema cert_schema = {
     .size = sizeof(struct lt_tls_cert_conf),
 };
 
+static const char *const profiles[] = {"modern", "intermediate", NULL};
+static const char *const versions[] = {"1.2", "1.3", NULL};
+
+/* The rows of struct lt_tls_terms_conf in `holder`; the profile's default is text or NULL. */
+#define TERMS_ROWS(holder, profile_def, profile_flags)                                             \
+    {.name = "profile",                                                                            \
+     .type = LT_T_ENUM,                                                                            \
+     .offset = offsetof(holder, terms.profile),                                                    \
+     .def = (profile_def),                                                                         \
+     .flags = (profile_flags),                                                                     \
+     .choices = profiles,                                                                          \
+     .doc =                                                                                        \
+         "What clients may speak, as a whole. `modern`: TLS 1.3 alone. `intermediate`: TLS 1.2 "   \
+         "too, with ciphers that are forward secret and authenticated, for all clients of the "    \
+         "last ten years. A site that names one starts from that, whatever stands at the top; "    \
+         "the options below change parts of it.",                                                  \
+     .since = "0.1"},                                                                              \
+        {.name = "min_version",                                                                    \
+         .type = LT_T_ENUM,                                                                        \
+         .offset = offsetof(holder, terms.min_version),                                            \
+         .flags = LT_ROW_ABSENT_OK,                                                                \
+         .choices = versions,                                                                      \
+         .doc = "The oldest version of TLS that clients may speak. Without it the profile's: 1.2 " \
+                "of `intermediate`, 1.3 of `modern`.",                                             \
+         .since = "0.1"},                                                                          \
+        {.name = "max_version",                                                                    \
+         .type = LT_T_ENUM,                                                                        \
+         .offset = offsetof(holder, terms.max_version),                                            \
+         .flags = LT_ROW_ABSENT_OK,                                                                \
+         .choices = versions,                                                                      \
+         .doc = "The newest version of TLS. Without it 1.3.",                                      \
+         .since = "0.1"},                                                                          \
+        {.name = "ciphers",                                                                        \
+         .type = LT_T_LIST,                                                                        \
+         .offset = offsetof(holder, terms.ciphers),                                                \
+         .max = "64",                                                                              \
+         .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY,                                              \
+         .item = LT_T_STRING,                                                                      \
+         .check = lt_tls_check_ciphers,                                                            \
+         .doc = "The ciphers of TLS 1.2, the preferred one first, by their names in OpenSSL "      \
+                "(`ECDHE-RSA-AES128-GCM-SHA256`). Without it the profile's.",                      \
+         .since = "0.1"},                                                                          \
+        {.name = "ciphersuites",                                                                   \
+         .type = LT_T_LIST,                                                                        \
+         .offset = offsetof(holder, terms.ciphersuites),                                           \
+         .max = "16",                                                                              \
+         .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY,                                              \
+         .item = LT_T_STRING,                                                                      \
+         .check = lt_tls_check_suites,                                                             \
+         .doc = "The ciphers of TLS 1.3, the preferred one first (`TLS_AES_128_GCM_SHA256`). "     \
+                "Without it the profile's.",                                                       \
+         .since = "0.1"},                                                                          \
+    {                                                                                              \
+        .name = "groups", .type = LT_T_LIST, .offset = offsetof(holder, terms.groups),             \
+        .max = "16", .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY, .item = LT_T_STRING,             \
+        .check = lt_tls_check_groups,                                                              \
+        .doc = "The groups for the key exchange, the preferred one first (`X25519`, `P-256`). "    \
+               "Without it the profile's.",                                                        \
+        .since = "0.1"                                                                             \
+    }
+
+/* Across rows that are all valid. */
+static void check_versions(struct lt_schema_load *load, void *obj, size_t min_at, size_t max_at,
+                           const struct lt_tls_terms_conf *terms)
+{
+    if (lt_schema_is_set(obj, min_at) && lt_schema_is_set(obj, max_at) &&
+        terms->min_version > terms->max_version) {
+        lt_diag_error(load->diags, lt_schema_pos(obj, "max_version"), "leave one of the two out",
+                      "max_version is older than min_version");
+    }
+}
+
+static void check_site(struct lt_schema_load *load, void *obj)
+{
+    const struct lt_tls_site_conf *site = obj;
+    check_versions(load, obj, offsetof(struct lt_tls_site_conf, terms.min_version),
+                   offsetof(struct lt_tls_site_conf, terms.max_version), &site->terms);
+}
+
 static const struct lt_row site_rows[] = {
     {.name = "certificates",
      .type = LT_T_LIST,
@@ -45,8 +133,17 @@ static const struct lt_row site_rows[] = {
      .sub = &cert_schema,
      .item = LT_T_OBJECT,
      .doc = "The certificates for the site's hosts. Several if their keys are of different types "
-            "(ECDSA and RSA): each client gets one that it understands.",
+            "(ECDSA and RSA): each client gets one that it understands. The files are watched "
+            "(`tls.watch` at the top) and taken up when they change.",
      .since = "0.1"},
+    {.name = "client",
+     .type = LT_T_OBJECT,
+     .offset = offsetof(struct lt_tls_site_conf, client),
+     .flags = LT_ROW_ABSENT_OK,
+     .sub = &lt_tls_clients_schema,
+     .doc = "Asks clients for certificates of their own.",
+     .since = "0.1"},
+    TERMS_ROWS(struct lt_tls_site_conf, NULL, LT_ROW_ABSENT_OK),
 };
 
 const struct lt_schema lt_tls_site_schema = {
@@ -55,20 +152,102 @@ const struct lt_schema lt_tls_site_schema = {
     .rows = site_rows,
     .n_rows = lt_countof(site_rows),
     .size = sizeof(struct lt_tls_site_conf),
+    .check = check_site,
 };
 
-static const char *const versions[] = {"1.2", "1.3", NULL};
-
-static const struct lt_row rows[] = {
-    {.name = "min_version",
-     .type = LT_T_ENUM,
-     .offset = offsetof(struct lt_tls_conf, min_version),
-     .def = "1.2",
-     .choices = versions,
-     .doc = "The oldest version of TLS that clients may speak. Ciphers are always forward secret "
-            "and authenticated.",
+static const struct lt_row ticket_rows[] = {
+    {.name = "enabled",
+     .type = LT_T_BOOL,
+     .offset = offsetof(struct lt_tls_tickets_conf, enabled),
+     .def = "true",
+     .doc = "Whether clients get tickets, with which they come back without a full handshake.",
+     .since = "0.1"},
+    {.name = "rotate",
+     .type = LT_T_DURATION,
+     .offset = offsetof(struct lt_tls_tickets_conf, rotate_ms),
+     .def = "12h",
+     .min = "1s",
+     .max = "7d",
+     .doc = "How long tickets are made with one key. The three keys before it still open theirs. "
+            "They are kept over reloads and restarts of the gateway, in memory alone.",
+     .since = "0.1"},
+    {.name = "lifetime",
+     .type = LT_T_DURATION,
+     .offset = offsetof(struct lt_tls_tickets_conf, lifetime_ms),
+     .def = "2h",
+     .min = "1s",
+     .max = "7d",
+     .doc = "How long a ticket is good for; at most three times `rotate`.",
+     .since = "0.1"},
+    {.name = "file",
+     .type = LT_T_FILE,
+     .offset = offsetof(struct lt_tls_tickets_conf, file),
+     .flags = LT_ROW_ABSENT_OK,
+     .doc = "File with the keys of a fleet, so that a client may come back to any of its machines: "
+            "one to four lines, each 80 random bytes in base64 (`openssl rand -base64 80 | tr -d "
+            "'\\n'`). Tickets are made with the first; all open theirs. `rotate` is then the "
+            "fleet's to do: the file is watched, and taken up when it changes.",
      .since = "0.1"},
 };
+
+static void check_tickets(struct lt_schema_load *load, void *obj)
+{
+    const struct lt_tls_tickets_conf *tickets = obj;
+    if (tickets->file.len == 0 && tickets->lifetime_ms > 3 * tickets->rotate_ms) {
+        lt_diag_error(load->diags, lt_schema_pos(obj, "rotate"),
+                      "raise `rotate`, or lower `lifetime`",
+                      "tickets would live longer than the keys that open them");
+    }
+}
+
+static const struct lt_schema tickets_schema = {
+    .name = "tickets",
+    .doc = "Tickets, by which sessions are resumed.",
+    .rows = ticket_rows,
+    .n_rows = lt_countof(ticket_rows),
+    .size = sizeof(struct lt_tls_tickets_conf),
+    .check = check_tickets,
+};
+
+static const char *const unknown[] = {"default", "refuse", NULL};
+
+static const struct lt_row rows[] = {
+    TERMS_ROWS(struct lt_tls_conf, "intermediate", 0),
+    {.name = "unknown_names",
+     .type = LT_T_ENUM,
+     .offset = offsetof(struct lt_tls_conf, unknown_names),
+     .def = "default",
+     .choices = unknown,
+     .doc = "What clients get that ask for a server name which no site has. `default`: the "
+            "certificate of the site with `default: true`; without one they are refused. `refuse`: "
+            "the alert unrecognized_name in any case. Clients that name no server get the default "
+            "site's certificate, else the first one.",
+     .since = "0.1"},
+    {.name = "tickets",
+     .type = LT_T_OBJECT,
+     .offset = offsetof(struct lt_tls_conf, tickets),
+     .sub = &tickets_schema,
+     .doc = "Tickets, by which sessions are resumed.",
+     .since = "0.1"},
+    {.name = "watch",
+     .type = LT_T_DURATION,
+     .offset = offsetof(struct lt_tls_conf, watch_ms),
+     .def = "2s",
+     .max = "1d",
+     .doc =
+         "How often is looked whether certificates, keys, authorities, revocation lists or keys of "
+         "tickets have changed on disk. What has changed is taken up once it stays the same from "
+         "one look to the next; a bad file is reported and what was there before stays. 0: "
+         "only a reload takes them up.",
+     .since = "0.1"},
+};
+
+static void check_top(struct lt_schema_load *load, void *obj)
+{
+    const struct lt_tls_conf *conf = obj;
+    check_versions(load, obj, offsetof(struct lt_tls_conf, terms.min_version),
+                   offsetof(struct lt_tls_conf, terms.max_version), &conf->terms);
+}
 
 const struct lt_schema lt_tls_schema = {
     .name = "tls",
@@ -76,12 +255,8 @@ const struct lt_schema lt_tls_schema = {
     .rows = rows,
     .n_rows = lt_countof(rows),
     .size = sizeof(struct lt_tls_conf),
+    .check = check_top,
 };
-
-int lt_tls_conf_version(const struct lt_tls_conf *conf)
-{
-    return conf->min_version == LT_TLS_MIN_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
-}
 
 static void say_validity(struct lt_schema_load *load, struct lt_pos pos, struct lt_str file,
                          const char *what, int64_t when)
@@ -107,50 +282,37 @@ static void check_validity(struct lt_schema_load *load, const struct lt_tls_cert
         say_validity(load, pos, conf->certificate, "expired on", to);
     } else if (now < from) {
         say_validity(load, pos, conf->certificate, "is not valid before", from);
-    } else if (to - now < lt_min(SOON_S, (to - from) / 3)) {
+    } else if (to - now < lt_min(LT_TLS_SOON_S, (to - from) / 3)) {
         say_validity(load, pos, conf->certificate, "expires soon, on", to);
     }
 }
 
-#define CACHED_MAX 100000u
-
-void lt_tls_cert_cache_init(struct lt_tls_cert_cache *cache, const struct lt_schema_load *load)
+/* A file in a folder that is closed to us isn't missing. */
+static bool is_missing(struct lt_schema_load *load, struct lt_str file)
 {
-    lt_map_init(&cache->map, load->seed, CACHED_MAX);
+    struct stat st;
+    errno = ENOENT; /* what was kept from an earlier load knows no other reason */
+    return !lt_files_stat(load->files, file.p, &st) && errno == ENOENT;
 }
 
-void lt_tls_cert_cache_fini(struct lt_tls_cert_cache *cache)
+struct lt_tls_cert *lt_tls_cert_conf_stand_in(struct lt_schema_load *load,
+                                              const struct lt_tls_cert_conf *conf)
 {
-    const struct lt_map_entry *e;
-    for (size_t at = 0; (e = lt_map_next(&cache->map, &at)) != NULL;) {
-        lt_tls_cert_free(e->value);
-    }
-    lt_map_fini(&cache->map);
-}
-
-/* The certificate, owned by the caller; NULL and *wrong, which is empty without memory. */
-static struct lt_tls_cert *load_once(struct lt_schema_load *load,
-                                     const struct lt_tls_cert_conf *conf,
-                                     struct lt_tls_cert_cache *cache, struct lt_tls_wrong *wrong)
-{
-    struct lt_str key;
-    *wrong = (struct lt_tls_wrong){.certificate = {.hint = NULL}};
-    if (!lt_arena_printf(load->arena, &key, "%.*s%c%.*s", LT_STR_ARG(conf->certificate), 0,
-                         LT_STR_ARG(conf->key))) {
+    if (conf->missing != LT_TLS_MISSING_TEMPORARY) {
         return NULL;
     }
-    struct lt_tls_cert *cert = lt_map_get(&cache->map, key);
-    if (cert != NULL) {
-        return lt_tls_cert_ref(cert);
+    bool no_cert = is_missing(load, conf->certificate);
+    if (!no_cert && !is_missing(load, conf->key)) {
+        return NULL;
     }
-    cert = lt_tls_cert_load(load->files, load->arena, conf->certificate, conf->key, wrong);
-    if (cert != NULL) {
-        check_validity(load, conf, cert);
-    }
-    if (cert != NULL && lt_map_set(&cache->map, key, cert) == LT_OK) {
-        return lt_tls_cert_ref(cert);
-    }
-    return cert; /* without a place in the cache it is the caller's alone */
+    struct lt_str file = no_cert ? conf->certificate : conf->key;
+    lt_diag_warning(load->diags, lt_schema_pos(conf, no_cert ? "certificate" : "key"),
+                    "get one from an authority; clients refuse the temporary one",
+                    "%.*s isn't there yet: a temporary certificate stands in for it",
+                    LT_STR_ARG(file));
+    struct lt_tls_cert *cert = lt_tls_cert_temporary();
+    load->nomem |= cert == NULL;
+    return cert;
 }
 
 /* False: there is nothing to say. */
@@ -164,29 +326,21 @@ static bool say(struct lt_schema_load *load, const struct lt_tls_cert_conf *conf
     return complaint->why.len > 0;
 }
 
-bool lt_tls_conf_load(struct lt_schema_load *load, const struct lt_tls_site_conf *conf,
-                      struct lt_tls_cert_cache *cache, struct lt_tls_cert **out)
+struct lt_tls_cert *lt_tls_cert_conf_load(struct lt_schema_load *load,
+                                          const struct lt_tls_cert_conf *conf)
 {
-    const struct lt_tls_cert_conf *items = conf->certificates.items;
-    size_t n = conf->certificates.n;
-    bool ok = true;
-    for (size_t i = 0; i < n; i++) {
-        struct lt_tls_wrong wrong;
-        if (items[i].certificate.len == 0 || items[i].key.len == 0) {
-            ok = false; /* which was said */
-            continue;
-        }
-        out[i] = load_once(load, &items[i], cache, &wrong);
-        if (out[i] == NULL) {
-            bool said = say(load, &items[i], "certificate", &wrong.certificate);
-            said |= say(load, &items[i], "key", &wrong.key);
-            load->nomem |= !said;
-            ok = false;
-        }
+    struct lt_tls_wrong wrong;
+    if (conf->certificate.len == 0 || conf->key.len == 0) {
+        return NULL; /* which was said */
     }
-    for (size_t i = 0; !ok && i < n; i++) {
-        lt_tls_cert_free(out[i]);
-        out[i] = NULL;
+    struct lt_tls_cert *cert =
+        lt_tls_cert_load(load->files, load->arena, conf->certificate, conf->key, &wrong);
+    if (cert != NULL) {
+        check_validity(load, conf, cert);
+        return cert;
     }
-    return ok;
+    bool said = say(load, conf, "certificate", &wrong.certificate);
+    said |= say(load, conf, "key", &wrong.key);
+    load->nomem |= !said;
+    return NULL;
 }

@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "base/obj.h"
+#include "net/tls_client.h"
 
 #define TLS_MAGIC 0x746c7363u /* "tlsc" */
 
@@ -124,6 +125,29 @@ static void begin(struct lt_tls *tls)
     tls->wire_err = LT_OK;
 }
 
+/* Alerts about a certificate of the side that gets them (RFC 8446 section 6.2). */
+static bool is_about_certificate(int alert)
+{
+    static const unsigned char about[] = {
+        SSL_AD_BAD_CERTIFICATE,     SSL_AD_UNSUPPORTED_CERTIFICATE, SSL_AD_CERTIFICATE_REVOKED,
+        SSL_AD_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_UNKNOWN,     SSL_AD_UNKNOWN_CA,
+        SSL_AD_ACCESS_DENIED,       TLS13_AD_CERTIFICATE_REQUIRED};
+    return memchr(about, alert, sizeof(about)) != NULL;
+}
+
+static enum lt_tls_fault fault_of(unsigned long code)
+{
+    int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
+    if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST) {
+        return LT_TLS_FAULT_NO_TLS;
+    }
+    if (reason < SSL_AD_REASON_OFFSET || reason > SSL_AD_REASON_OFFSET + 255) {
+        return LT_TLS_FAULT_PROTOCOL;
+    }
+    return is_about_certificate(reason - SSL_AD_REASON_OFFSET) ? LT_TLS_FAULT_OUR_CERT
+                                                               : LT_TLS_FAULT_ALERT;
+}
+
 /* What a failed call means; LT_AGAIN: it wants bytes. */
 static enum lt_err judge(struct lt_tls *tls, int result)
 {
@@ -133,14 +157,18 @@ static enum lt_err judge(struct lt_tls *tls, int result)
     }
     if (error == SSL_ERROR_ZERO_RETURN) {
         tls->error = "the peer closed the connection";
+        tls->fault = LT_TLS_FAULT_GONE;
+        tls->cut = tls->wire_eof;
         return LT_EOF;
     }
     tls->broken = true;
     if (tls->wire_err != LT_OK) {
         tls->error = lt_err_text(tls->wire_err);
+        tls->fault = LT_TLS_FAULT_GONE;
         return tls->wire_err;
     }
     unsigned long code = ERR_peek_last_error();
+    tls->code = code;
     const char *reason = ERR_reason_error_string(code);
     if (tls->error == NULL) { /* else a callback knew better */
         tls->error = reason != NULL  ? reason
@@ -148,7 +176,12 @@ static enum lt_err judge(struct lt_tls *tls, int result)
                                      : "unknown TLS error";
     }
     ERR_clear_error();
-    return code == 0 && tls->wire_eof ? LT_EOF : LT_ERR_TLS;
+    bool ended = code == 0 && tls->wire_eof;
+    if (tls->fault == LT_TLS_FAULT_NONE) {
+        tls->fault = ended ? LT_TLS_FAULT_GONE : fault_of(code);
+    }
+    tls->cut |= ended;
+    return ended ? LT_EOF : LT_ERR_TLS;
 }
 
 /* ---- Life ---- */
@@ -178,7 +211,7 @@ bool lt_tls_set_sni(struct lt_tls *tls, struct lt_str name)
     return true;
 }
 
-struct lt_tls *lt_tls_accept(struct lt_tls_server *server)
+struct lt_tls *lt_tls_new(SSL_CTX *ctx)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_method);
@@ -187,10 +220,8 @@ struct lt_tls *lt_tls_accept(struct lt_tls_server *server)
         return NULL;
     }
     LT_OBJ_INIT(tls, TLS_MAGIC);
-    tls->server = server;
-    server->refs++;
     BIO *bio = bio_method != NULL ? BIO_new(bio_method) : NULL;
-    tls->ssl = bio != NULL ? SSL_new(server->ctx) : NULL;
+    tls->ssl = bio != NULL ? SSL_new(ctx) : NULL;
     if (tls->ssl == NULL) {
         BIO_free(bio);
         ERR_clear_error();
@@ -201,8 +232,31 @@ struct lt_tls *lt_tls_accept(struct lt_tls_server *server)
     BIO_set_init(bio, 1);
     SSL_set_bio(tls->ssl, bio, bio);
     SSL_set_app_data(tls->ssl, tls);
-    SSL_set_accept_state(tls->ssl);
     return tls;
+}
+
+struct lt_tls *lt_tls_accept(struct lt_tls_server *server)
+{
+    struct lt_tls *tls = lt_tls_new(server->contexts[0]);
+    if (tls != NULL) {
+        tls->server = server;
+        server->refs++;
+        SSL_set_accept_state(tls->ssl);
+    }
+    return tls;
+}
+
+/* What only the handshake needs. */
+static void end_handshake(struct lt_tls *tls)
+{
+    lt_tls_server_free(tls->server);
+    lt_tls_store_free(tls->store);
+    lt_free(tls->sni);
+    tls->server = NULL;
+    tls->store = NULL;
+    tls->entry = NULL;
+    tls->sni = NULL;
+    tls->sni_len = 0;
 }
 
 void lt_tls_free(struct lt_tls *tls)
@@ -211,9 +265,14 @@ void lt_tls_free(struct lt_tls *tls)
         return;
     }
     LT_OBJ_CHECK(tls, TLS_MAGIC);
+    if (tls->client != NULL && tls->ssl != NULL) {
+        /* Else a connection that was cut would spoil its session. */
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    }
     SSL_free(tls->ssl);
-    lt_tls_server_free(tls->server);
-    lt_free(tls->sni);
+    end_handshake(tls);
+    lt_tls_info_free(tls->info);
+    lt_tls_client_free(tls->client);
     LT_OBJ_FINI(tls);
     lt_free(tls);
 }
@@ -230,6 +289,23 @@ void lt_tls_attach(struct lt_tls *tls, struct lt_stream *s)
 }
 
 /* ---- Handshake, reading, writing ---- */
+
+/* The server side's last word: the client may be none that we serve though TLS is content. */
+static enum lt_err note_info(struct lt_tls *tls)
+{
+    tls->info =
+        lt_tls_info_new(tls->ssl, tls->entry->policy, lt_str(tls->sni, tls->sni_len), &tls->error);
+    if (tls->info == NULL && tls->error == NULL) {
+        tls->error = "out of memory";
+        return LT_ERR_NOMEM;
+    }
+    if (tls->info == NULL) {
+        tls->refusal = LT_REFUSAL_CERTIFICATE_INVALID;
+        return LT_ERR_TLS;
+    }
+    end_handshake(tls);
+    return LT_OK;
+}
 
 enum lt_err lt_tls_handshake(struct lt_tls *tls)
 {
@@ -249,10 +325,7 @@ enum lt_err lt_tls_handshake(struct lt_tls *tls)
         return sent;
     }
     SSL_free_buffers(tls->ssl); /* keeps them if the first request is in already */
-    lt_tls_server_free(tls->server);
-    tls->server = NULL;
-    tls->entry = NULL;
-    return LT_OK;
+    return tls->server != NULL ? note_info(tls) : LT_OK;
 }
 
 /* A peer that asks for answers and doesn't read them may not fill our memory. */
@@ -371,9 +444,9 @@ void lt_tls_close_notify(struct lt_tls *tls)
 
 /* ---- What was agreed ---- */
 
-struct lt_str lt_tls_sni(const struct lt_tls *tls)
+struct lt_tls_info *lt_tls_info(const struct lt_tls *tls)
 {
-    return lt_str(tls->sni, tls->sni_len);
+    return tls->info;
 }
 
 struct lt_str lt_tls_alpn(const struct lt_tls *tls)
@@ -384,14 +457,9 @@ struct lt_str lt_tls_alpn(const struct lt_tls *tls)
     return lt_str((const char *)p, len);
 }
 
-const char *lt_tls_version(const struct lt_tls *tls)
+const char *lt_tls_error(const struct lt_tls *tls)
 {
-    return SSL_get_version(tls->ssl);
-}
-
-const char *lt_tls_cipher(const struct lt_tls *tls)
-{
-    return SSL_get_cipher_name(tls->ssl);
+    return tls->error != NULL ? tls->error : "";
 }
 
 bool lt_tls_resumed(const struct lt_tls *tls)
@@ -399,7 +467,12 @@ bool lt_tls_resumed(const struct lt_tls *tls)
     return SSL_session_reused(tls->ssl);
 }
 
-const char *lt_tls_error(const struct lt_tls *tls)
+enum lt_tls_fault lt_tls_fault(const struct lt_tls *tls)
 {
-    return tls->error != NULL ? tls->error : "";
+    return tls->fault;
+}
+
+bool lt_tls_was_cut(const struct lt_tls *tls)
+{
+    return tls->cut;
 }

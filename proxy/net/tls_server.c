@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server side of one TLS policy in one worker: an SSL_CTX and its callbacks. A handshake passes
+/* The server side of one listener in one worker: an SSL_CTX for each policy, and their callbacks. A
+ * handshake passes
  *
- *     on_client_hello (server name -> certificates, unknown names refused) -> on_alpn
+ *     on_client_hello (server name -> certificates and policy, unknown names refused) -> on_alpn
  *     -> on_certificate (puts the shared objects into this SSL) -> on_ticket (both directions)
- */
+ *
+ * A connection begins with the first policy's SSL_CTX and is switched once its name is known. */
 #include "net/tls_impl.h"
+#include "net/tls_keylog.h"
 
 #include <pthread.h>
 
@@ -21,18 +24,6 @@
 /* One recv fetches so much; OpenSSL holds it only while records are incomplete or unread. */
 #define READ_BUFFER_LEN (32 * 1024)
 
-/* How long a ticket resumes. */
-#define TICKET_LIFETIME_S 7200
-
-/* The ciphers and groups that Mozilla calls "intermediate", without finite-field Diffie-Hellman:
- * all are forward secret and authenticated, so the client may choose what is fast on its side. */
-#define TLS12_CIPHERS                                                                              \
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"                                   \
-    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
-    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-#define TLS13_SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define GROUPS "X25519:P-256:P-384"
-
 /* ---- Callbacks ---- */
 
 /* The one host name of a server_name extension (RFC 6066 §3); false: malformed. */
@@ -46,37 +37,71 @@ static bool parse_server_name(const unsigned char *p, size_t len, struct lt_str 
     return n == len - 5 && n > 0 && n <= 255 && memchr(p + 5, '\0', n) == NULL;
 }
 
+const struct lt_tls_entry *lt_tls_server_choose(const struct lt_tls_server *server,
+                                                struct lt_str name)
+{
+    const struct lt_tls_store *store = server->store;
+    const struct lt_tls_entry *entry = lt_tls_store_find(store, name);
+    bool may_guess = name.len == 0 || !server->options.refuse_unknown;
+    if (entry == NULL && may_guess) {
+        entry = store->fallback;
+    }
+    return entry == NULL && name.len == 0 ? store->first : entry;
+}
+
+bool lt_tls_server_fits(const struct lt_tls_server *server, const struct lt_tls_info *info)
+{
+    const struct lt_tls_entry *entry = lt_tls_server_choose(server, info->sni);
+    return entry != NULL && memcmp(entry->policy->id, info->policy, sizeof(info->policy)) == 0;
+}
+
+/* The handshake goes on with what entry says. There is a second hello after a retry request, and
+ * the store may have been replaced in between. */
+static bool take(struct lt_tls *tls, const struct lt_tls_entry *entry)
+{
+    struct lt_tls_server *server = tls->server;
+    SSL_CTX *ctx = server->contexts[entry->policy_index];
+    struct lt_tls_store *store = lt_tls_store_ref(server->store);
+    lt_tls_store_free(tls->store);
+    tls->store = store;
+    tls->entry = entry;
+    return SSL_get_SSL_CTX(tls->ssl) == ctx || lt_tls_policy_switch(entry->policy, tls->ssl, ctx);
+}
+
+static int refuse(struct lt_tls *tls, int *alert, int code, enum lt_refusal refusal,
+                  const char *error)
+{
+    *alert = code;
+    tls->refusal = refusal;
+    tls->error = error;
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
 static int on_client_hello(SSL *ssl, int *alert, void *arg)
 {
     (void)arg;
     struct lt_tls *tls = lt_tls_of(ssl);
-    const struct lt_tls_store *store = tls->server->store;
     const unsigned char *p;
     size_t len;
     struct lt_str name;
-    tls->entry = store->first;
-    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &len) != 1) {
-        return SSL_CLIENT_HELLO_SUCCESS;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &len) == 1) {
+        if (!parse_server_name(p, len, &name)) {
+            return refuse(tls, alert, SSL_AD_DECODE_ERROR, LT_REFUSAL_MALFORMED,
+                          "malformed server name");
+        }
+        if (!lt_tls_set_sni(tls, name)) {
+            return refuse(tls, alert, SSL_AD_INTERNAL_ERROR, LT_REFUSAL_INTERNAL, "out of memory");
+        }
     }
-    if (!parse_server_name(p, len, &name)) {
-        *alert = SSL_AD_DECODE_ERROR;
-        tls->error = "malformed server name";
-        return SSL_CLIENT_HELLO_ERROR;
+    const struct lt_tls_entry *entry =
+        lt_tls_server_choose(tls->server, lt_str(tls->sni, tls->sni_len));
+    if (entry == NULL) {
+        return refuse(tls, alert, SSL_AD_UNRECOGNIZED_NAME, LT_REFUSAL_UNKNOWN_NAME,
+                      "unknown server name");
     }
-    if (!lt_tls_set_sni(tls, name)) {
-        *alert = SSL_AD_INTERNAL_ERROR;
-        tls->error = "out of memory";
-        return SSL_CLIENT_HELLO_ERROR;
-    }
-    const struct lt_tls_entry *entry = lt_tls_store_find(store, lt_str(tls->sni, tls->sni_len));
-    if (entry != NULL) {
-        tls->entry = entry;
-    } else if (tls->server->policy.refuse_unknown) {
-        *alert = SSL_AD_UNRECOGNIZED_NAME;
-        tls->error = "unknown server name";
-        return SSL_CLIENT_HELLO_ERROR;
-    }
-    return SSL_CLIENT_HELLO_SUCCESS;
+    return take(tls, entry)
+               ? SSL_CLIENT_HELLO_SUCCESS
+               : refuse(tls, alert, SSL_AD_INTERNAL_ERROR, LT_REFUSAL_INTERNAL, "out of memory");
 }
 
 static int on_certificate(SSL *ssl, void *arg)
@@ -97,12 +122,13 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 {
     (void)arg;
     static const unsigned char offer[] = "\x02h2\x08http/1.1";
-    bool h2 = lt_tls_of(ssl)->server->policy.h2;
+    bool h2 = lt_tls_of(ssl)->server->options.h2;
     const unsigned char *from = h2 ? offer : offer + 3;
     unsigned char *chosen;
     if (SSL_select_next_proto(&chosen, out_len, from, h2 ? 12 : 9, in, in_len) !=
         OPENSSL_NPN_NEGOTIATED) {
         lt_tls_of(ssl)->error = "no application protocol in common";
+        lt_tls_of(ssl)->refusal = LT_REFUSAL_NO_COMMON_ALPN;
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
     *out = chosen;
@@ -134,10 +160,10 @@ static int init_ticket(EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, unsigned char *
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                      EVP_MAC_CTX *mac, int encrypt)
 {
-    const struct lt_tls_policy *policy = &lt_tls_of(ssl)->server->policy;
+    const struct lt_tls_options *options = &lt_tls_of(ssl)->server->options;
     struct lt_tls_ticket_key key, newest;
     int result = 0;
-    if (!policy->ticket(policy->ticket_keys, encrypt ? NULL : name, &key)) {
+    if (!options->ticket(options->ticket_keys, encrypt ? NULL : name, &key)) {
         return 0;
     }
     if (encrypt) {
@@ -146,7 +172,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     } else if (!init_ticket(cipher, mac, iv, &key, 0)) {
         result = -1;
     } else {
-        bool old = policy->ticket(policy->ticket_keys, NULL, &newest) &&
+        bool old = options->ticket(options->ticket_keys, NULL, &newest) &&
                    memcmp(newest.name, key.name, sizeof(key.name)) != 0;
         OPENSSL_cleanse(&newest, sizeof(newest));
         result = old || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
@@ -157,11 +183,12 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 
 /* ---- Life ---- */
 
-static bool set_up(SSL_CTX *ctx, const struct lt_tls_policy *policy)
+static bool set_up(SSL_CTX *ctx, const struct lt_tls_options *o, const struct lt_tls_policy *policy)
 {
     uint64_t options = SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
-                       SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_TICKET;
-    if (policy->ticket != NULL) {
+                       SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_TICKET |
+                       SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA;
+    if (o->ticket != NULL) {
         options &= ~SSL_OP_NO_TICKET;
         SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
     }
@@ -171,19 +198,76 @@ static bool set_up(SSL_CTX *ctx, const struct lt_tls_policy *policy)
     SSL_CTX_set_read_ahead(ctx, 1);
     SSL_CTX_set_default_read_buffer_len(ctx, READ_BUFFER_LEN);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_timeout(ctx, TICKET_LIFETIME_S);
+    SSL_CTX_set_timeout(ctx, (long)o->ticket_life_s);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_cert_cb(ctx, on_certificate, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
-    return SSL_CTX_set_min_proto_version(ctx, policy->min_version) == 1 &&
-           SSL_CTX_set_num_tickets(ctx, policy->ticket != NULL ? 2 : 0) == 1 &&
-           SSL_CTX_set_cipher_list(ctx, TLS12_CIPHERS) == 1 &&
-           SSL_CTX_set_ciphersuites(ctx, TLS13_SUITES) == 1 &&
-           SSL_CTX_set1_groups_list(ctx, GROUPS) == 1 &&
-           SSL_CTX_set_session_id_context(ctx, policy->id, sizeof(policy->id)) == 1;
+    lt_tls_keylog(ctx);
+    return SSL_CTX_set_num_tickets(ctx, o->ticket != NULL ? 2 : 0) == 1 &&
+           lt_tls_policy_apply(policy, ctx);
 }
 
-struct lt_tls_server *lt_tls_server_new(const struct lt_tls_policy *policy,
+static SSL_CTX *new_context(const struct lt_tls_options *o, const struct lt_tls_policy *policy,
+                            const char **why)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (ctx == NULL || !set_up(ctx, o, policy)) {
+        const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+        *why = reason != NULL ? reason : "OpenSSL refused the settings";
+        ERR_clear_error();
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+/* The one that server has for a policy of the same settings, or NULL. */
+static SSL_CTX *known_context(const struct lt_tls_server *server,
+                              const struct lt_tls_policy *policy)
+{
+    for (unsigned i = 0; server->store != NULL && i < server->store->n_policies; i++) {
+        if (memcmp(server->store->policies[i]->id, policy->id, sizeof(policy->id)) == 0) {
+            SSL_CTX_up_ref(server->contexts[i]);
+            return server->contexts[i];
+        }
+    }
+    return NULL;
+}
+
+static void free_contexts(SSL_CTX **contexts, unsigned n)
+{
+    for (unsigned i = 0; contexts != NULL && i < n; i++) {
+        SSL_CTX_free(contexts[i]);
+    }
+    lt_free(contexts);
+}
+
+bool lt_tls_server_update(struct lt_tls_server *server, const struct lt_tls_store *store,
+                          const char **why)
+{
+    *why = "out of memory";
+    SSL_CTX **contexts = lt_calloc(lt_max(store->n_policies, 1u), sizeof(SSL_CTX *));
+    for (unsigned i = 0; contexts != NULL && i < store->n_policies; i++) {
+        contexts[i] = known_context(server, store->policies[i]);
+        if (contexts[i] == NULL) {
+            contexts[i] = new_context(&server->options, store->policies[i], why);
+        }
+        if (contexts[i] == NULL) {
+            free_contexts(contexts, i);
+            return false;
+        }
+    }
+    if (contexts == NULL) {
+        return false;
+    }
+    free_contexts(server->contexts, server->store != NULL ? server->store->n_policies : 0);
+    lt_tls_store_free(server->store);
+    server->contexts = contexts;
+    server->store = lt_tls_store_ref(store);
+    return true;
+}
+
+struct lt_tls_server *lt_tls_server_new(const struct lt_tls_options *options,
                                         const struct lt_tls_store *store, const char **why)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -195,13 +279,9 @@ struct lt_tls_server *lt_tls_server_new(const struct lt_tls_policy *policy,
     }
     LT_OBJ_INIT(server, SERVER_MAGIC);
     server->refs = 1;
-    server->policy = *policy;
-    server->store = lt_tls_store_ref(store);
-    server->ctx = SSL_CTX_new(TLS_server_method());
-    if (server->ctx == NULL || !set_up(server->ctx, policy)) {
-        const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-        *why = reason != NULL ? reason : "OpenSSL refused the settings";
-        ERR_clear_error();
+    server->options = *options;
+    if (store->n_policies == 0 || !lt_tls_server_update(server, store, why)) {
+        *why = store->n_policies == 0 ? "no site has a certificate" : *why;
         lt_tls_server_free(server);
         return NULL;
     }
@@ -215,7 +295,7 @@ void lt_tls_server_free(struct lt_tls_server *server)
     }
     LT_OBJ_CHECK(server, SERVER_MAGIC);
     if (--server->refs == 0) {
-        SSL_CTX_free(server->ctx);
+        free_contexts(server->contexts, server->store != NULL ? server->store->n_policies : 0);
         lt_tls_store_free(server->store);
         LT_OBJ_FINI(server);
         lt_free(server);

@@ -455,6 +455,7 @@ static void add_site(struct lt_route_build *b, const struct lt_site_conf *conf)
         return;
     }
     site->conf = conf;
+    site->number = (unsigned)(conf - (const struct lt_site_conf *)b->spec->sites->items);
     site->listeners = site_listeners(b, conf);
     site->root.space = b->n_spaces++;
     add_site_name(b, conf);

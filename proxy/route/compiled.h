@@ -68,6 +68,7 @@ struct lt_route_regexes {
 
 struct lt_route_site {
     const struct lt_site_conf *conf;
+    unsigned number;    /* among the sites of the configuration, from 0 */
     uint64_t listeners; /* a bit per listener */
     const struct lt_error_pages *errors;
     struct lt_route_node root;

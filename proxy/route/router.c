@@ -296,6 +296,14 @@ const struct lt_error_pages *lt_router_errors(const struct lt_router *router, un
     return site != NULL ? site->errors : router->errors;
 }
 
+bool lt_router_site(const struct lt_router *router, unsigned listener, struct lt_str host,
+                    unsigned *number)
+{
+    const struct lt_route_site *site = find_site(router, UINT64_C(1) << listener, host);
+    *number = site != NULL ? site->number : 0;
+    return site != NULL;
+}
+
 struct lt_str lt_route_param(const struct lt_route_params *params, struct lt_str name)
 {
     for (unsigned i = 0; i < params->n; i++) {

@@ -109,6 +109,11 @@ bool lt_router_has(const struct lt_router *router, struct lt_str site, struct lt
 const struct lt_error_pages *lt_router_errors(const struct lt_router *router, unsigned listener,
                                               struct lt_str host);
 
+/* The number of the site that serves host on this listener, as in the configuration, from 0. False:
+ * there is none. */
+bool lt_router_site(const struct lt_router *router, unsigned listener, struct lt_str host,
+                    unsigned *number);
+
 /* The value of a parameter, percent-encoded as in the path; empty when there is none. */
 struct lt_str lt_route_param(const struct lt_route_params *params, struct lt_str name);
 

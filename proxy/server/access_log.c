@@ -3,6 +3,7 @@
 #include "server/access_log.h"
 
 #include "base/clock.h"
+#include "net/tls_info.h"
 #include "server/log_writer.h"
 #include "server/snapshot.h"
 
@@ -164,6 +165,14 @@ static void put_steps(struct line *l, const struct lt_exchange *x, uint64_t end_
     settle(l, start);
 }
 
+static void put_tls(struct line *l, const struct lt_exchange *x)
+{
+    if (x->tls != NULL) {
+        put_str(l, "tls", lt_str_c(x->tls->version));
+        put_opt(l, "client_cert", x->tls->subject);
+    }
+}
+
 static void put_times(struct line *l, const struct lt_exchange *x)
 {
     uint64_t end_us = x->step_us[LT_STEP_LOG] > x->began_us ? x->step_us[LT_STEP_LOG] : x->began_us;
@@ -175,7 +184,7 @@ static void put_times(struct line *l, const struct lt_exchange *x)
         put_ms(l, "upstream_ms", x->upstream_end_us - x->upstream_us);
     }
     put_steps(l, x, end_us);
-    put_opt(l, "tls", lt_str_c(x->tls_version));
+    put_tls(l, x);
     put_opt(l, "upgrade", x->res.upgrade);
     uint64_t slow_ms = x->tunnel == NULL ? x->view->log.slow_ms : 0;
     if (slow_ms > 0 && duration_us >= slow_ms * 1000) {

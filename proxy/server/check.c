@@ -9,6 +9,7 @@
 #include "filters/chain.h"
 #include "filters/program.h"
 #include "route/build.h"
+#include "server/tls_set.h"
 #include "shared/shm.h"
 
 /* ---- listeners ---- */
@@ -235,24 +236,27 @@ void lt_root_check(struct lt_schema_load *load, struct lt_root_conf *root)
     check_router(load, root);
 }
 
-/* Certificates and keys of the sites that name them. */
+/* Certificates, keys, authorities, ticket keys. */
 static void check_tls_files(struct lt_root_load *root)
 {
-    const struct lt_site_conf *sites = root->read->sites.items;
-    struct lt_tls_cert_cache cache;
-    lt_tls_cert_cache_init(&cache, &root->load);
-    for (size_t i = 0; i < root->read->sites.n; i++) {
-        size_t n = sites[i].tls.certificates.n;
-        struct lt_tls_cert **certs = lt_arena_array(&root->arena, struct lt_tls_cert *, n);
-        if (certs == NULL) {
-            root->load.nomem = true;
-        } else if (lt_tls_conf_load(&root->load, &sites[i].tls, &cache, certs)) {
-            for (size_t j = 0; j < n; j++) {
-                lt_tls_cert_free(certs[j]);
-            }
+    const struct lt_tls_set_spec spec = {.load = &root->load, .conf = root->read};
+    lt_tls_set_free(lt_tls_set_new(&spec));
+}
+
+/* Authorities and certificates of the upstreams that name them. */
+static void check_upstream_files(struct lt_root_load *root)
+{
+    const struct lt_conf_map *map = &root->read->upstreams;
+    struct lt_tls_trust_cache trusts;
+    lt_tls_trust_cache_init(&trusts, &root->load);
+    for (size_t i = 0; i < map->n; i++) {
+        const struct lt_upstream_conf *upstream = map->entries[i].value;
+        if (upstream->tls.enabled) {
+            lt_tls_client_policy_free(
+                lt_tls_client_conf_load(&root->load, &upstream->tls, LT_STR_NONE, 0, &trusts));
         }
     }
-    lt_tls_cert_cache_fini(&cache);
+    lt_tls_trust_cache_fini(&trusts);
 }
 
 void lt_root_check_files(struct lt_root_load *root)
@@ -262,6 +266,7 @@ void lt_root_check_files(struct lt_root_load *root)
     }
     bool filters = lt_filter_program_new(&root->load, &root->read->filters) != NULL;
     check_tls_files(root);
+    check_upstream_files(root);
     if (!filters || !lt_load_ok(&root->load)) {
         root->conf = NULL;
     }

@@ -20,11 +20,9 @@
 #include "server/privileges.h"
 #include "server/watchdog.h"
 #include "upstream/back_h1.h"
-#include "shared/tickets.h"
 
 /* How long the supervisor may take for sockets. */
 #define LISTEN_WAIT_MS 10000
-#define TICKETS_CHECK_MS 60000u
 /* Labels in metrics; what exceeds them is counted as "other". */
 #define METRICS_ROUTES_MAX 2000u
 #define METRICS_SERVERS_MAX 2000u
@@ -200,10 +198,14 @@ static void on_term(struct ev_loop *ev, ev_signal *w, int revents)
 
 /* ---- Workers. ---- */
 
-void lt_gateway_put_view(struct lt_gateway *g, struct lt_worker_view *view)
+struct lt_snapshot *lt_gateway_hold_current(struct lt_gateway *g)
 {
-    struct lt_snapshot *snapshot = view->snapshot;
-    lt_free(view);
+    g->current->views++;
+    return g->current;
+}
+
+void lt_gateway_put_snapshot(struct lt_gateway *g, struct lt_snapshot *snapshot)
+{
     if (--snapshot->views > 0) {
         return;
     }
@@ -213,6 +215,13 @@ void lt_gateway_put_view(struct lt_gateway *g, struct lt_worker_view *view)
     for (unsigned i = 0; i < g->n_workers && g->drain.state != LT_DRAIN_OVER; i++) {
         lt_worker_sweep(g->workers[i]);
     }
+}
+
+void lt_gateway_put_view(struct lt_gateway *g, struct lt_worker_view *view)
+{
+    struct lt_snapshot *snapshot = view->snapshot;
+    lt_free(view);
+    lt_gateway_put_snapshot(g, snapshot);
 }
 
 static void on_released(struct lt_message *message, void *owner)
@@ -252,7 +261,7 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
         lt_front_h1_size() + sizeof(struct lt_exchange) + lt_back_h1_size() + LT_EXCHANGE_PIECES;
     for (unsigned i = 0; i < s->n_listeners; i++) {
         if (s->fronts[i].tls) {
-            connection += TLS_BYTES;
+            connection += TLS_BYTES + (s->tls->asks ? LT_TLS_CLIENT_CHAIN_MEMORY : 0);
             break;
         }
     }
@@ -347,15 +356,6 @@ void lt_gateway_refresh_metrics(struct lt_gateway *g)
 
 /* ---- Start and end. ---- */
 
-static void look_at_tickets(void *arg)
-{
-    struct lt_gateway *g = arg;
-    if (lt_tickets_rotate(g->shm, lt_clock_us())) {
-        lt_log_info("tls", "ticket_key_made");
-    }
-    lt_timer_set(&g->tickets, TICKETS_CHECK_MS);
-}
-
 /* Terminals send their signals to the whole group; only the supervisor acts on them. A file that
  * grows over the process's limit is an error of the write, as a full disk is. */
 static void set_signals(void)
@@ -433,8 +433,6 @@ static void start_watching(struct lt_gateway *g)
     ev_io_start(g->loop->ev, &g->control);
     ev_signal_init(&g->term, on_term, SIGTERM);
     ev_signal_start(g->loop->ev, &g->term);
-    lt_timer_init(&g->tickets, g->loop, look_at_tickets, g);
-    look_at_tickets(g);
 }
 
 static bool stop_workers(struct lt_gateway *g)
@@ -456,6 +454,7 @@ static void fini(struct lt_gateway *g)
         g->options->admin->stop(g->admin);
     }
     lt_reload_abandon(g);
+    lt_certs_stop(g);
     if (!stop_workers(g)) {
         lt_log_warn("gateway", "ended_in_use");
         lt_log_writer_stop(g->log, LOG_STOP_MS);

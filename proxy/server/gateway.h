@@ -10,6 +10,7 @@
 #define LT_SERVER_GATEWAY_H
 
 #include "server/snapshot_build.h"
+#include "server/certs.h"
 #include "server/drain.h"
 #include "server/reload.h"
 #include "server/worker.h"
@@ -59,9 +60,9 @@ struct lt_gateway {
     struct lt_reload reload;
     struct lt_drain drain;
     struct lt_admin *admin;
-    int kept;                /* options->kept until something serves; then -1 */
-    int admin_fd;            /* -1: none, or given to admin */
-    struct lt_timer tickets; /* the next look at the ticket keys */
+    int kept;     /* options->kept until something serves; then -1 */
+    int admin_fd; /* -1: none, or given to admin */
+    struct lt_certs certs;
     ev_io control;
     ev_signal term;
     uint32_t queue[LT_GATEWAY_QUEUE_MAX]; /* enum lt_control_type */
@@ -96,7 +97,11 @@ void lt_gateway_log_bounds(struct lt_gateway *g, const struct lt_snapshot *s);
 void lt_gateway_serving(struct lt_gateway *g);
 /* Ends main's loop. */
 void lt_gateway_end(struct lt_gateway *g, int exit_code);
-/* One view of a snapshot is gone; frees the snapshot with the last one. */
+/* The current snapshot, which stays until lt_gateway_put_snapshot. */
+struct lt_snapshot *lt_gateway_hold_current(struct lt_gateway *g);
+/* Somebody has let go of a snapshot; frees it with the last one. */
+void lt_gateway_put_snapshot(struct lt_gateway *g, struct lt_snapshot *snapshot);
+/* One view of a snapshot is gone. */
 void lt_gateway_put_view(struct lt_gateway *g, struct lt_worker_view *view);
 
 /* ---- Main thread: for admin. ---- */

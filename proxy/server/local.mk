@@ -3,6 +3,8 @@
 liblintel_a_SOURCES += \
 	proxy/server/accept.c proxy/server/accept.h \
 	proxy/server/access_log.c proxy/server/access_log.h \
+	proxy/server/acme.c proxy/server/acme.h \
+	proxy/server/certs.c proxy/server/certs.h \
 	proxy/server/control.c proxy/server/control.h \
 	proxy/server/cpus.c proxy/server/cpus.h \
 	proxy/server/drain.c proxy/server/drain.h \
@@ -17,6 +19,8 @@ liblintel_a_SOURCES += \
 	proxy/server/sockets.c proxy/server/sockets.h \
 	proxy/server/status.c \
 	proxy/server/supervisor.c proxy/server/supervisor.h \
+	proxy/server/ticket_file.c \
+	proxy/server/tls_set.c proxy/server/tls_set.h \
 	proxy/server/watchdog.c proxy/server/watchdog.h \
 	proxy/server/worker.c proxy/server/worker.h
 
@@ -24,7 +28,9 @@ check_PROGRAMS += \
 	tests/unit/test_access_log \
 	tests/unit/test_log_writer \
 	tests/unit/test_slots \
-	tests/unit/test_supervision
+	tests/unit/test_supervision \
+	tests/unit/test_tls_set
+tests_unit_test_tls_set_SOURCES = tests/unit/test_tls_set.c tests/unit/tls_env.h
 tests_unit_test_access_log_SOURCES = tests/unit/test_access_log.c
 tests_unit_test_slots_SOURCES = tests/unit/test_slots.c
 tests_unit_test_log_writer_SOURCES = tests/unit/test_log_writer.c

@@ -122,6 +122,30 @@ static void check_temporary(struct place *p, const struct lt_buffers_conf *buffe
     }
 }
 
+/* The folder of challenges: that it isn't there yet is usual before the first one, and a warning.
+ */
+static void check_challenges(struct lt_root_load *root, const struct lt_acme_conf *acme)
+{
+    struct stat st;
+    char hint[PATH_BYTES + 64];
+    struct lt_pos pos = lt_schema_pos(acme, "challenges");
+    if (acme->challenges.len == 0) {
+        return;
+    }
+    if (stat(acme->challenges.p, &st) != 0 && errno == ENOENT) {
+        snprintf(hint, sizeof(hint), "make it, or let the ACME client do so: mkdir -p %s",
+                 acme->challenges.p);
+        lt_diag_warning(&root->diags, pos, hint, "challenges: there is no folder %s yet",
+                        acme->challenges.p);
+    } else if (euidaccess(acme->challenges.p, R_OK) != 0) {
+        lt_diag_error(&root->diags, pos, "let the user that Lintel runs as read it",
+                      "challenges: %s: %s", acme->challenges.p, strerror(errno));
+    } else if (!S_ISDIR(st.st_mode)) {
+        lt_diag_error(&root->diags, pos, "name the folder that the ACME client writes to",
+                      "challenges: %s is not a folder", acme->challenges.p);
+    }
+}
+
 void lt_root_check_places(struct lt_root_load *root, unsigned places)
 {
     const struct lt_root_conf *conf = root->read;
@@ -135,6 +159,7 @@ void lt_root_check_places(struct lt_root_load *root, unsigned places)
         p.option = "errors";
         check_log(&p, &conf->log, "errors", conf->log.errors);
         check_temporary(&p, &conf->limits.buffers);
+        check_challenges(root, &conf->acme);
     }
     if ((places & LT_PLACES_SOCKETS) != 0) {
         const struct lt_listen_conf *listen = conf->listen.items;

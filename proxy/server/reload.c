@@ -360,6 +360,7 @@ static void take_up(struct lt_gateway *g)
         }
     }
     close_unused_sockets(g);
+    lt_certs_take_up(g);
 }
 
 /* Tells what has changed without effect. */

@@ -106,12 +106,12 @@ static void check_errors(struct lt_schema_load *load, const struct lt_node *node
 
 /* Members that an access line has by itself. */
 static const char *const own_fields[] = {
-    "time",        "id",        "trace_id", "client",    "method",
-    "host",        "path",      "status",   "cause",     "stage",
-    "error",       "denied_by", "reason",   "detail",    "site",
-    "route",       "upstream",  "server",   "tries",     "upstream_status",
-    "steps",       "slow",      "bytes_in", "bytes_out", "duration_ms",
-    "upstream_ms", "tls",       "truncated"};
+    "time",        "id",        "trace_id",    "client",    "method",
+    "host",        "path",      "status",      "cause",     "stage",
+    "error",       "denied_by", "reason",      "detail",    "site",
+    "route",       "upstream",  "server",      "tries",     "upstream_status",
+    "steps",       "slow",      "bytes_in",    "bytes_out", "duration_ms",
+    "upstream_ms", "tls",       "client_cert", "truncated"};
 
 static void check_fields(struct lt_schema_load *load, const struct lt_node *node LT_UNUSED,
                          const void *value)
@@ -473,6 +473,12 @@ static const struct lt_row rows[] = {
      .sub = &lt_tls_schema,
      .doc = "What holds for TLS on every listener. Certificates stand with the sites.",
      .since = "0.1"},
+    {.name = "acme",
+     .type = LT_T_OBJECT,
+     .offset = AT(acme),
+     .sub = &lt_acme_schema,
+     .doc = "Certificates by ACME, with a client of your choice.",
+     .since = "0.1"},
     {.name = "admin",
      .type = LT_T_OBJECT,
      .offset = AT(admin),
@@ -580,6 +586,7 @@ static void fill_in(struct lt_schema_load *load, struct lt_root_conf *root)
         lt_schema_finish(load, &listen[i]);
         load->nomem |= !name_listener(load, &listen[i]);
     }
+    lt_upstream_conf_imply(load, &root->defaults.upstream);
     for (size_t i = 0; i < root->upstreams.n; i++) {
         lt_upstream_conf_finish(load, root->upstreams.entries[i].value, &root->defaults.upstream);
     }

@@ -9,6 +9,7 @@
 #include "filters/filter_conf.h"
 #include "net/listen_conf.h"
 #include "route/site_conf.h"
+#include "server/acme.h"
 #include "upstream/upstream_conf.h"
 
 struct lt_admin_conf {
@@ -76,6 +77,7 @@ struct lt_root_conf {
     struct lt_conf_list trust;  /* struct lt_cidr */
     struct lt_conf_list listen; /* struct lt_listen_conf */
     struct lt_tls_conf tls;
+    struct lt_acme_conf acme;
     struct lt_admin_conf admin; /* on only when lt_schema_is_set(root, offsetof(.., admin)) */
     struct lt_log_conf log;
     struct lt_limits_conf limits;

@@ -10,9 +10,9 @@
 
 #include "exchange/env.h"
 #include "net/mailbox.h"
-#include "net/tls.h"
 #include "server/root_conf.h"
 #include "server/slots.h"
+#include "server/tls_set.h"
 #include "shared/server_state.h"
 #include "upstream/upstream.h"
 
@@ -31,8 +31,7 @@ struct lt_snapshot_listener {
     struct lt_str name;
     bool redirect_https;
     struct lt_route_options route; /* for routes that set none themselves */
-    struct lt_tls_store *store;    /* owned; NULL: plain */
-    struct lt_tls_policy policy;
+    struct lt_tls_options tls;     /* where the listener speaks it: the set has a store for it */
 };
 
 /* A further member of access lines. */
@@ -56,6 +55,7 @@ struct lt_snapshot {
     unsigned n_listeners;
     unsigned char order[LT_SLOTS_MAX]; /* numbers in the order of the file */
     unsigned n_order;
+    struct lt_tls_set *tls; /* a reference, as the files were at the load; main has newer ones */
     struct lt_filter_program *filters; /* in root's arena; NULL: there are none */
     struct lt_snapshot_field *fields;
     unsigned n_fields;
@@ -68,13 +68,19 @@ struct lt_snapshot {
 /* Gives everything back; NULL is fine. Main or loader thread, without views. */
 void lt_snapshot_free(struct lt_snapshot *snapshot);
 
+/* Which listeners speak TLS, for its sets; gives how many numbers there are. */
+unsigned lt_snapshot_tls_listeners(const struct lt_snapshot *snapshot,
+                                   struct lt_tls_set_listener listeners[LT_SLOTS_MAX]);
+
 /* One worker's part. Travels between main and the worker as its own message. */
 struct lt_worker_view {
     struct lt_message message;
     struct lt_view view;
     struct lt_worker *worker;
     struct lt_snapshot *snapshot;
+    struct lt_tls_set *set;                  /* a reference */
     struct lt_tls_server *tls[LT_SLOTS_MAX]; /* NULL: plain */
+    struct lt_tls_client **tls_clients;      /* by number of the upstream; NULL: plain */
     struct lt_deferred deferred;
     void (*done)(struct lt_message *message, void *owner); /* main's answer to prepare and commit */
     bool failed;                                           /* prepare did not work */
@@ -85,5 +91,9 @@ struct lt_worker_view {
  * thread. */
 bool lt_worker_view_init(struct lt_worker_view *view) LT_MUST_CHECK;
 void lt_worker_view_fini(struct lt_worker_view *view);
+/* Files of its configuration have changed: takes another set (borrowed), for all handshakes and
+ * requests from now on. False: nothing changed, and *why (static) says why. */
+bool lt_worker_view_renew(struct lt_worker_view *view, struct lt_tls_set *set,
+                          const char **why) LT_MUST_CHECK;
 
 #endif

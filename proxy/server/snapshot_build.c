@@ -42,14 +42,22 @@ static void set_host(struct build *b, struct lt_server *server, struct lt_str ad
     }
     server->host = policy;
     if (lt_str_eq_c(policy, "upstream")) {
-        bool usual = lt_addr_port(&server->addr) == 80; /* RFC 9110 section 4.2.3: left out */
-        server->host = lt_addr_is_unix(&server->addr)
-                           ? server->upstream->name
-                           : lt_str_sub(address, 0, address.len - (usual ? 3 : 0));
+        bool tls = server->upstream->tls != NULL;
+        /* RFC 9110 section 4.2.3: left out */
+        size_t usual = lt_addr_port(&server->addr) == (tls ? 443u : 80u) ? (tls ? 4u : 3u) : 0;
+        server->host = lt_addr_is_unix(&server->addr) ? server->upstream->name
+                                                      : lt_str_sub(address, 0, address.len - usual);
         if (!lt_arena_dup(b->arena, server->host, &server->host)) {
             no_memory(b);
         }
     }
+}
+
+static bool set_ip(struct build *b, struct lt_server *server)
+{
+    char ip[LT_ADDR_TEXT_MAX];
+    return lt_addr_is_unix(&server->addr) ||
+           lt_arena_dup(b->arena, lt_str(ip, lt_addr_print_ip(&server->addr, ip)), &server->ip);
 }
 
 static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
@@ -63,7 +71,7 @@ static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
     server->max = (uint32_t)conf->max;
     server->weight = (uint32_t)conf->weight;
     server->index = i;
-    if (!lt_arena_dup(b->arena, lt_str(text, n), &server->name)) {
+    if (!lt_arena_dup(b->arena, lt_str(text, n), &server->name) || !set_ip(b, server)) {
         no_memory(b);
         return;
     }
@@ -84,10 +92,14 @@ static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
 }
 
 static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str name,
-                           const struct lt_upstream_conf *conf)
+                           const struct lt_upstream_conf *conf, struct lt_tls_trust_cache *trusts)
 {
     const struct lt_server_conf *servers = conf->servers.items;
     u->name = name;
+    if (conf->tls.enabled) {
+        u->tls = lt_tls_client_conf_load(&b->s->root->load, &conf->tls, lt_upstream_conf_name(conf),
+                                         LT_TLS_OFFER_H1, trusts);
+    }
     u->host = conf->host;
     u->balance = (enum lt_balance)conf->balance;
     u->attempts = (unsigned)conf->retry.attempts;
@@ -117,17 +129,20 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
 static void build_upstreams(struct build *b)
 {
     const struct lt_conf_map *map = &b->conf->upstreams;
+    struct lt_tls_trust_cache trusts;
     b->s->upstreams = lt_arena_array(b->arena, struct lt_upstream, map->n);
     b->upstream_names = lt_arena_array(b->arena, const char *, map->n);
     if (b->s->upstreams == NULL || b->upstream_names == NULL) {
         no_memory(b);
         return;
     }
+    lt_tls_trust_cache_init(&trusts, &b->s->root->load);
     for (unsigned i = 0; i < map->n; i++) {
         b->s->n_upstreams = i + 1;
         b->upstream_names[i] = map->entries[i].key.p;
-        build_upstream(b, &b->s->upstreams[i], map->entries[i].key, map->entries[i].value);
+        build_upstream(b, &b->s->upstreams[i], map->entries[i].key, map->entries[i].value, &trusts);
     }
+    lt_tls_trust_cache_fini(&trusts);
 }
 
 static struct lt_upstream *find_upstream(void *arg, struct lt_str name)
@@ -175,18 +190,13 @@ static bool ticket_key(void *keys, const unsigned char *name, struct lt_tls_tick
     return true;
 }
 
-static void set_policy(struct build *b, struct lt_tls_policy *policy)
+static void set_tls(struct build *b, struct lt_tls_options *o)
 {
-    char text[64];
-    int n = snprintf(text, sizeof(text), "lintel tls 1 min=%d", b->conf->tls.min_version);
-    policy->min_version = lt_tls_conf_version(&b->conf->tls);
-    policy->refuse_unknown = true;
-    policy->ticket = ticket_key;
-    policy->ticket_keys = b->env->shm;
-    /* What defines the policy, digested: a ticket of another policy does not resume here. */
-    if (EVP_Q_digest(NULL, "SHA256", NULL, text, (size_t)n, policy->id, NULL) != 1) {
-        no_memory(b);
-    }
+    const struct lt_tls_conf *conf = &b->conf->tls;
+    o->refuse_unknown = conf->unknown_names == LT_TLS_UNKNOWN_REFUSE;
+    o->ticket_life_s = conf->tickets.lifetime_ms / 1000;
+    o->ticket = conf->tickets.enabled ? ticket_key : NULL;
+    o->ticket_keys = b->env->shm;
 }
 
 static void build_listener(struct build *b, const struct lt_listen_conf *conf,
@@ -220,11 +230,7 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
                                                .options = l->route,
                                                .compress = &conf->compress};
     if (conf->tls) {
-        l->store = lt_tls_store_new();
-        set_policy(b, &l->policy);
-        if (l->store == NULL) {
-            no_memory(b);
-        }
+        set_tls(b, &l->tls);
     }
 }
 
@@ -254,71 +260,17 @@ static void build_listeners(struct build *b, struct lt_router_listener *routed)
     keep_removed(b, routed);
 }
 
-/* ---- Certificates. ---- */
+/* ---- TLS. ---- */
 
-static bool answers_on(const struct lt_site_conf *site, struct lt_str listener)
+static void build_tls(struct build *b)
 {
-    const struct lt_str *names = site->listeners.items;
-    for (size_t i = 0; i < site->listeners.n; i++) {
-        if (lt_str_eq(names[i], listener)) {
-            return true;
-        }
-    }
-    return site->listeners.n == 0;
-}
-
-/* Adds a site's certificates to one listener's store; the default site's also for names that nobody
- * has. */
-static void add_to_store(struct build *b, struct lt_tls_store *store,
-                         const struct lt_site_conf *site, struct lt_tls_cert **certs)
-{
-    const struct lt_str *hosts = site->hosts.items;
-    const struct lt_tls_cert *const *list = (const struct lt_tls_cert *const *)certs;
-    for (size_t i = 0; i < site->hosts.n + (site->is_default ? 1 : 0); i++) {
-        struct lt_str host = i < site->hosts.n ? hosts[i] : LT_STR("*");
-        /* A host that is there already: two sites have it, which was said, or it is the "*". */
-        if (lt_tls_store_add(store, host, list, site->tls.certificates.n) == LT_ERR_NOMEM) {
-            no_memory(b);
-        }
-    }
-}
-
-static void build_site_tls(struct build *b, const struct lt_site_conf *site,
-                           const struct lt_router_listener *routed, struct lt_tls_cert_cache *cache)
-{
-    size_t n = site->tls.certificates.n;
-    struct lt_tls_cert **certs = lt_arena_array(b->arena, struct lt_tls_cert *, n);
-    if (certs == NULL) {
-        no_memory(b);
-        return;
-    }
-    if (!lt_tls_conf_load(&b->s->root->load, &site->tls, cache, certs)) {
-        return;
-    }
-    for (unsigned i = 0; i < b->s->n_listeners; i++) {
-        if (b->s->listeners[i].store != NULL && answers_on(site, routed[i].name)) {
-            add_to_store(b, b->s->listeners[i].store, site, certs);
-        }
-    }
-    for (size_t i = 0; i < n; i++) {
-        lt_tls_cert_free(certs[i]); /* the stores hold them */
-    }
-}
-
-/* The default site goes first: a client that names no host gets its certificate. */
-static void build_tls(struct build *b, const struct lt_router_listener *routed)
-{
-    const struct lt_site_conf *sites = b->conf->sites.items;
-    struct lt_tls_cert_cache cache;
-    lt_tls_cert_cache_init(&cache, &b->s->root->load);
-    for (int first = 1; first >= 0; first--) {
-        for (size_t i = 0; i < b->conf->sites.n; i++) {
-            if (sites[i].is_default == (first == 1) && sites[i].tls.certificates.n > 0) {
-                build_site_tls(b, &sites[i], routed, &cache);
-            }
-        }
-    }
-    lt_tls_cert_cache_fini(&cache);
+    struct lt_tls_set_listener listeners[LT_SLOTS_MAX];
+    struct lt_tls_set_spec spec = {.load = &b->s->root->load,
+                                   .conf = b->conf,
+                                   .listeners = listeners,
+                                   .n_listeners = lt_snapshot_tls_listeners(b->s, listeners),
+                                   .stale = b->env->kept};
+    b->s->tls = lt_tls_set_new(&spec);
 }
 
 /* ---- Routes and filters. ---- */
@@ -448,7 +400,7 @@ static void build_all(struct build *b)
     hash_sources(b);
     build_upstreams(b);
     build_listeners(b, routed);
-    build_tls(b, routed);
+    build_tls(b);
     build_routes(b, routed);
     build_filters(b);
     build_fields(b);

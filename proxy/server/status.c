@@ -133,6 +133,7 @@ void lt_gateway_write_metrics(const struct lt_gateway *g, struct lt_buf *out)
               "1: in use is the last configuration that worked, since the file had errors when the "
               "gateway was started again.",
               g->fallback);
+    lt_certs_write_metrics(&g->certs, out);
 }
 
 void lt_gateway_status(struct lt_gateway *g, struct lt_buf *out)

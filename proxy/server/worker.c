@@ -11,6 +11,7 @@
 #include "filters/budget.h"
 #include "server/accept.h"
 #include "server/access_log.h"
+#include "server/acme.h"
 #include "net/vanished.h"
 #include "server/log_writer.h"
 #include "upstream/upstream.h"
@@ -82,6 +83,44 @@ static void update_listeners(struct lt_worker *worker, const struct lt_snapshot 
     }
 }
 
+/* Whether a connection's policy is still the one that its server name stands for. Of a listener
+ * that is gone nobody knows; its connections end with their next request anyway. */
+static bool fits(void *arg, unsigned listener, const struct lt_tls_info *info)
+{
+    const struct lt_worker *worker = arg;
+    const struct lt_worker_view *view =
+        lt_container_of(worker->env.view, struct lt_worker_view, view);
+    return view->tls[listener] == NULL || lt_tls_server_fits(view->tls[listener], info);
+}
+
+static void do_renew(struct lt_message *message, void *owner)
+{
+    struct lt_worker *worker = owner;
+    struct lt_worker_renewal *renewal = lt_container_of(message, struct lt_worker_renewal, message);
+    struct lt_worker_view *view =
+        worker->env.view != NULL ? lt_container_of(worker->env.view, struct lt_worker_view, view)
+                                 : NULL;
+    const char *why = "";
+    if (view != NULL && view->snapshot == renewal->snapshot) {
+        if (!lt_worker_view_renew(view, renewal->set, &why)) {
+            lt_log_error("tls", "not_taken_up", LT_KV_CSTR("why", why));
+        } else if (renewal->policies) {
+            lt_tunnels_reload(&worker->env);
+            lt_fronts_tls_changed(worker->fronts, fits, worker);
+        }
+    }
+    answer(worker, message, renewal->done);
+}
+
+void lt_worker_renew(struct lt_worker *worker, struct lt_worker_renewal *renewal,
+                     lt_worker_done_fn done)
+{
+    renewal->worker = worker;
+    renewal->done = done;
+    renewal->message.fn = do_renew;
+    lt_mailbox_post(worker->box, &renewal->message);
+}
+
 /* This worker's part of the memory for bodies and heads. */
 static void set_memory(struct lt_worker *worker, const struct lt_snapshot *snapshot)
 {
@@ -104,6 +143,7 @@ static void do_commit(struct lt_message *message, void *owner)
     }
     if (old != NULL) {
         lt_tunnels_reload(&worker->env);
+        lt_fronts_tls_changed(worker->fronts, fits, worker);
         old->retired = true;
         if (old->pins == 0) {
             on_unpinned(old);
@@ -275,6 +315,7 @@ static void init_env(struct lt_worker *worker)
     env->metrics = lt_metrics_for_worker(worker->shared->metrics, worker->number);
     env->access_log = lt_access_log;
     env->access_keep = lt_access_keep;
+    env->challenge_ask = lt_acme_ask;
     lt_list_init(&env->exchanges);
     lt_spool_env_init(&env->spools, &worker->loop->blocks, &worker->shared->body_disk,
                       env->metrics);

@@ -89,6 +89,21 @@ void lt_worker_commit(struct lt_worker_view *view, lt_worker_done_fn done);
 /* The view isn't wanted: comes to shared->on_released. */
 void lt_worker_discard(struct lt_worker_view *view);
 
+/* Newer certificates and policies for one worker. Travels as its own message. */
+struct lt_worker_renewal {
+    struct lt_message message;
+    struct lt_worker *worker;
+    struct lt_tls_set *set;             /* a reference */
+    const struct lt_snapshot *snapshot; /* the one it belongs to; only compared */
+    bool policies;                      /* some policy is another one */
+    lt_worker_done_fn done;
+};
+
+/* Has the worker's view take the renewal's set if it still is a view of its snapshot; `done` gets
+ * it back on main. Connections whose policy has changed end after their exchanges. */
+void lt_worker_renew(struct lt_worker *worker, struct lt_worker_renewal *renewal,
+                     lt_worker_done_fn done);
+
 /* Closes idle connections to servers that no snapshot has any more. */
 void lt_worker_sweep(struct lt_worker *worker);
 

@@ -2,7 +2,7 @@
 # Atomics that threads and processes share: counters, log rings, rate table, server state.
 liblintel_a_SOURCES += \
 	proxy/shared/addr_table.c proxy/shared/addr_table.h \
-	proxy/shared/counter.def \
+	proxy/shared/counter.def proxy/shared/refusal.def \
 	proxy/shared/log_ring.c proxy/shared/log_ring.h \
 	proxy/shared/metrics.c proxy/shared/metrics.h \
 	proxy/shared/quota.c proxy/shared/quota.h \

@@ -43,6 +43,7 @@ struct lt_metrics_worker {
     struct route_row *routes;   /* all->routes.max of them */
     struct server_row *servers; /* all->servers.max */
     counter counters[LT_COUNTER_COUNT];
+    counter refusals[LT_REFUSAL_COUNT];
 };
 
 /* Names of rows: id 0 is "other" for routes and "none" for servers. */
@@ -274,6 +275,23 @@ void lt_metrics_add(struct lt_metrics_worker *w, enum lt_counter c, int64_t n)
     add(&w->counters[c], (uint64_t)n);
 }
 
+const struct lt_refusal_info *lt_refusal_info(enum lt_refusal refusal)
+{
+    static const struct lt_refusal_info infos[LT_REFUSAL_COUNT] = {
+        [LT_REFUSAL_NONE] = {"none", "", ""},
+#define X(id, name, text, hint) [LT_REFUSAL_##id] = {name, text, hint},
+#include "shared/refusal.def"
+#undef X
+    };
+    return &infos[refusal];
+}
+
+void lt_metrics_add_refusal(struct lt_metrics_worker *w, enum lt_refusal refusal)
+{
+    add(&w->counters[LT_COUNTER_TLS_FAILED], 1);
+    add(&w->refusals[refusal], 1);
+}
+
 uint64_t lt_metrics_sum(const struct lt_metrics *m, enum lt_counter c)
 {
     uint64_t sum = 0;
@@ -288,7 +306,7 @@ uint64_t lt_metrics_sum(const struct lt_metrics *m, enum lt_counter c)
 
 /* A label value: the text format escapes backslash, quote and line feed; control bytes, which no
  * name should have, become '?'. */
-static void label_text(struct lt_buf *out, struct lt_str s)
+void lt_metrics_label(struct lt_buf *out, struct lt_str s)
 {
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.p[i];
@@ -341,9 +359,9 @@ static void sample_start(struct lt_buf *out, const struct rows *rows, const char
         b = lt_str_sub(key, cut + 1, key.len);
     }
     lt_buf_printf(out, "lintel_%s%s{%s=\"", name, suffix, rows->label_a);
-    label_text(out, a);
+    lt_metrics_label(out, a);
     lt_buf_printf(out, "\",%s=\"", rows->label_b);
-    label_text(out, b);
+    lt_metrics_label(out, b);
     lt_buf_char(out, '"');
 }
 
@@ -469,6 +487,22 @@ static void write_servers(const struct lt_metrics *m, struct lt_buf *out)
                    NULL, NULL);
 }
 
+static void write_refusals(const struct lt_metrics *m, struct lt_buf *out)
+{
+    type_line(out, "tls_failures_total", "counter", "TLS handshakes that failed, by reason");
+    for (unsigned i = 1; i < LT_REFUSAL_COUNT; i++) {
+        uint64_t sum = 0;
+        for (unsigned j = 0; j < m->n_workers; j++) {
+            const struct lt_metrics_worker *w = worker_at(m, j);
+            sum += w != NULL ? get(&w->refusals[i]) : 0;
+        }
+        if (sum > 0) {
+            lt_buf_printf(out, "lintel_tls_failures_total{reason=\"%s\"} %llu\n",
+                          lt_refusal_info((enum lt_refusal)i)->name, (unsigned long long)sum);
+        }
+    }
+}
+
 void lt_metrics_write(const struct lt_metrics *m, struct lt_buf *out)
 {
 #define X(id, name, type, doc)                                                                     \
@@ -476,6 +510,7 @@ void lt_metrics_write(const struct lt_metrics *m, struct lt_buf *out)
     lt_buf_printf(out, "lintel_%s %lld\n", name, (long long)lt_metrics_sum(m, LT_COUNTER_##id));
 #include "shared/counter.def"
 #undef X
+    write_refusals(m, out);
     /* The lock is not part of what the caller sees change. */
     pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&m->lock;
     pthread_mutex_lock(lock);

@@ -55,7 +55,27 @@ enum lt_counter {
 void lt_metrics_add(struct lt_metrics_worker *w, enum lt_counter c, int64_t n);
 uint64_t lt_metrics_sum(const struct lt_metrics *m, enum lt_counter c);
 
+/* Why a TLS handshake with a client failed, from shared/refusal.def. */
+enum lt_refusal {
+    LT_REFUSAL_NONE,
+#define X(id, name, text, hint) LT_REFUSAL_##id,
+#include "shared/refusal.def"
+#undef X
+    LT_REFUSAL_COUNT
+};
+
+struct lt_refusal_info {
+    const char *name, *text, *hint;
+};
+
+const struct lt_refusal_info *lt_refusal_info(enum lt_refusal refusal);
+/* Counts a handshake that failed. */
+void lt_metrics_add_refusal(struct lt_metrics_worker *w, enum lt_refusal refusal);
+
 /* Prometheus text exposition of everything, prefix "lintel_". Any thread. */
 void lt_metrics_write(const struct lt_metrics *m, struct lt_buf *out);
+
+/* A label's value: what the format doesn't allow in it is escaped. */
+void lt_metrics_label(struct lt_buf *out, struct lt_str value);
 
 #endif

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 #define MAGIC UINT64_C(0x314d48534c544c2e)
-#define LAYOUT 1u /* changes with every change of what lies where */
+#define LAYOUT 2u /* changes with every change of what lies where */
 #define PAGE ((size_t)4096)
 
 /* First page of the area. All but generation is written once, before the first gateway starts. */

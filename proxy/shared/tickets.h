@@ -7,8 +7,6 @@
 
 #include "shared/shm.h"
 
-/* Seconds after which a new key takes over. */
-#define LT_TICKETS_ROTATE_S 43200u
 /* How many keys still decrypt, the current one included. */
 #define LT_TICKETS_KEPT 4u
 
@@ -19,9 +17,14 @@ struct lt_ticket_key {
     unsigned char aes[32], hmac[32];
 };
 
-/* Makes a new key when there is none or the current one is older than LT_TICKETS_ROTATE_S at now_us
- * (monotonic). True when it made one. Main thread of one gateway at a time. */
-bool lt_tickets_rotate(struct lt_shm *shm, uint64_t now_us);
+/* Makes a new key when there is none of our own or the current one is older than rotate_ms at
+ * now_us (monotonic). Keys that were set before are dropped with the first one made. True when it
+ * made one. Main thread of one gateway at a time, as lt_tickets_set. */
+bool lt_tickets_rotate(struct lt_shm *shm, uint64_t now_us, uint64_t rotate_ms);
+
+/* Takes these keys instead of all there were, the one to encrypt with first; n of them, 1 to
+ * LT_TICKETS_KEPT. False: they are the current ones already. */
+bool lt_tickets_set(struct lt_shm *shm, const struct lt_ticket_key *keys, unsigned n);
 
 /* name == NULL: the key to encrypt with. Else the kept key with that name. False: there is none.
  * Any thread. */

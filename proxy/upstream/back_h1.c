@@ -11,11 +11,6 @@
  * never after a 101: from then on it is a tunnel, bytes pass as they are until it is cancelled. */
 #include "upstream/back_h1_conn.h"
 
-#include <errno.h>
-
-#include "http/upgrade.h"
-#include "net/vanished.h"
-
 #define TRAILERS_MAX 32
 #define REST_US UINT64_C(1000000) /* for a body where none may be to come and be noticed */
 #define SMALL_REQUEST 8192u       /* what application servers read at once */
@@ -68,7 +63,7 @@ void lt_back_h1_close(struct lt_back_h1 *b)
     }
     leave_pool(b);
     if (b->state == LT_BACK_H1_CONNECTING) {
-        lt_connect_cancel(&b->connect);
+        lt_dial_cancel(&b->dial);
     }
     b->state = LT_BACK_H1_CLOSED;
     b->events = NULL;
@@ -126,12 +121,13 @@ void lt_back_h1_retire(struct lt_back_h1 *b)
 
 /* Whether the server can't have read the request whole, so that it had no effect: nothing of it
  * left, or it left in one small write and was answered by a reset, which is what Linux makes of a
- * close with unread bytes. A longer one may have been acted upon before its end was read. */
+ * close with unread bytes. A longer one may have been acted upon before its end was read. TLS adds
+ * to what leaves, and what it has not whole the server can't read at all. */
 static bool unread(const struct lt_back_h1 *b, bool reset)
 {
     uint64_t left = b->stream.wire_out - b->wire_at;
-    return left == 0 || (reset && b->request_done && b->writes == 1 && left == b->bytes_sent &&
-                         left <= SMALL_REQUEST);
+    return left == 0 || (reset && b->request_done && b->writes == 1 && left >= b->bytes_sent &&
+                         b->bytes_sent <= SMALL_REQUEST);
 }
 
 void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, bool reset)
@@ -145,6 +141,7 @@ void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, b
         .unread = b->state != LT_BACK_H1_CONNECTING && unread(b, reset),
         .bytes_sent = b->bytes_sent,
         .bytes_received = b->bytes_received,
+        .detail = b->detail,
     };
     const struct lt_back_events *events = b->events;
     void *owner = b->owner;
@@ -156,76 +153,19 @@ void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, b
 
 /* ---- opening ---- */
 
-static enum lt_cause connect_cause(enum lt_err err, int sys_errno)
-{
-    switch (sys_errno) {
-    case ETIMEDOUT:
-        return LT_CAUSE_CONNECT_TIMEOUT;
-    case ECONNREFUSED:
-        return LT_CAUSE_CONNECT_REFUSED_BY_SERVER;
-    case ENOENT:
-        return LT_CAUSE_SOCKET_MISSING;
-    case EACCES:
-    case EPERM:
-        return LT_CAUSE_SOCKET_PERMISSION;
-    case EAGAIN:
-        return LT_CAUSE_SOCKET_BACKLOG;
-    case EMFILE:
-    case ENFILE:
-        return LT_CAUSE_NO_DESCRIPTORS;
-    default:
-        return err == LT_ERR_TIMEOUT ? LT_CAUSE_CONNECT_TIMEOUT : LT_CAUSE_CONNECT_FAILED;
-    }
-}
-
-/* Closes an idle connection of any server; false: there is none. */
-static bool close_one_idle(struct lt_pools *pools)
-{
-    for (uint32_t i = 0; i < pools->n; i++) {
-        if (pools->v[i] != NULL && !lt_list_empty(&pools->v[i]->idle)) {
-            lt_back_h1_close(lt_back_h1_from_idle(pools->v[i]->idle.prev));
-            return true;
-        }
-    }
-    return false;
-}
-
-static void start_connect(struct lt_back_h1 *b);
-
-static void on_connect(void *owner, enum lt_err err, int fd, int sys_errno)
+static void on_dialled(void *owner, const struct lt_dial_failure *failure)
 {
     struct lt_back_h1 *b = owner;
     LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
-    if ((sys_errno == EMFILE || sys_errno == ENFILE) && !b->made_room && close_one_idle(b->pools)) {
-        b->made_room = true;
-        start_connect(b);
+    if (failure != NULL) {
+        b->detail = failure->detail;
+        lt_back_h1_fail(b, failure->cause, failure->sys_errno, false);
         return;
     }
-    if (err != LT_OK) {
-        enum lt_cause cause = connect_cause(err, sys_errno);
-        /* Our own lack of descriptors says nothing about the server. */
-        if (cause != LT_CAUSE_NO_DESCRIPTORS) {
-            lt_server_connect_result(b->pools, b->server, false);
-        }
-        lt_back_h1_fail(b, cause, sys_errno, false);
-        return;
-    }
-    lt_server_connect_result(b->pools, b->server, true);
-    if (!lt_addr_is_unix(&b->server->addr)) {
-        lt_vanished_after(fd, b->server->upstream->vanished_ms);
-    }
-    lt_stream_open(&b->stream, b->pools->loop, fd, &lt_back_h1_stream_ops, b);
+    lt_stream_own(&b->stream, &lt_back_h1_stream_ops, b);
+    b->wire_at = b->stream.wire_out;
     b->state = LT_BACK_H1_BUSY;
-    if (b->pools->metrics != NULL) {
-        lt_metrics_add(b->pools->metrics, LT_COUNTER_UPSTREAM_CONNECTS, 1);
-    }
     b->events->on_connected(b->owner, false);
-}
-
-static void start_connect(struct lt_back_h1 *b)
-{
-    lt_connect_start(&b->connect, b->pools->loop, &b->server->addr, b->server->upstream->connect_ms,
-                     on_connect, b);
 }
 
 /* The idle connection used last that need not rest, or NULL. */
@@ -243,23 +183,29 @@ static struct lt_back_h1 *last_used(struct lt_pools *pools, struct lt_pool *pool
 
 /* The idle connection used last that may carry this request, or NULL. */
 static struct lt_back_h1 *take_idle(struct lt_pools *pools, struct lt_pool *pool,
-                                    const struct lt_upstream *u, bool idempotent)
+                                    const struct lt_server *server, bool idempotent)
 {
+    const struct lt_upstream *u = server->upstream;
     struct lt_back_h1 *b = NULL;
     while (b == NULL) {
         b = u->keepalive_max > 0 ? last_used(pools, pool) : NULL;
         if (b == NULL) {
             return NULL;
         }
+        if (!lt_dial_fits(&b->stream, server)) {
+            lt_back_h1_close(b);
+            b = NULL;
+            continue;
+        }
         if (!idempotent &&
             pools->loop->now_us - b->idle_since_us > u->keepalive_post_ms * UINT64_C(1000)) {
             return NULL;
         }
-        if (idempotent ? lt_stream_has_news(&b->stream) : !lt_stream_is_silent(&b->stream)) {
+        if ((!idempotent || lt_stream_has_news(&b->stream)) && !lt_stream_is_silent(&b->stream)) {
             /* Its end is there and wasn't told yet, or bytes that nobody asked for: they would be
              * taken for the answer to this request. The socket itself is asked only for a request
-             * that can't be repeated: that costs a system call, and what a server says later
-             * than now can't be told from an answer anyway. */
+             * that can't be repeated, or where the news may be TLS's own: that costs a system
+             * call, and what a server says later than now can't be told from an answer anyway. */
             lt_back_h1_close(b);
             b = NULL;
         }
@@ -307,6 +253,7 @@ static void begin_exchange(struct lt_back_h1 *b, struct lt_server *server, enum 
     b->writes = 0;
     b->wire_at = b->stream.wire_out;
     b->fail_errno = 0;
+    b->detail = LT_STR_NONE;
     b->scan = (struct lt_h1_scan){.response = true};
     lt_headers_init(&b->trailers, arena, TRAILERS_MAX);
 }
@@ -319,7 +266,7 @@ enum lt_err lt_back_open(struct lt_pools *pools, struct lt_server *server, enum 
     if (pool == NULL) {
         return LT_ERR_NOMEM;
     }
-    struct lt_back_h1 *b = fresh ? NULL : take_idle(pools, pool, server->upstream, idempotent);
+    struct lt_back_h1 *b = fresh ? NULL : take_idle(pools, pool, server, idempotent);
     if (b != NULL) {
         begin_exchange(b, server, method, arena, events, owner);
         *back = &b->base;
@@ -329,13 +276,13 @@ enum lt_err lt_back_open(struct lt_pools *pools, struct lt_server *server, enum 
         events->on_connected(owner, true);
         return LT_OK;
     }
-    b = conn_new(pools, pool);
-    if (b == NULL) {
+    struct lt_str preface = LT_STR_NONE;
+    if (!events->on_preface(owner, &preface) || (b = conn_new(pools, pool)) == NULL) {
         return LT_ERR_NOMEM;
     }
     begin_exchange(b, server, method, arena, events, owner);
     *back = &b->base;
-    start_connect(b);
+    lt_dial_start(&b->dial, pools, server, preface, &b->stream, on_dialled, b);
     return LT_OK;
 }
 
@@ -345,11 +292,6 @@ static enum lt_err put(struct lt_back_h1 *b, const void *p, size_t n)
 {
     b->bytes_sent += n;
     return lt_stream_put(&b->stream, p, n);
-}
-
-static enum lt_err send_preface(struct lt_back *base, const char *p, size_t n)
-{
-    return put(from_base(base), p, n);
 }
 
 static enum lt_err send_head(struct lt_back *base, const struct lt_request *req,
@@ -437,7 +379,6 @@ static void cancel(struct lt_back *base)
 
 static const struct lt_back_ops back_ops = {
     .name = "HTTP/1.1",
-    .send_preface = send_preface,
     .send_head = send_head,
     .send_body = send_body,
     .send_end = send_end,

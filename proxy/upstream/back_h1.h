@@ -15,4 +15,7 @@ struct lt_back_h1 *lt_back_h1_from_idle(struct lt_list *node);
 /* Closes a connection that is idle in its pool. */
 void lt_back_h1_close_idle(struct lt_back_h1 *back);
 
+/* Closes a connection in any state; the object goes at the end of the turn. */
+void lt_back_h1_close(struct lt_back_h1 *back);
+
 #endif

@@ -6,8 +6,8 @@
 
 #include "base/obj.h"
 #include "http/h1.h"
-#include "net/connect.h"
 #include "upstream/back_h1.h"
+#include "upstream/dial.h"
 
 #define LT_BACK_H1_MAGIC 0xbac40001u
 
@@ -25,7 +25,7 @@ struct lt_back_h1 {
     struct lt_pools *pools;
     struct lt_pool *pool;
     struct lt_stream stream;
-    struct lt_connect connect;
+    struct lt_dial dial;
     struct lt_timer timer; /* idle time in the pool */
     struct lt_list idle_link;
     uint64_t idle_since_us;
@@ -33,7 +33,6 @@ struct lt_back_h1 {
     uint64_t idle_ms;            /* how long it may stay in the pool */
     struct lt_deferred deferred; /* free, or a failure to be told outside the caller's stack */
     bool reused;
-    bool made_room; /* an idle connection was closed so that this one finds a descriptor */
 
     /* Of the exchange being served. */
     struct lt_server *server;
@@ -53,9 +52,10 @@ struct lt_back_h1 {
     size_t head_len, head_cap;
     uint64_t bytes_sent, bytes_received;
     int fail_errno;
-    unsigned writes;  /* of this request; one that was cut short counts twice */
-    uint64_t wire_at; /* bytes that had left before it */
-    unsigned line;    /* next of lines */
+    struct lt_str detail; /* of the failure */
+    unsigned writes;      /* of this request; one that was cut short counts twice */
+    uint64_t wire_at;     /* bytes that had left before it */
+    unsigned line;        /* next of lines */
     char lines[LT_STREAM_IOV_MAX][LT_H1_CHUNK_LINE_MAX + 2]; /* chunk lines until the next flush */
     struct lt_headers trailers;                              /* of the response */
     struct lt_h1_scan scan;
@@ -64,9 +64,6 @@ struct lt_back_h1 {
 
 /* What a connection that is busy or idle tells of. */
 extern const struct lt_stream_ops lt_back_h1_stream_ops;
-
-/* Closes the connection; the object goes at the end of the turn. */
-void lt_back_h1_close(struct lt_back_h1 *b);
 
 /* The exchange is over for this connection: it goes to its pool or is closed. */
 void lt_back_h1_retire(struct lt_back_h1 *b);

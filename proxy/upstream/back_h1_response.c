@@ -171,21 +171,28 @@ static bool feed(struct lt_back_h1 *b, const char *p, size_t n)
     }
 }
 
-static void on_end_of_stream(struct lt_back_h1 *b, bool reset)
+static void on_end_of_stream(struct lt_back_h1 *b, enum lt_err err)
 {
+    bool reset = err != LT_ERR_TLS && (err != LT_EOF || (b->bytes_received == 0 && !b->tunnel &&
+                                                         lt_stream_was_refused(&b->stream)));
     if (b->tunnel) {
-        if (reset) {
+        if (err != LT_EOF) {
             lt_back_h1_fail(b, LT_CAUSE_TUNNEL_CUT, b->stream.sys_errno, true);
         } else {
             b->events->on_eof(b->owner);
         }
         return;
     }
-    if (b->head_done && !reset && lt_h1_eof_ends(&b->parser)) {
+    /* An end of TLS that anybody on the way may have made ends no message. */
+    if (b->head_done && !reset && !lt_stream_was_cut(&b->stream) && lt_h1_eof_ends(&b->parser)) {
         complete(b, 0);
         return;
     }
+    if (err == LT_ERR_TLS) {
+        b->detail = lt_str_c(lt_tls_error(b->stream.tls));
+    }
     enum lt_cause cause = b->bytes_received > 0 ? LT_CAUSE_RESPONSE_CUT
+                          : err == LT_ERR_TLS   ? lt_dial_tls_cause(&b->stream)
                           : reset               ? LT_CAUSE_RESET_BEFORE_RESPONSE
                                                 : LT_CAUSE_CLOSED_BEFORE_RESPONSE;
     lt_back_h1_fail(b, cause, b->stream.sys_errno, reset);
@@ -196,9 +203,11 @@ static void on_readable(void *owner)
     struct lt_back_h1 *b = owner;
     LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
     if (b->state != LT_BACK_H1_BUSY) {
-        /* Idle: the server closed, or sent bytes nobody asked for. Either way it is of no more use.
-         */
-        lt_back_h1_close(b);
+        /* Idle: the server closed, or sent bytes nobody asked for. Either way it is of no more use;
+         * unless they were TLS's own (tickets come after the handshake). */
+        if (b->state != LT_BACK_H1_IDLE || !lt_stream_is_silent(&b->stream)) {
+            lt_back_h1_close(b);
+        }
         return;
     }
     struct lt_loop *loop = b->pools->loop;
@@ -213,8 +222,7 @@ static void on_readable(void *owner)
             break;
         }
         if (err != LT_OK) {
-            on_end_of_stream(b, err != LT_EOF || (b->bytes_received == 0 && !b->tunnel &&
-                                                  lt_stream_was_refused(&b->stream)));
+            on_end_of_stream(b, err);
             return;
         }
         b->bytes_received += n;

@@ -15,6 +15,7 @@ struct lt_pools *lt_pools_new(struct lt_loop *loop, struct lt_metrics_worker *me
     }
     pools->loop = loop;
     pools->metrics = metrics;
+    lt_list_init(&pools->tls_clients);
     lt_slab_init(&pools->backs, lt_back_h1_size(), BACKS_FREE_MAX);
     return pools;
 }
@@ -35,6 +36,7 @@ void lt_pools_free(struct lt_pools *pools)
     for (uint32_t i = 0; i < pools->n; i++) {
         if (pools->v[i] != NULL) {
             close_idle(pools->v[i]);
+            lt_tls_peer_fini(&pools->v[i]->tls);
             lt_free(pools->v[i]);
         }
     }
@@ -50,9 +52,16 @@ void lt_pools_sweep(struct lt_pools *pools)
         if (pool != NULL && pool->state != NULL &&
             atomic_load_explicit(&pool->state->users, memory_order_acquire) == 0) {
             close_idle(pool);
+            lt_tls_peer_fini(&pool->tls);
             pool->turn = 0;
         }
     }
+}
+
+struct lt_tls_client *lt_pools_tls(struct lt_pools *pools, struct lt_tls_client_policy *policy,
+                                   const char **why)
+{
+    return lt_tls_client_get(&pools->tls_clients, policy, why);
 }
 
 unsigned lt_pools_idle(const struct lt_pools *pools)
@@ -86,4 +95,15 @@ struct lt_pool *lt_pool_get(struct lt_pools *pools, struct lt_server_state *stat
         pools->v[id] = pool;
     }
     return pool;
+}
+
+bool lt_pools_close_one_idle(struct lt_pools *pools)
+{
+    for (uint32_t i = 0; i < pools->n; i++) {
+        if (pools->v[i] != NULL && !lt_list_empty(&pools->v[i]->idle)) {
+            lt_back_h1_close(lt_back_h1_from_idle(pools->v[i]->idle.prev));
+            return true;
+        }
+    }
+    return false;
 }

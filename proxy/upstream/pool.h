@@ -17,6 +17,7 @@ struct lt_pool {
     unsigned n_idle;
     unsigned active;               /* exchanges of this worker at the server */
     int64_t turn;                  /* smooth weighted round robin */
+    struct lt_tls_peer tls;        /* sessions to resume, of the settings used last */
     struct lt_server_state *state; /* NULL: slot not in use */
 };
 
@@ -26,10 +27,14 @@ struct lt_pools {
     struct lt_slab backs;              /* struct lt_back_h1 */
     struct lt_pool **v;                /* by lt_server_state.id; NULL: never used here */
     uint32_t n;
-    unsigned idle; /* all idle connections */
+    unsigned idle;              /* all idle connections */
+    struct lt_list tls_clients; /* struct lt_tls_client, one for each kind of settings in use */
 };
 
 /* The pool of a server, made on first use; NULL without memory. */
 struct lt_pool *lt_pool_get(struct lt_pools *pools, struct lt_server_state *state) LT_MUST_CHECK;
+
+/* Closes an idle connection to any server, for its descriptor; false: there is none. */
+bool lt_pools_close_one_idle(struct lt_pools *pools);
 
 #endif

@@ -10,6 +10,7 @@
 #include "http/sides.h"
 #include "net/loop.h"
 #include "net/proxy_protocol.h"
+#include "net/tls_client.h"
 #include "shared/metrics.h"
 #include "shared/server_state.h"
 
@@ -25,6 +26,8 @@ struct lt_server {
     unsigned index;                /* within its upstream */
     struct lt_server_state *state; /* outlives the snapshot */
     uint32_t metrics_id;           /* slot of its counters */
+    struct lt_str ip; /* its certificate is for that if nobody says otherwise; empty for a
+                         Unix socket */
 };
 
 struct lt_upstream {
@@ -33,6 +36,7 @@ struct lt_upstream {
     unsigned n_servers;
     struct lt_str host; /* "client", "upstream" or what servers get as Host */
     enum lt_balance balance;
+    struct lt_tls_client_policy *tls;     /* owned; NULL: plain */
     enum lt_proxy_version proxy_protocol; /* of the header sent first, if any */
     unsigned attempts;                    /* tries in all, >= 1 */
     uint64_t connect_ms, first_byte_ms, idle_ms;
@@ -56,6 +60,10 @@ void lt_pools_free(struct lt_pools *pools);
 /* Closes the idle connections of servers that no snapshot uses any more: those whose state isn't in
  * use (shared/server_state.h). */
 void lt_pools_sweep(struct lt_pools *pools);
+/* Makes what the worker needs for TLS by policy (not NULL) and gives one reference on it: while it
+ * is held, opening a connection has nothing left to make. NULL and *why (static) on error. */
+struct lt_tls_client *lt_pools_tls(struct lt_pools *pools, struct lt_tls_client_policy *policy,
+                                   const char **why) LT_MUST_CHECK;
 /* Idle connections held now. */
 unsigned lt_pools_idle(const struct lt_pools *pools);
 

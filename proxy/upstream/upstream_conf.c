@@ -247,6 +247,15 @@ static const struct lt_row rows[] = {
      .doc = "How a server is chosen. `p2c` takes the less busy of two drawn by lot, "
             "`round_robin` takes them in turn.",
      .since = "0.1"},
+    {.name = "tls",
+     .type = LT_T_OBJECT,
+     .offset = AT(tls),
+     .levels = BOTH,
+     .sub = &lt_tls_client_schema,
+     .doc = "Speak TLS to the servers. `tls: true` verifies their certificates against the "
+            "authorities that the system trusts. Without this key, or with `tls: false`, "
+            "connections are plain.",
+     .since = "0.1"},
     {.name = "proxy_protocol",
      .type = LT_T_ENUM,
      .offset = AT(proxy_protocol),
@@ -309,11 +318,41 @@ static const struct lt_row rows[] = {
      .since = "0.1"},
 };
 
+struct lt_str lt_upstream_conf_name(const struct lt_upstream_conf *upstream)
+{
+    struct lt_str host;
+    unsigned port;
+    if (lt_str_eq_c(upstream->host, "client") || lt_str_eq_c(upstream->host, "upstream") ||
+        !lt_authority_parse(upstream->host, &host, &port)) {
+        return LT_STR_NONE;
+    }
+    return host.p[0] == '[' ? lt_str_sub(host, 1, host.len - 1) : host;
+}
+
+/* A path names nobody, so a certificate can't be for it. */
+static void check_names(struct lt_schema_load *load, const struct lt_upstream_conf *upstream)
+{
+    const struct lt_server_conf *servers = upstream->servers.items;
+    if (!upstream->tls.enabled || !upstream->tls.verify || upstream->tls.server_name.len > 0 ||
+        lt_upstream_conf_name(upstream).len > 0) {
+        return;
+    }
+    for (size_t i = 0; i < upstream->servers.n; i++) {
+        if (servers[i].address.len > 0 && lt_addr_is_unix(&servers[i].address)) {
+            lt_diag_error(load->diags, lt_schema_pos(&servers[i], "address"),
+                          "set tls: {server_name: NAME} to what its certificate is for",
+                          "TLS needs the name of the server behind this Unix socket");
+            return;
+        }
+    }
+}
+
 /* Two servers with one address would share their counters. */
 static void check(struct lt_schema_load *load, void *obj)
 {
     const struct lt_upstream_conf *upstream = obj;
     const struct lt_server_conf *servers = upstream->servers.items;
+    check_names(load, upstream);
     for (size_t i = 1; i < upstream->servers.n; i++) {
         for (size_t j = 0; j < i; j++) {
             if (servers[i].address.len > 0 &&
@@ -337,6 +376,13 @@ const struct lt_schema lt_upstream_schema = {
     .check = check,
 };
 
+void lt_upstream_conf_imply(struct lt_schema_load *load, struct lt_upstream_conf *upstream)
+{
+    if (lt_schema_is_set(upstream, offsetof(struct lt_upstream_conf, tls))) {
+        lt_schema_preset(load, upstream, "tls.enabled", "true", "tls is written");
+    }
+}
+
 void lt_upstream_conf_finish(struct lt_schema_load *load, struct lt_upstream_conf *upstream,
                              const struct lt_upstream_conf *defaults)
 {
@@ -348,5 +394,6 @@ void lt_upstream_conf_finish(struct lt_schema_load *load, struct lt_upstream_con
     if (defaults != NULL) {
         lt_schema_inherit(upstream, defaults);
     }
+    lt_upstream_conf_imply(load, upstream);
     lt_schema_finish(load, upstream);
 }

@@ -5,6 +5,7 @@
 
 #include "base/addr.h"
 #include "config/schema.h"
+#include "net/tls_client_conf.h"
 
 /* The application server that an upstream runs; the order of presets[] in upstream_conf.c. */
 enum lt_upstream_preset {
@@ -46,7 +47,8 @@ struct lt_upstream_conf {
     struct lt_conf_list servers; /* struct lt_server_conf */
     struct lt_str host;          /* "client", "upstream" or a host */
     int balance;                 /* 0 p2c, 1 round robin: the order of enum lt_balance */
-    int proxy_protocol;          /* the order of enum lt_proxy_version */
+    struct lt_tls_client_conf tls;
+    int proxy_protocol; /* the order of enum lt_proxy_version */
     struct lt_keepalive_conf keepalive;
     struct lt_upstream_timeouts timeouts;
     struct lt_retry_conf retry;
@@ -56,6 +58,13 @@ struct lt_upstream_conf {
 };
 
 extern const struct lt_schema lt_upstream_schema;
+
+/* What `host` says who the servers are, as a name for TLS; empty: nothing. */
+struct lt_str lt_upstream_conf_name(const struct lt_upstream_conf *upstream);
+
+/* Sets what follows from other keys: what is written of `tls` switches it on. For defaults.upstream
+ * before any upstream is finished. */
+void lt_upstream_conf_imply(struct lt_schema_load *load, struct lt_upstream_conf *upstream);
 
 /* Fills in what is not written: from the preset, then from defaults.upstream (may be NULL), then
  * the built-in defaults; runs the checks. */

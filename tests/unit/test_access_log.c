@@ -75,7 +75,8 @@ static void a_plain_exchange(void **state)
     x.upstream_status = 200;
     x.bytes_in = 5;
     x.bytes_out = 7;
-    x.tls_version = "TLSv1.3";
+    struct lt_tls_info tls = {.refs = 1, .version = "TLSv1.3"};
+    x.tls = &tls;
     json_t *root = line_of(NULL, 0, NULL, 0, sizeof(memory));
     assert_string_equal(text(root, "time"), "2023-11-14T22:13:20.000000Z");
     assert_string_equal(text(root, "method"), "GET");

@@ -5,6 +5,7 @@
 #include "route_env.h"
 
 #include "base/mem.h"
+#include "exchange/challenge.h"
 #include "exchange/exchange.h"
 #include "exchange/hooks.h"
 #include "front/front_h1.h"
@@ -1020,6 +1021,107 @@ static void memory_may_fail_anywhere_while_compressing(void **state)
     assert_true(n > 2);
 }
 
+/* ---- ACME challenges ---- */
+
+#define CHALLENGE "/.well-known/acme-challenge/"
+
+static struct lt_challenge *asked;
+
+static void on_ask(struct lt_challenge *c)
+{
+    asked = c;
+}
+
+/* The client asks for a challenge's file. */
+static void ask(struct world *w, const char *name)
+{
+    char head[300];
+    asked = NULL;
+    w->view.challenges = true;
+    w->env.challenge_ask = on_ask;
+    snprintf(head, sizeof(head), "GET " CHALLENGE "%s HTTP/1.1\r\nHost: a\r\n\r\n", name);
+    say(w->client, head);
+}
+
+static void tell(bool found)
+{
+    asked->found = found;
+    asked->len = 4;
+    memcpy(asked->text, "text", 4);
+    lt_challenge_answer(asked);
+}
+
+static void a_challenge_is_answered_or_goes_on_to_the_routes(void **state)
+{
+    struct world *w = *state;
+    ask(w, "a-Token_1");
+    RUN_UNTIL(w->loop, asked != NULL);
+    assert_string_equal(asked->token, "a-Token_1");
+    tell(true);
+    hear(w, w->client, "\r\n\r\ntext");
+    assert_heard("HTTP/1.1 200 ");
+    assert_heard("application/octet-stream");
+    assert_int_equal(lt_metrics_sum(w->metrics, LT_COUNTER_ACME_CHALLENGES), 1);
+    ask(w, "another");
+    RUN_UNTIL(w->loop, asked != NULL);
+    tell(false);
+    serve(w);
+    say(w->server, OK_BODY);
+    hear(w, w->client, "hi");
+    assert_int_equal(w->env.challenges, 0);
+}
+
+static void a_challenge_may_stay_without_an_answer(void **state)
+{
+    struct world *w = *state;
+    ask(w, "token");
+    RUN_UNTIL(w->loop, asked != NULL);
+    lt_exchange_timeout(asked->x);
+    serve(w);
+    say(w->server, OK_BODY);
+    hear(w, w->client, "hi");
+    assert_null(asked->x);
+    tell(true); /* too late */
+    assert_int_equal(w->env.challenges, 0);
+}
+
+static void a_client_may_leave_before_its_challenge_is_answered(void **state)
+{
+    struct world *w = *state;
+    ask(w, "token");
+    RUN_UNTIL(w->loop, asked != NULL);
+    lt_fronts_close(w->fronts, true);
+    RUN_UNTIL(w->loop, w->closed == 1);
+    assert_null(asked->x);
+    tell(true);
+    assert_int_equal(w->env.challenges, 0);
+}
+
+static void main_is_not_asked_without_end_nor_for_odd_names(void **state)
+{
+    struct world *w = *state;
+    static const char *const names[] = {"", "a.b", "a/b", "%2e%2e", "a~"};
+    for (size_t i = 0; i < lt_countof(names) + 1; i++) {
+        w->env.challenges = i == lt_countof(names) ? 64 : 0;
+        ask(w, i == lt_countof(names) ? "token" : names[i]);
+        if (i == 0) {
+            serve(w);
+        } else {
+            hear(w, w->server, "\r\n\r\n");
+        }
+        say(w->server, OK_BODY);
+        hear(w, w->client, "hi");
+        assert_null(asked);
+    }
+    w->env.challenges = 0;
+    ask(w, "token");
+    RUN_UNTIL(w->loop, asked != NULL);
+    lt_mem_fail_at(1);
+    tell(true);
+    lt_mem_fail_at(0);
+    hear(w, w->client, "text");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1056,6 +1158,10 @@ int main(void)
         T(a_reload_between_request_and_tunnel_counts_too),
         T(a_silent_tunnel_ends_in_order),
         T(memory_may_run_out_in_a_tunnel),
+        T(a_challenge_is_answered_or_goes_on_to_the_routes),
+        T(a_challenge_may_stay_without_an_answer),
+        T(a_client_may_leave_before_its_challenge_is_answered),
+        T(main_is_not_asked_without_end_nor_for_odd_names),
 #undef T
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,6 +82,23 @@ static void test_checks_notice_what_they_should(void **state)
         0);
 }
 
+static void test_a_client_may_show_a_certificate(void **state)
+{
+    (void)state;
+    write_file("a.lua", "return {schema = {}, request = function(ctx)\n"
+                        "local tls = ctx.client.tls\n"
+                        "ctx.user = {id = tls and tls.cert and tls.cert.subject or 'nobody'} end}");
+    assert_int_equal(
+        run_text(
+            "local t = require 'lintel.test'\n"
+            "t.case('certificates', function()\n"
+            "local function who(request) return t.run('a', {request = request}).user.id end\n"
+            "t.eq(who({}), 'nobody') t.eq(who({scheme = 'https'}), 'nobody')\n"
+            "t.eq(who({scheme = 'https', client_cert = {subject = 'CN=one'}}), 'CN=one')\n"
+            "t.raises(function() who({client_cert = {name = 'x'}}) end, 'client_cert') end)\n"),
+        0);
+}
+
 static void test_an_exchange_runs_through_all_hooks(void **state)
 {
     (void)state;
@@ -159,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_cases_pass_and_fail_with_their_place),
         TEST(test_checks_notice_what_they_should),
+        TEST(test_a_client_may_show_a_certificate),
         TEST(test_an_exchange_runs_through_all_hooks),
         TEST(test_broken_files_fail),
         TEST(test_folders_and_usage),

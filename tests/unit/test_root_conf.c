@@ -341,7 +341,10 @@ static void what_is_shown_can_be_read(void **state)
     struct lt_root_load *a = load_well(
         "lintel: 1\nworkers: 2\nlisten: [\":80\"]\nlog: {fields: {a: \"header.x or 'no'\"}}\n"
         "admin: {listen: unix:/x, mode: \"0600\"}\n"
-        "upstreams: {app: [\"unix:/a\"], \"1.0\": [\"[::1]:80\"]}\n"
+        "defaults: {upstream: {tls: {min_version: 1.3}}}\n"
+        "upstreams:\n"
+        "  app: {servers: [\"unix:/a\"], tls: false}\n"
+        "  \"1.0\": {servers: [\"[::1]:80\"], tls: {server_name: a.test}}\n"
         "sites:\n"
         "  - hosts: [\"*\", a.example.com]\n"
         "    name: \"no\"\n"

@@ -159,21 +159,52 @@ static void tickets_rotate_and_old_ones_still_open(void **state)
     (void)state;
     struct lt_shm *shm = lt_shm_create(0);
     struct lt_ticket_key first, second, found;
-    uint64_t now = 1000000, step = LT_TICKETS_ROTATE_S * UINT64_C(1000000);
+    uint64_t now = 1000000, rotate_ms = 5000, step = rotate_ms * 1000;
     assert_false(lt_tickets_get(shm, NULL, &found));
-    assert_true(lt_tickets_rotate(shm, now));
-    assert_false(lt_tickets_rotate(shm, now + step - 1)); /* a new gateway keeps the key */
+    assert_true(lt_tickets_rotate(shm, now, rotate_ms));
+    assert_false(
+        lt_tickets_rotate(shm, now + step - 1, rotate_ms)); /* a new gateway keeps the key */
     assert_true(lt_tickets_get(shm, NULL, &first));
-    assert_true(lt_tickets_rotate(shm, now + step));
+    assert_true(lt_tickets_rotate(shm, now + step, rotate_ms));
     assert_true(lt_tickets_get(shm, NULL, &second));
     assert_memory_not_equal(&first, &second, sizeof(first));
     assert_true(lt_tickets_get(shm, first.name, &found));
     assert_memory_equal(&first, &found, sizeof(first));
     for (unsigned i = 2; i <= LT_TICKETS_KEPT; i++) {
-        assert_true(lt_tickets_rotate(shm, now + i * step));
+        assert_true(lt_tickets_rotate(shm, now + i * step, rotate_ms));
     }
     assert_false(lt_tickets_get(shm, first.name, &found));
     assert_true(lt_tickets_get(shm, second.name, &found));
+    lt_shm_close(shm);
+}
+
+/* Keys of a fleet take the place of all others, and give it up when they are no longer wanted. */
+static void tickets_of_a_fleet_are_the_only_ones(void **state)
+{
+    (void)state;
+    struct lt_shm *shm = lt_shm_create(0);
+    struct lt_ticket_key own, found, fleet[LT_TICKETS_KEPT];
+    memset(fleet, 0, sizeof(fleet));
+    for (unsigned i = 0; i < LT_TICKETS_KEPT; i++) {
+        memset(fleet[i].name, 'a' + (int)i, sizeof(fleet[i].name));
+    }
+    assert_true(lt_tickets_rotate(shm, 1, 5000));
+    assert_true(lt_tickets_get(shm, NULL, &own));
+    for (unsigned round = 0; round < 20; round++) {
+        unsigned n = 1 + round % LT_TICKETS_KEPT;
+        assert_true(lt_tickets_set(shm, fleet, n));
+        assert_false(lt_tickets_set(shm, fleet, n));
+        assert_true(lt_tickets_get(shm, NULL, &found));
+        assert_memory_equal(&found, &fleet[0], sizeof(found));
+        for (unsigned i = 0; i < LT_TICKETS_KEPT; i++) {
+            assert_int_equal(lt_tickets_get(shm, fleet[i].name, &found), i < n);
+        }
+        assert_false(lt_tickets_get(shm, own.name, &found));
+    }
+    assert_true(lt_tickets_rotate(shm, 2, 5000));
+    assert_false(lt_tickets_get(shm, fleet[0].name, &found));
+    assert_true(lt_tickets_get(shm, NULL, &own));
+    assert_false(lt_tickets_rotate(shm, 3, 5000));
     lt_shm_close(shm);
 }
 
@@ -187,6 +218,7 @@ int main(void)
         cmocka_unit_test(slots_run_out_and_come_back),
         cmocka_unit_test(without_memory_nothing_is_half_made),
         cmocka_unit_test(tickets_rotate_and_old_ones_still_open),
+        cmocka_unit_test(tickets_of_a_fleet_are_the_only_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,8 @@ static void *count_realloc(void *p, size_t n, const char *file, int line)
 
 static char folder[] = "/tmp/lt_tls_XXXXXX";
 static struct lt_tls_cert *exact_cert, *wild_cert, *rsa_cert;
-static struct lt_tls_store *store; /* first.test, *.wild.test, *.deep.wild.test */
+static struct lt_tls_store *store;  /* first.test, *.wild.test, *.deep.wild.test */
+static struct lt_tls_policy *usual; /* of both versions */
 static char big[600000];
 
 /* The server's end of one connection. */
@@ -117,23 +118,38 @@ static void on_handshake(void *owner, enum lt_err err)
 static const struct lt_stream_ops ops = {
     .on_readable = on_readable, .on_drained = on_drained, .on_handshake = on_handshake};
 
-static struct lt_tls_policy make_policy(struct keys *keys)
+static struct lt_tls_options make_options(struct keys *keys)
 {
-    struct lt_tls_policy policy = {.min_version = TLS1_2_VERSION};
+    struct lt_tls_options options = {.ticket_life_s = 7200};
     if (keys != NULL) {
-        policy.ticket = find_key;
-        policy.ticket_keys = keys;
+        options.ticket = find_key;
+        options.ticket_keys = keys;
     }
-    return policy;
+    return options;
 }
 
-static struct lt_tls_server *new_server(const struct lt_tls_policy *policy)
+static struct lt_tls_server *new_server(const struct lt_tls_options *options)
 {
     const char *why = "";
-    struct lt_tls_server *server = lt_tls_server_new(policy, store, &why);
+    struct lt_tls_server *server = lt_tls_server_new(options, store, &why);
     if (server == NULL) {
         fail_msg("%s", why);
     }
+    return server;
+}
+
+/* A server with a store of one certificate, whose policy is policy (taken). */
+static struct lt_tls_server *server_of(const struct lt_tls_options *options,
+                                       struct lt_tls_policy *policy)
+{
+    const struct lt_tls_cert *cert = exact_cert;
+    const char *why = "";
+    struct lt_tls_store *own = lt_tls_store_new();
+    assert_int_equal(lt_tls_store_add(own, LT_STR("first.test"), policy, &cert, 1), LT_OK);
+    struct lt_tls_server *server = lt_tls_server_new(options, own, &why);
+    assert_non_null(server);
+    lt_tls_store_free(own);
+    lt_tls_policy_free(policy);
     return server;
 }
 
@@ -301,13 +317,13 @@ static void a_chain_is_sent_whole(void **state)
     assert_true(left > 29 * 86400 && left <= 30 * 86400);
 
     struct lt_tls_store *own = lt_tls_store_new();
-    assert_int_equal(
-        lt_tls_store_add(own, LT_STR("leaf.test"), (const struct lt_tls_cert *const *)&cert, 1),
-        LT_OK);
+    assert_int_equal(lt_tls_store_add(own, LT_STR("leaf.test"), usual,
+                                      (const struct lt_tls_cert *const *)&cert, 1),
+                     LT_OK);
     lt_tls_cert_free(cert); /* the store holds it */
-    struct lt_tls_policy policy = make_policy(NULL);
+    struct lt_tls_options options = make_options(NULL);
     const char *why_not;
-    struct lt_tls_server *server = lt_tls_server_new(&policy, own, &why_not);
+    struct lt_tls_server *server = lt_tls_server_new(&options, own, &why_not);
     lt_tls_store_free(own); /* the server holds it */
     struct link l;
     link_open(&l, server, TLS1_3_VERSION, NULL, NULL);
@@ -325,22 +341,22 @@ static void a_name_is_added_once(void **state)
 {
     (void)state;
     const struct lt_tls_cert *cert = exact_cert;
-    assert_int_equal(lt_tls_store_add(store, LT_STR("First.TEST"), &cert, 1), LT_ERR_EXISTS);
+    assert_int_equal(lt_tls_store_add(store, LT_STR("First.TEST"), usual, &cert, 1), LT_ERR_EXISTS);
 }
 
 static void no_memory_is_an_error(void **state)
 {
     (void)state;
     const struct lt_tls_cert *cert = exact_cert;
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     const char *why;
     lt_mem_fail_at(1);
     assert_null(lt_tls_store_new());
     lt_mem_fail_at(1);
-    assert_int_equal(lt_tls_store_add(store, LT_STR("new.test"), &cert, 1), LT_ERR_NOMEM);
+    assert_int_equal(lt_tls_store_add(store, LT_STR("new.test"), usual, &cert, 1), LT_ERR_NOMEM);
     lt_mem_fail_at(1);
-    assert_null(lt_tls_server_new(&policy, store, &why));
+    assert_null(lt_tls_server_new(&options, store, &why));
     lt_mem_fail_at(1);
     assert_null(lt_tls_accept(server));
     lt_mem_fail_at(0);
@@ -361,17 +377,19 @@ static void both_versions_talk(void **state)
 {
     (void)state;
     const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     for (unsigned i = 0; i < 2; i++) {
         struct link l;
         link_open(&l, server, versions[i], "First.Test", NULL);
         link_shake(&l);
-        assert_string_equal(lt_tls_version(l.side.s.tls), i == 0 ? "TLSv1.2" : "TLSv1.3");
-        assert_true(strlen(lt_tls_cipher(l.side.s.tls)) > 10);
-        assert_str(lt_tls_sni(l.side.s.tls), "first.test");
+        const struct lt_tls_info *info = lt_tls_info(l.side.s.tls);
+        assert_string_equal(info->version, i == 0 ? "TLSv1.2" : "TLSv1.3");
+        assert_true(strlen(info->cipher) > 10);
+        assert_str(info->sni, "first.test");
         assert_str(lt_tls_alpn(l.side.s.tls), "");
-        assert_false(lt_tls_resumed(l.side.s.tls));
+        assert_false(info->resumed);
+        assert_false(info->asks || info->verified);
         link_talk(&l);
         link_talk(&l);
         assert_null(l.client.session); /* no ticket keys, no tickets */
@@ -395,8 +413,8 @@ static void the_server_name_picks_the_certificate(void **state)
         {"first.test.", "first.test"},
         {NULL, "first.test"},
     };
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     for (unsigned i = 0; i < lt_countof(cases); i++) {
         struct link l;
         link_open(&l, server, TLS1_3_VERSION, cases[i].sni, NULL);
@@ -412,12 +430,12 @@ static void a_star_stands_for_all_other_names(void **state)
     (void)state;
     const struct lt_tls_cert *first = exact_cert, *star = wild_cert;
     struct lt_tls_store *own = lt_tls_store_new();
-    assert_int_equal(lt_tls_store_add(own, LT_STR("first.test"), &first, 1), LT_OK);
-    assert_int_equal(lt_tls_store_add(own, LT_STR("*"), &star, 1), LT_OK);
-    struct lt_tls_policy policy = make_policy(NULL);
-    policy.refuse_unknown = true;
+    assert_int_equal(lt_tls_store_add(own, LT_STR("first.test"), usual, &first, 1), LT_OK);
+    assert_int_equal(lt_tls_store_add(own, LT_STR("*"), usual, &star, 1), LT_OK);
+    struct lt_tls_options options = make_options(NULL);
+    options.refuse_unknown = true;
     const char *why;
-    struct lt_tls_server *server = lt_tls_server_new(&policy, own, &why);
+    struct lt_tls_server *server = lt_tls_server_new(&options, own, &why);
     struct link l;
     link_open(&l, server, TLS1_3_VERSION, "other.test", NULL);
     link_shake(&l);
@@ -455,9 +473,9 @@ static void expect_refusal(struct link *l, int alert, const char *reason)
 static void unknown_names_are_refused_if_wanted(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    policy.refuse_unknown = true;
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    options.refuse_unknown = true;
+    struct lt_tls_server *server = new_server(&options);
     struct link l;
     link_open(&l, server, TLS1_2_VERSION, "unknown.test", NULL);
     expect_refusal(&l, SSL_AD_UNRECOGNIZED_NAME, "unknown server name");
@@ -472,9 +490,8 @@ static void unknown_names_are_refused_if_wanted(void **state)
 static void old_versions_are_refused(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    policy.min_version = TLS1_3_VERSION;
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = server_of(&options, make_policy(TLS1_3_VERSION));
     struct link l;
     link_open(&l, server, TLS1_2_VERSION, NULL, NULL);
     expect_refusal(&l, SSL_AD_PROTOCOL_VERSION, "unsupported protocol");
@@ -486,10 +503,10 @@ static void each_client_gets_a_key_it_understands(void **state)
     (void)state;
     const struct lt_tls_cert *both[] = {exact_cert, rsa_cert};
     struct lt_tls_store *own = lt_tls_store_new();
-    assert_int_equal(lt_tls_store_add(own, LT_STR("both.test"), both, 2), LT_OK);
-    struct lt_tls_policy policy = make_policy(NULL);
+    assert_int_equal(lt_tls_store_add(own, LT_STR("both.test"), usual, both, 2), LT_OK);
+    struct lt_tls_options options = make_options(NULL);
     const char *why;
-    struct lt_tls_server *server = lt_tls_server_new(&policy, own, &why);
+    struct lt_tls_server *server = lt_tls_server_new(&options, own, &why);
     const char *const lists[] = {"ECDSA+SHA256", "RSA-PSS+SHA256"};
     for (unsigned i = 0; i < 2; i++) {
         struct link l;
@@ -507,10 +524,10 @@ static void the_application_protocol_is_agreed(void **state)
 {
     (void)state;
     static const unsigned char both[] = "\x08http/1.1\x02h2", other[] = "\x04smtp";
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *plain = new_server(&policy);
-    policy.h2 = true;
-    struct lt_tls_server *h2 = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *plain = new_server(&options);
+    options.h2 = true;
+    struct lt_tls_server *h2 = new_server(&options);
     struct link l;
     link_open(&l, plain, TLS1_3_VERSION, NULL, NULL);
     SSL_set_alpn_protos(l.client.ssl, both, sizeof(both) - 1);
@@ -534,8 +551,8 @@ static void bytes_may_come_one_by_one(void **state)
 {
     (void)state;
     const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     for (unsigned i = 0; i < 2; i++) {
         struct link l;
         link_open(&l, server, versions[i], "first.test", NULL);
@@ -554,8 +571,8 @@ static void bytes_may_come_one_by_one(void **state)
 static void a_request_behind_the_handshake_is_read(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     for (unsigned paused = 0; paused < 2; paused++) {
         struct link l;
         size_t written;
@@ -583,8 +600,8 @@ static void a_request_behind_the_handshake_is_read(void **state)
 static void garbage_is_a_tls_error(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     struct link l;
     link_open(&l, server, TLS1_3_VERSION, NULL, NULL);
     assert_int_equal(write(l.client.fd, "GET / HTTP/1.1\r\n\r\n", 18), 18);
@@ -598,8 +615,8 @@ static void garbage_is_a_tls_error(void **state)
 static void the_peer_may_vanish_in_the_handshake(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     for (unsigned reset = 0; reset < 2; reset++) {
         struct link l;
         struct linger now = {.l_onoff = 1};
@@ -633,7 +650,7 @@ static SSL_SESSION *visit(struct lt_tls_server *server, int version, SSL_SESSION
     link_open(&l, server, version, "first.test", session);
     link_shake(&l);
     link_talk(&l);
-    *resumed = lt_tls_resumed(l.side.s.tls);
+    *resumed = lt_tls_info(l.side.s.tls)->resumed;
     assert_int_equal(SSL_session_reused(l.client.ssl), *resumed);
     SSL_SESSION *next = l.client.session;
     l.client.session = NULL;
@@ -651,8 +668,8 @@ static void tickets_resume_at_any_worker(void **state)
     const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
     struct keys keys;
     keys_init(&keys, 2);
-    struct lt_tls_policy policy = make_policy(&keys);
-    struct lt_tls_server *a = new_server(&policy), *b = new_server(&policy);
+    struct lt_tls_options options = make_options(&keys);
+    struct lt_tls_server *a = new_server(&options), *b = new_server(&options);
     for (unsigned v = 0; v < 2; v++) {
         bool resumed;
         SSL_SESSION *session = visit(a, versions[v], NULL, &resumed);
@@ -677,10 +694,11 @@ static void tickets_of_another_policy_do_not_resume(void **state)
     const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
     struct keys keys;
     keys_init(&keys, 1);
-    struct lt_tls_policy policy = make_policy(&keys);
-    struct lt_tls_server *a = new_server(&policy);
-    policy.id[31] = 1;
-    struct lt_tls_server *b = new_server(&policy);
+    struct lt_tls_options options = make_options(&keys);
+    struct lt_tls_server *a = new_server(&options);
+    struct lt_tls_policy_spec spec = usual->spec;
+    spec.terms.groups = "P-256";
+    struct lt_tls_server *b = server_of(&options, lt_tls_policy_new(&spec));
     for (unsigned v = 0; v < 2; v++) {
         bool resumed;
         SSL_SESSION *session = visit(a, versions[v], NULL, &resumed);
@@ -701,8 +719,8 @@ static void old_keys_decrypt_and_renew_until_they_are_gone(void **state)
         struct keys keys;
         bool resumed;
         keys_init(&keys, 2);
-        struct lt_tls_policy policy = make_policy(&keys);
-        struct lt_tls_server *server = new_server(&policy);
+        struct lt_tls_options options = make_options(&keys);
+        struct lt_tls_server *server = new_server(&options);
         SSL_SESSION *first = visit(server, versions[v], NULL, &resumed);
         keys.current = 1;
         SSL_SESSION *second = visit(server, versions[v], first, &resumed);
@@ -725,8 +743,8 @@ static void old_keys_decrypt_and_renew_until_they_are_gone(void **state)
 static void head_and_body_share_a_record(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     struct link l;
     unsigned char raw[4096];
     link_open(&l, server, TLS1_3_VERSION, NULL, NULL);
@@ -748,8 +766,8 @@ static void large_bodies_arrive_whole(void **state)
     (void)state;
     const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
     const size_t caps[] = {0, 1000, 65536};
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     for (unsigned i = 0; i < 6; i++) {
         struct link l;
         size_t written;
@@ -771,8 +789,8 @@ static void a_slow_reader_makes_output_wait(void **state)
     (void)state;
     static char got[sizeof(big)];
     const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     for (unsigned i = 0; i < 2; i++) {
         struct link l;
         size_t len = 0, head = 123;
@@ -803,8 +821,8 @@ static void a_slow_reader_makes_output_wait(void **state)
 static void output_is_bounded_by_the_pool(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     struct link l;
     link_open(&l, server, TLS1_3_VERSION, NULL, NULL);
     link_shake(&l);
@@ -826,8 +844,8 @@ static void output_is_bounded_by_the_pool(void **state)
 static void what_a_pause_leaves_is_read_later(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     struct link l;
     link_open(&l, server, TLS1_3_VERSION, NULL, NULL);
     link_shake(&l);
@@ -861,8 +879,8 @@ static void an_idle_connection_holds_no_record_buffers(void **state)
     const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
     struct keys keys;
     keys_init(&keys, 1);
-    struct lt_tls_policy policy = make_policy(&keys);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(&keys);
+    struct lt_tls_server *server = new_server(&options);
     for (unsigned i = 0; i < 2; i++) {
         struct link l;
         size_t written;
@@ -889,8 +907,8 @@ static void an_idle_connection_holds_no_record_buffers(void **state)
 static void key_updates_are_answered_but_not_without_end(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     struct link l;
     link_open(&l, server, TLS1_3_VERSION, NULL, NULL);
     link_shake(&l);
@@ -918,8 +936,8 @@ static void the_end_is_the_end_with_and_without_notice(void **state)
 {
     (void)state;
     const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     for (unsigned i = 0; i < 4; i++) {
         struct link l;
         link_open(&l, server, versions[i % 2], NULL, NULL);
@@ -943,8 +961,8 @@ static void the_end_is_the_end_with_and_without_notice(void **state)
 static void closing_says_so(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     char got[16];
     size_t len = 0;
     struct link l;
@@ -982,8 +1000,8 @@ static void closing_says_so(void **state)
 static void may_be_closed_in_its_callbacks(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     struct link l;
     link_open(&l, server, TLS1_3_VERSION, NULL, NULL);
     l.side.close_on_handshake = true;
@@ -1013,8 +1031,8 @@ static void may_be_closed_in_its_callbacks(void **state)
 static void a_broken_record_is_a_tls_error(void **state)
 {
     (void)state;
-    struct lt_tls_policy policy = make_policy(NULL);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
     struct link l;
     char *p;
     size_t written;
@@ -1039,8 +1057,8 @@ static void a_broken_record_is_a_tls_error(void **state)
 
 static void *be_a_worker(void *arg)
 {
-    struct lt_tls_policy policy = make_policy(arg);
-    struct lt_tls_server *server = new_server(&policy);
+    struct lt_tls_options options = make_options(arg);
+    struct lt_tls_server *server = new_server(&options);
     SSL_SESSION *session = NULL;
     for (unsigned i = 0; i < 10; i++) {
         bool resumed;
@@ -1082,15 +1100,18 @@ static int setup(void **state)
     rsa_cert = load_made(folder, EVP_RSA_gen(2048), "rsa");
     const struct lt_tls_cert *certs[] = {exact_cert, wild_cert, rsa_cert};
     store = lt_tls_store_new();
-    return lt_tls_store_add(store, LT_STR("first.test"), &certs[0], 1) != LT_OK ||
-           lt_tls_store_add(store, LT_STR("*.Wild.test"), &certs[1], 1) != LT_OK ||
-           lt_tls_store_add(store, LT_STR("*.deep.wild.test"), &certs[2], 1) != LT_OK;
+    usual = make_policy(TLS1_2_VERSION);
+    return lt_tls_store_add_fallback(store, usual, &certs[0], 1) != LT_OK ||
+           lt_tls_store_add(store, LT_STR("first.test"), usual, &certs[0], 1) != LT_OK ||
+           lt_tls_store_add(store, LT_STR("*.Wild.test"), usual, &certs[1], 1) != LT_OK ||
+           lt_tls_store_add(store, LT_STR("*.deep.wild.test"), usual, &certs[2], 1) != LT_OK;
 }
 
 static int teardown(void **state)
 {
     (void)state;
     lt_tls_store_free(store);
+    lt_tls_policy_free(usual);
     lt_tls_cert_free(exact_cert);
     lt_tls_cert_free(wild_cert);
     lt_tls_cert_free(rsa_cert);

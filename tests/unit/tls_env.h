@@ -70,6 +70,26 @@ static inline void write_pem(const char *path, const struct made *m, bool key, c
     fclose(f);
 }
 
+/* A revocation list of issuer that revokes nothing, good for so many days from now. */
+static inline void write_crl(const char *path, const struct made *issuer, int days)
+{
+    X509_CRL *crl = X509_CRL_new();
+    ASN1_TIME *time = ASN1_TIME_new();
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    X509_CRL_set_version(crl, 1);
+    X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->cert));
+    X509_gmtime_adj(time, -10L * 86400);
+    X509_CRL_set1_lastUpdate(crl, time);
+    X509_gmtime_adj(time, days * 86400L);
+    X509_CRL_set1_nextUpdate(crl, time);
+    assert_true(X509_CRL_sign(crl, issuer->key, EVP_sha256()) > 0);
+    assert_int_equal(PEM_write_X509_CRL(f, crl), 1);
+    fclose(f);
+    ASN1_TIME_free(time);
+    X509_CRL_free(crl);
+}
+
 /* A loaded certificate for name, by way of files in folder. */
 static inline struct lt_tls_cert *load_made(const char *folder, EVP_PKEY *key, const char *name)
 {
@@ -92,6 +112,20 @@ static inline struct lt_tls_cert *load_made(const char *folder, EVP_PKEY *key, c
     unlink(key_file);
     made_free(&m);
     return cert;
+}
+
+/* A policy that asks nobody for a certificate. */
+static inline struct lt_tls_policy *make_policy(int min_version)
+{
+    const struct lt_tls_policy_spec spec = {
+        .terms = {.min_version = min_version,
+                  .max_version = TLS1_3_VERSION,
+                  .ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256",
+                  .suites = "TLS_AES_128_GCM_SHA256",
+                  .groups = "X25519:P-256"}};
+    struct lt_tls_policy *policy = lt_tls_policy_new(&spec);
+    assert_non_null(policy);
+    return policy;
 }
 
 /* ---- Ticket keys ---- */

@@ -12,6 +12,7 @@ import hashlib
 import json
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -110,9 +111,11 @@ def always(response):
 
 class Origin:
     """Listens on a free TCP port, or on the Unix socket at path. Connections follow `scripts` in
-    their order, the last one again and again."""
+    their order, the last one again and again. tls: an ssl.SSLContext to serve with; handshakes that
+    fail are kept in `tls_errors`."""
 
-    def __init__(self, *scripts, path=None, backlog=512):
+    def __init__(self, *scripts, path=None, backlog=512, tls=None):
+        self.tls, self.tls_errors = tls, []
         self.scripts = list(scripts) or [always(OK)]
         self.requests = []   # of all connections, in the order read
         self.peers = []
@@ -155,6 +158,13 @@ class Origin:
     def _serve(self, peer):
         script = self.scripts[min(peer.number, len(self.scripts) - 1)]
         try:
+            if self.tls:
+                try:
+                    peer.sock = self.tls.wrap_socket(peer.sock, server_side=True,
+                                                     suppress_ragged_eofs=False)
+                except (ssl.SSLError, OSError) as fault:
+                    self.tls_errors.append(fault)
+                    raise Closed from fault
             script(peer)
         except (Closed, Cut, OSError):
             pass  # the other side ended, which tests look at themselves
@@ -188,11 +198,11 @@ class EchoOrigin(Origin):
     requests it has in work at once. Paths: /bytes/N and /chunked/N send N bytes of pattern(N),
     /sleep/MS answers later, /status/N answers with that status, anything else echoes."""
 
-    def __init__(self, name="app", path=None, delay=0.0):
+    def __init__(self, name="app", path=None, delay=0.0, tls=None):
         self.app_name, self.delay = name, delay
         self.active = self.peak = self.served = 0
         self._lock = threading.Lock()
-        super().__init__(self._converse, path=path)
+        super().__init__(self._converse, path=path, tls=tls)
 
     def _converse(self, peer):
         while True:
