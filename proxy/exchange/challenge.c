@@ -63,6 +63,7 @@ static enum lt_step_result answer(struct lt_exchange *x, const struct lt_challen
         return LT_STEP_FAIL;
     }
     reply->content_type = LT_STR("application/octet-stream");
+    x->detail = LT_STR("acme_challenge"); /* for the log: no route is there to tell */
     lt_metrics_add(x->env->metrics, LT_COUNTER_ACME_CHALLENGES, 1);
     return LT_STEP_FAIL;
 }

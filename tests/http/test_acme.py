@@ -42,7 +42,7 @@ def test_a_challenge_is_answered_from_the_folder(shop, folder):
     assert response.headers.get("content-type") == "application/octet-stream"
     assert gw.get(PATH + TOKEN, method="HEAD").headers.get("content-length") == str(len(TEXT))
     line = gw.access(path=PATH + TOKEN, method="GET")[0]
-    assert line["status"] == 200 and line["reason"] == "acme_challenge"
+    assert line["status"] == 200 and line["detail"] == "acme_challenge"
     assert "cause" not in line and "upstream" not in line
     assert b"lintel_acme_challenges_total 2" in gw.admin("/metrics").body
 
