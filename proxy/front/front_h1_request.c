@@ -102,6 +102,14 @@ static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
     lt_exchange_begin(x, &f->peer, f->tls);
 }
 
+/* Whether a client without TLS begins with the preface of HTTP/2 where it may. */
+static bool begins_h2(const struct lt_front_h1 *f, const char *p, size_t n)
+{
+    const size_t word = strlen("PRI ");
+    return f->requests == 0 && !f->tls && lt_front_h1_options(f)->h2.cleartext && n >= word &&
+           memcmp(p, LT_FRONT_H2_PREFACE, word) == 0;
+}
+
 /* Takes a head from p[0, n) if it is whole; gives how many bytes of it were used. */
 static size_t take_head(struct lt_front_h1 *f, const char *p, size_t n)
 {
@@ -110,6 +118,10 @@ static size_t take_head(struct lt_front_h1 *f, const char *p, size_t n)
         .head = o->head_max, .headers = o->headers_max, .target = o->target_max};
     size_t head_len = 0;
     enum lt_cause cause = LT_CAUSE_NONE;
+    if (LT_UNLIKELY(begins_h2(f, p, n))) {
+        lt_front_h1_to_h2(f, p, n);
+        return n;
+    }
     switch (lt_h1_scan(&f->scan, p, n, &limits, &head_len, &cause)) {
     case LT_OK:
         f->scan = (struct lt_h1_scan){0};

@@ -65,6 +65,7 @@ struct lt_defaults_conf {
     struct lt_listen_body body;
     struct lt_listen_timeouts timeouts;
     struct lt_compress_conf compress;
+    struct lt_http2_conf http2;
     struct lt_conf_map errors; /* struct lt_str: files, by status */
     struct lt_upstream_conf upstream;
 };
