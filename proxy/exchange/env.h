@@ -30,7 +30,7 @@ struct lt_handshake_log {
 
 /* What HTTP/2 connections may do; as in net/http2_conf.h. */
 struct lt_front_h2_options {
-    bool cleartext;
+    bool alpn, cleartext;
     unsigned streams;
     uint32_t window, connection_window, header_table;
     unsigned max_resets, max_control, max_empty, max_continuations;
@@ -96,6 +96,7 @@ struct lt_exchange_env {
     struct lt_spool_env spools;
     struct lt_arena_total heads; /* arenas of exchanges, and what fronts keep of heads */
     unsigned live;               /* how many */
+    unsigned streams_max;        /* of HTTP/2 at once, this worker's part */
     const struct lt_hooks *hooks;
     struct lt_pools *pools;
     struct lt_encoders encoders;

@@ -13,6 +13,8 @@
 #include "base/mem.h"
 
 #define FRONTS_FREE_MAX 256
+#define SESSION_BYTES 40960u      /* about what nghttp2 takes for a connection */
+#define SESSION_STREAM_BYTES 512u /* and for each stream */
 #define STREAMS_FREE_MAX 1024
 #define LINGER_MS 2000u              /* how long we wait for the client to close first */
 #define LINGER_BYTES_MAX (32u << 20) /* thrown away meanwhile */
@@ -57,6 +59,16 @@ void lt_fronts_h2_free(struct lt_fronts_h2 *fronts)
         lt_free(fronts->out);
         lt_free(fronts);
     }
+}
+
+size_t lt_front_h2_size(void)
+{
+    return sizeof(struct lt_front_h2) + SESSION_BYTES;
+}
+
+size_t lt_front_h2_stream_size(void)
+{
+    return sizeof(struct lt_front_h2_stream) + SESSION_STREAM_BYTES;
 }
 
 unsigned lt_fronts_h2_count(const struct lt_fronts_h2 *fronts)

@@ -39,6 +39,10 @@ enum lt_err lt_front_h2_take(struct lt_fronts_h2 *fronts, const struct lt_front_
  * requests in progress end too. */
 void lt_fronts_h2_close(struct lt_fronts_h2 *fronts, bool all);
 
+/* Bytes of one connection's objects, nghttp2's about, and of one stream's. */
+size_t lt_front_h2_size(void);
+size_t lt_front_h2_stream_size(void);
+
 unsigned lt_fronts_h2_count(const struct lt_fronts_h2 *fronts);
 
 #endif

@@ -112,7 +112,8 @@ static int begin_request(struct lt_front_h2 *f, int32_t id)
     const struct lt_h2_limits limits = {
         .head = o->head_max, .headers = o->headers_max, .target = o->target_max};
     struct lt_front_h2_stream *s = NULL;
-    if (f->n_streams + f->ghosts < o->h2.streams) {
+    if (f->n_streams + f->ghosts < o->h2.streams &&
+        f->fronts->streams.live < f->fronts->env->streams_max) {
         s = lt_front_h2_stream_new(f, id);
     }
     if (s == NULL) {

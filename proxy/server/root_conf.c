@@ -301,6 +301,16 @@ static const struct lt_row limits_rows[] = {
      .doc = "Most client connections at once. Further ones are closed as soon as they are "
             "accepted. `auto`: half as many as there may be file descriptors, at most 10000.",
      .since = "0.1"},
+    {.name = "streams",
+     .type = LT_T_INT,
+     .offset = AT(streams),
+     .def = "10000",
+     .min = "16",
+     .max = "10000000",
+     .doc = "Most HTTP/2 requests at once, over all connections. Further ones are refused with "
+            "REFUSED_STREAM, which clients may try again. `http2.streams` of a listener limits "
+            "one connection.",
+     .since = "0.1"},
     {.name = "heads",
      .type = LT_T_SIZE,
      .offset = AT(heads),

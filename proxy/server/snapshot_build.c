@@ -158,9 +158,10 @@ static struct lt_upstream *find_upstream(void *arg, struct lt_str name)
 
 /* ---- Listeners. ---- */
 
-static void set_front_h2(struct lt_front_h2_options *o, const struct lt_http2_conf *conf)
+static void set_front_h2(struct lt_front_h2_options *o, const struct lt_http2_conf *conf, bool tls)
 {
-    o->cleartext = conf->cleartext;
+    o->alpn = tls && conf->alpn;
+    o->cleartext = !tls && conf->cleartext;
     o->streams = (unsigned)conf->streams;
     o->window = (uint32_t)conf->window;
     o->connection_window = (uint32_t)conf->connection_window;
@@ -186,7 +187,7 @@ static void set_front(struct lt_front_options *o, const struct lt_listen_conf *c
     o->body_rate = conf->body.min_rate;
     o->body_grace_ms = conf->body.grace_ms;
     o->requests_max = (unsigned)conf->limits.max_requests;
-    set_front_h2(&o->h2, &conf->http2);
+    set_front_h2(&o->h2, &conf->http2, conf->tls);
     o->tls = conf->tls;
     o->port = lt_addr_port(&conf->address);
 }
