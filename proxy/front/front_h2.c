@@ -268,12 +268,8 @@ void lt_front_h2_end_turn(struct lt_front_h2 *f)
     }
 }
 
-/* What nghttp2 says of the bytes as a whole. */
-static void judge_read(struct lt_front_h2 *f, ssize_t rv)
+void lt_front_h2_judge_read(struct lt_front_h2 *f, ssize_t rv)
 {
-    if (rv >= 0) {
-        return;
-    }
     switch (rv) {
     case NGHTTP2_ERR_BAD_CLIENT_MAGIC:
         lt_front_h2_fail(f, NGHTTP2_PROTOCOL_ERROR, LT_CAUSE_H2_PROTOCOL_ERROR, "preface");
@@ -295,7 +291,7 @@ static void judge_read(struct lt_front_h2 *f, ssize_t rv)
 
 static void on_data(struct lt_front_h2 *f, const char *p, size_t n)
 {
-    judge_read(f, nghttp2_session_mem_recv(f->session, (const uint8_t *)p, n));
+    lt_front_h2_frames(f, p, n);
     lt_front_h2_end_turn(f);
     if (!lt_front_h2_failed(f)) {
         lt_front_h2_schedule(f);
@@ -366,6 +362,7 @@ enum lt_err lt_front_h2_take(struct lt_fronts_h2 *fronts, const struct lt_front_
     f->peer = *start->peer;
     f->via = *start->via;
     f->opened_us = start->opened_us;
+    f->frame_left = strlen(LT_FRONT_H2_PREFACE);
     lt_list_init(&f->streams);
     lt_list_init(&f->fed);
     lt_list_init(&f->caught);
@@ -400,8 +397,8 @@ static void cut(struct lt_front_h2 *f)
     lt_list_each(it, tmp, &f->streams)
     {
         struct lt_front_h2_stream *s = lt_container_of(it, struct lt_front_h2_stream, link);
-        if (s->x != NULL && s->begun && !s->tunnel) {
-            lt_exchange_request_fail(s->x, LT_CAUSE_DRAINING);
+        if (s->x != NULL && !s->tunnel && s != f->block_stream) {
+            lt_front_h2_stream_fail(s, LT_CAUSE_DRAINING);
         }
         if (s->x != NULL) { /* a tunnel, or filters still think about that response */
             lt_front_h2_stream_drop(s, LT_CAUSE_DRAINING);

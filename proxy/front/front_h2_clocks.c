@@ -88,7 +88,7 @@ static void late_body(struct lt_front_h2_stream *s)
         return;
     }
     bool slow = o->body_rate > 0 && s->rate_us <= now_us(s->f);
-    lt_exchange_request_fail(s->x, slow ? LT_CAUSE_BODY_TOO_SLOW : LT_CAUSE_BODY_TIMEOUT);
+    lt_front_h2_stream_fail(s, slow ? LT_CAUSE_BODY_TOO_SLOW : LT_CAUSE_BODY_TIMEOUT);
 }
 
 /* ---- The client takes nothing. ---- */

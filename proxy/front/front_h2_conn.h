@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The objects behind one HTTP/2 connection, shared by
  *   front_h2.c           its life: reading, the end
- *   front_h2_session.c   what nghttp2 tells: frames to exchanges
+ *   front_h2_frames.c    frames on their way to nghttp2
+ *   front_h2_session.c   what nghttp2 tells: heads and bodies to exchanges
  *   front_h2_stream.c    responses: the front's side of one exchange
  *   front_h2_send.c      output, once a turn
  *   front_h2_clocks.c    its time
@@ -94,6 +95,10 @@ struct lt_front_h2 {
     unsigned n_closed;
     int32_t last_id; /* highest that the client has used */
 
+    size_t frame_left;      /* bytes to come of the current frame, at first of the preface */
+    unsigned char head[13]; /* of a frame that came in pieces, a PRIORITY's first four bytes too */
+    unsigned n_head;
+
     struct lt_h2_block block;                /* the head or the trailers that come now */
     struct lt_front_h2_stream *block_stream; /* whose; NULL: nobody wants them */
     unsigned continuations;                  /* of that head */
@@ -185,6 +190,16 @@ void lt_front_h2_fail(struct lt_front_h2 *f, uint32_t error, enum lt_cause cause
 /* Does what was noted, if anything: GOAWAY, then the end. Not from within nghttp2. True: it did. */
 bool lt_front_h2_failed(struct lt_front_h2 *f);
 
+/* Notes what nghttp2 says of bytes that it can't go on with. */
+void lt_front_h2_judge_read(struct lt_front_h2 *f, ssize_t rv);
+
+/* ---- front_h2_frames.c ---- */
+
+/* Gives p[0, n) to nghttp2, up to where the connection fails. */
+void lt_front_h2_frames(struct lt_front_h2 *f, const char *data, size_t n);
+/* A stream is closed: how, for frames that come for it later. */
+void lt_front_h2_remember(struct lt_front_h2 *f, int32_t id, enum lt_front_h2_how how);
+
 /* ---- front_h2_session.c ---- */
 
 nghttp2_session_callbacks *lt_front_h2_callbacks(void) LT_MUST_CHECK;
@@ -200,6 +215,9 @@ void lt_front_h2_stream_end(struct lt_front_h2_stream *s, enum lt_cause cause);
 
 /* The exchange that the stream still has is over without an answer: by cause. */
 void lt_front_h2_stream_drop(struct lt_front_h2_stream *s, enum lt_cause cause);
+
+/* The request can't be received: its exchange, which there is, answers with cause. */
+void lt_front_h2_stream_fail(struct lt_front_h2_stream *s, enum lt_cause cause);
 
 /* Resets it (RST_STREAM), if the session still has it. */
 void lt_front_h2_stream_reset(struct lt_front_h2_stream *s, uint32_t error);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What nghttp2 tells of a client's frames. It frames, decodes, counts windows and judges messages
- * as far as RFC 9113 names them malformed (stream errors); here heads become exchanges, and what it
- * lets pass is judged: streams that are closed, frames that are too many. Nothing here frees the
- * session or sends: what has to end is noted (lt_front_h2_fail). The worker's thread. */
+/* What nghttp2 tells of a client's frames. It decodes, counts windows and judges messages as far as
+ * RFC 9113 names them malformed (stream errors); here heads become exchanges. Nothing here frees
+ * the session or sends: what has to end is noted (lt_front_h2_fail). The worker's thread. */
 #include "front/front_h2_conn.h"
 
 #define TRAILERS_MAX 32u
@@ -28,69 +27,6 @@ static struct lt_front_h2_stream *stream_of(const struct lt_front_h2 *f, int32_t
 static int result(const struct lt_front_h2 *f)
 {
     return f->error == NGHTTP2_NO_ERROR ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
-}
-
-/* ---- Streams that are closed (RFC 9113 §5.1). ---- */
-
-static void remember(struct lt_front_h2 *f, int32_t id, enum lt_front_h2_how how)
-{
-    unsigned at = f->n_closed++ % LT_FRONT_H2_CLOSED;
-    f->closed[at].id = id;
-    f->closed[at].how = how;
-}
-
-/* False: it isn't remembered. */
-static bool how_it_closed(const struct lt_front_h2 *f, int32_t id, enum lt_front_h2_how *how)
-{
-    for (unsigned i = 0; i < lt_min(f->n_closed, LT_FRONT_H2_CLOSED); i++) {
-        if (f->closed[i].id == id) {
-            *how = f->closed[i].how;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* DATA or HEADERS on a stream that was opened before and isn't open. nghttp2 passes over them. */
-static void judge_closed(struct lt_front_h2 *f, const nghttp2_frame_hd *hd)
-{
-    enum lt_front_h2_how how;
-    if (!how_it_closed(f, hd->stream_id, &how)) {
-        if (hd->type == NGHTTP2_HEADERS) {
-            lt_front_h2_fail(f, NGHTTP2_PROTOCOL_ERROR, LT_CAUSE_H2_PROTOCOL_ERROR,
-                             "HEADERS with the id of an earlier stream"); /* §5.1.1 */
-        }
-        return;
-    }
-    switch (how) {
-    case LT_FRONT_H2_ENDED:
-        lt_front_h2_fail(f, NGHTTP2_STREAM_CLOSED, LT_CAUSE_H2_PROTOCOL_ERROR,
-                         "frame on a closed stream");
-        break;
-    case LT_FRONT_H2_RESET_BY_PEER:
-        if (nghttp2_submit_rst_stream(f->session, NGHTTP2_FLAG_NONE, hd->stream_id,
-                                      NGHTTP2_STREAM_CLOSED) != 0) {
-            lt_front_h2_fail(f, NGHTTP2_INTERNAL_ERROR, LT_CAUSE_OUT_OF_MEMORY, "memory");
-        }
-        break;
-    case LT_FRONT_H2_RESET_BY_US:
-        break; /* it was on its way when we reset it */
-    }
-}
-
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
-{
-    struct lt_front_h2 *f = from_arg(arg);
-    bool message = hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_DATA;
-    lt_front_h2_count_frame(f, hd);
-    if (f->error == NGHTTP2_NO_ERROR && message && hd->stream_id % 2 == 1) {
-        if (hd->stream_id > f->last_id) {
-            f->last_id = hd->type == NGHTTP2_HEADERS ? hd->stream_id : f->last_id;
-        } else if (nghttp2_session_find_stream(session, hd->stream_id) == NULL) {
-            judge_closed(f, hd);
-        }
-    }
-    return result(f);
 }
 
 /* ---- Heads. ---- */
@@ -194,7 +130,6 @@ static void start(struct lt_front_h2 *f, struct lt_front_h2_stream *s, bool ende
     }
     enum lt_cause cause = lt_h2_request(&f->block, ended, &f->fronts->env->loop->rand, &x->req);
     f->requests++;
-    s->begun = true;
     s->body_done = ended;
     if (f->stream.tls != NULL) {
         x->sni = lt_tls_sni(f->stream.tls);
@@ -205,13 +140,18 @@ static void start(struct lt_front_h2 *f, struct lt_front_h2_stream *s, bool ende
         lt_front_h2_shutdown(f);
     }
     if (cause != LT_CAUSE_NONE) {
+        s->begun = true;
         lt_exchange_refuse(x, cause, &f->peer, f->tls);
         return;
     }
     if (!ended && !x->req.must_switch) {
         lt_front_h2_begin_body(s);
     }
-    lt_exchange_begin(x, &f->peer, f->tls);
+    /* No body was announced but it may still come: then nothing of the request is passed on. */
+    if (ended || x->req.body != LT_BODY_LENGTH || x->req.content_length > 0) {
+        s->begun = true;
+        lt_exchange_begin(x, &f->peer, f->tls);
+    }
 }
 
 /* ---- Bodies. ---- */
@@ -253,7 +193,10 @@ static void end_request(struct lt_front_h2_stream *s)
 {
     s->body_done = true;
     s->body_us = 0;
-    if (s->x != NULL && s->begun && (!s->x->req.must_switch || (s->tunnel && s->early.len == 0))) {
+    if (s->x != NULL && !s->begun) { /* see start */
+        s->begun = true;
+        lt_exchange_begin(s->x, &s->f->peer, s->f->tls);
+    } else if (s->x != NULL && (!s->x->req.must_switch || (s->tunnel && s->early.len == 0))) {
         lt_exchange_request_end(s->x);
     }
 }
@@ -262,6 +205,11 @@ static void end_trailers(struct lt_front_h2 *f, struct lt_front_h2_stream *s)
 {
     if (f->block_stream == s && s->x != NULL) {
         enum lt_cause cause = lt_h2_trailers(&f->block);
+        if (cause != LT_CAUSE_NONE && !s->begun) {
+            s->body_done = s->begun = true;
+            lt_exchange_refuse(s->x, cause, &f->peer, f->tls);
+            return;
+        }
         if (cause != LT_CAUSE_NONE) {
             s->body_done = true;
             lt_exchange_request_fail(s->x, cause);
@@ -354,13 +302,13 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     struct lt_front_h2_stream *s = stream_of(f, id);
     (void)error;
     if (s == NULL) {
-        remember(f, id, LT_FRONT_H2_RESET_BY_US); /* refused before it was one */
+        lt_front_h2_remember(f, id, LT_FRONT_H2_RESET_BY_US); /* refused before it was one */
         return 0;
     }
-    remember(f, id,
-             s->reset        ? LT_FRONT_H2_RESET_BY_PEER
-             : s->reset_sent ? LT_FRONT_H2_RESET_BY_US
-                             : LT_FRONT_H2_ENDED);
+    lt_front_h2_remember(f, id,
+                         s->reset        ? LT_FRONT_H2_RESET_BY_PEER
+                         : s->reset_sent ? LT_FRONT_H2_RESET_BY_US
+                                         : LT_FRONT_H2_ENDED);
     enum lt_cause cause = LT_CAUSE_CLIENT_GONE;
     if (!s->reset && s->x != NULL) {
         cause = LT_CAUSE_H2_MALFORMED;
@@ -393,7 +341,6 @@ nghttp2_session_callbacks *lt_front_h2_callbacks(void)
     if (nghttp2_session_callbacks_new(&c) != 0) {
         return NULL;
     }
-    nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(c, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_invalid_header);
@@ -415,6 +362,7 @@ static nghttp2_option *options(const struct lt_front_h2_options *o)
         return NULL;
     }
     nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_deflate_dynamic_table_size(option, o->header_table);
     nghttp2_option_set_max_send_header_block_length(option, LT_EXCHANGE_ARENA_MAX);
     nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);

@@ -99,6 +99,16 @@ void lt_front_h2_stream_end(struct lt_front_h2_stream *s, enum lt_cause cause)
     lt_slab_put(&f->fronts->streams, s);
 }
 
+void lt_front_h2_stream_fail(struct lt_front_h2_stream *s, enum lt_cause cause)
+{
+    if (s->begun) {
+        lt_exchange_request_fail(s->x, cause);
+    } else {
+        s->begun = true;
+        lt_exchange_refuse(s->x, cause, &s->f->peer, s->f->tls);
+    }
+}
+
 void lt_front_h2_stream_reset(struct lt_front_h2_stream *s, uint32_t error)
 {
     lt_chain_clear(&s->out);
@@ -258,20 +268,6 @@ static bool keep_trailers(struct lt_front_h2_stream *s, const struct lt_h2_field
     return to->v != NULL;
 }
 
-static enum lt_err send_end(struct lt_front *base, const struct lt_headers *trailers)
-{
-    struct lt_front_h2_stream *s = from_base(base);
-    struct lt_h2_fields fields;
-    if (trailers != NULL && trailers->n > 0 && !s->bodiless && !s->tunnel) {
-        enum lt_err err = lt_h2_write_trailers(&s->x->arena, trailers, &fields);
-        if (err != LT_OK || (fields.n > 0 && !keep_trailers(s, &fields))) {
-            return err != LT_OK ? err : LT_ERR_NOMEM;
-        }
-    }
-    s->ended = true;
-    return LT_OK;
-}
-
 static enum lt_err submit(struct lt_front_h2_stream *s)
 {
     nghttp2_data_provider body = {.source = {.ptr = s}, .read_callback = lt_front_h2_on_read_data};
@@ -308,6 +304,20 @@ static enum lt_err flush(struct lt_front *base)
     }
     lt_front_h2_schedule(s->f);
     return LT_OK;
+}
+
+static enum lt_err send_end(struct lt_front *base, const struct lt_headers *trailers)
+{
+    struct lt_front_h2_stream *s = from_base(base);
+    struct lt_h2_fields fields;
+    if (trailers != NULL && trailers->n > 0 && !s->bodiless && !s->tunnel) {
+        enum lt_err err = lt_h2_write_trailers(&s->x->arena, trailers, &fields);
+        if (err != LT_OK || (fields.n > 0 && !keep_trailers(s, &fields))) {
+            return err != LT_OK ? err : LT_ERR_NOMEM;
+        }
+    }
+    s->ended = true;
+    return s->tunnel ? flush(base) : LT_OK; /* of a tunnel nobody else does */
 }
 
 static size_t unsent(struct lt_front *base)
