@@ -20,7 +20,7 @@
 #define LINGER_BYTES_MAX (32u << 20) /* thrown away meanwhile */
 #define CUT_LINGER_MS 500u           /* as LINGER_MS, when the time for draining is over */
 #define NOTICE_MS 1000u              /* for requests on their way, if our PING isn't answered */
-#define LOG_INTERVAL_US UINT64_C(1000000)
+#define LOG_PER_SECOND 10u
 
 const struct lt_front_options *lt_front_h2_options(const struct lt_front_h2 *f)
 {
@@ -198,10 +198,14 @@ static void log_end(struct lt_front_h2 *f)
     char peer[LT_ADDR_TEXT_MAX];
     bool abuse = f->cause == LT_CAUSE_H2_ABUSE;
     lt_metrics_add(env->metrics, abuse ? LT_COUNTER_H2_ABUSE : LT_COUNTER_H2_ERRORS, 1);
-    if (f->fronts->logged_us != 0 && env->loop->now_us - f->fronts->logged_us < LOG_INTERVAL_US) {
+    uint64_t second = env->loop->now_us / 1000000;
+    if (second != f->fronts->logged_s) {
+        f->fronts->logged_s = second;
+        f->fronts->logged = 0;
+    }
+    if (f->fronts->logged++ >= LOG_PER_SECOND) {
         return; /* the metric counts them all */
     }
-    f->fronts->logged_us = env->loop->now_us;
     lt_log_warn("http2", abuse ? "abuse" : "connection_error",
                 LT_KV_STR("client", lt_str(peer, lt_addr_print(&f->peer, peer))),
                 LT_KV_CSTR("cause", lt_cause_info(f->cause)->name), LT_KV_CSTR("detail", f->why),

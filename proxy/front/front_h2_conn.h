@@ -36,8 +36,9 @@ struct lt_fronts_h2 {
     struct lt_list list; /* struct lt_front_h2 */
     unsigned count;
     nghttp2_session_callbacks *callbacks;
-    uint64_t logged_us; /* when an end for breaking rules was logged last */
-    char *out;          /* frames on their way; LT_FRONT_H2_OUT bytes, between two flushes */
+    uint64_t logged_s; /* the second in which an end for breaking rules was logged last */
+    unsigned logged;   /* lines in it */
+    char *out;         /* frames on their way; LT_FRONT_H2_OUT bytes, between two flushes */
     size_t out_len;
 };
 
@@ -234,6 +235,8 @@ void lt_front_h2_stream_early(struct lt_front_h2_stream *s);
 void lt_front_h2_schedule(struct lt_front_h2 *f);
 /* Sends now. arg: the front. It may be closed afterwards. */
 void lt_front_h2_send(void *arg);
+/* Only asks the session for frames and sends them; *sent: bytes. Not from within nghttp2. */
+enum lt_err lt_front_h2_write(struct lt_front_h2 *f, size_t *sent) LT_MUST_CHECK;
 
 /* nghttp2's: what of the body goes into the next frame, and that frame. */
 ssize_t lt_front_h2_on_read_data(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length,

@@ -66,6 +66,17 @@ static bool is_closed(nghttp2_session *session, int32_t id)
     return stream == NULL || nghttp2_stream_get_state(stream) == NGHTTP2_STREAM_STATE_CLOSED;
 }
 
+/* As many streams are open as may be: what was reset and only waits to be told ends now, so that
+ * those who make us reset are found out by that. */
+static void make_room(struct lt_front_h2 *f)
+{
+    size_t sent;
+    if (f->n_streams >= lt_front_h2_options(f)->h2.streams &&
+        lt_front_h2_write(f, &sent) != LT_OK) {
+        lt_front_h2_fail(f, NGHTTP2_INTERNAL_ERROR, LT_CAUSE_CLIENT_GONE, "write");
+    }
+}
+
 static void judge_stream(struct lt_front_h2 *f, const nghttp2_frame_hd *hd)
 {
     bool message = hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_DATA;
@@ -73,6 +84,7 @@ static void judge_stream(struct lt_front_h2 *f, const nghttp2_frame_hd *hd)
         return; /* nghttp2 knows what to say */
     }
     if (hd->stream_id > f->last_id) {
+        make_room(f);
         f->last_id = hd->type == NGHTTP2_HEADERS ? hd->stream_id : f->last_id;
     } else if (is_closed(f->session, hd->stream_id)) {
         judge_closed(f, hd);

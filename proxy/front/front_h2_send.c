@@ -141,30 +141,36 @@ void lt_front_h2_schedule(struct lt_front_h2 *f)
     }
 }
 
-void lt_front_h2_send(void *arg)
+enum lt_err lt_front_h2_write(struct lt_front_h2 *f, size_t *sent)
 {
-    struct lt_front_h2 *f = arg;
-    LT_OBJ_CHECK(f, LT_FRONT_H2_MAGIC);
-    size_t sent = 0;
-    if (f->state != LT_FRONT_H2_OPEN) {
-        return;
-    }
-    lt_front_h2_end_turn(f);
-    while (lt_stream_unsent(&f->stream) == 0 && sent < TURN_BYTES) {
+    enum lt_err err = LT_OK;
+    *sent = 0;
+    while (err == LT_OK && lt_stream_unsent(&f->stream) == 0 && *sent < TURN_BYTES) {
         size_t n = fill(f);
         if (n == 0) {
             break;
         }
-        sent += n;
-        enum lt_err err = lt_stream_put(&f->stream, f->fronts->out, n);
-        if (err == LT_OK) {
-            err = lt_stream_flush(&f->stream);
-        }
-        if (err != LT_OK) {
-            lt_front_h2_close(f, err == LT_ERR_NOMEM || err == LT_ERR_LIMIT ? LT_CAUSE_OUT_OF_MEMORY
-                                                                            : LT_CAUSE_CLIENT_GONE);
-            return;
-        }
+        *sent += n;
+        err = lt_stream_put(&f->stream, f->fronts->out, n);
+        err = err == LT_OK ? lt_stream_flush(&f->stream) : err;
+    }
+    return err;
+}
+
+void lt_front_h2_send(void *arg)
+{
+    struct lt_front_h2 *f = arg;
+    LT_OBJ_CHECK(f, LT_FRONT_H2_MAGIC);
+    size_t sent;
+    if (f->state != LT_FRONT_H2_OPEN) {
+        return;
+    }
+    lt_front_h2_end_turn(f);
+    enum lt_err err = lt_front_h2_write(f, &sent);
+    if (err != LT_OK) {
+        lt_front_h2_close(f, err == LT_ERR_NOMEM || err == LT_ERR_LIMIT ? LT_CAUSE_OUT_OF_MEMORY
+                                                                        : LT_CAUSE_CLIENT_GONE);
+        return;
     }
     if (lt_stream_unsent(&f->stream) == 0) {
         f->write_us = 0;
