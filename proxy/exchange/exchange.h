@@ -164,8 +164,8 @@ void lt_exchange_begin(struct lt_exchange *x, const struct lt_addr *peer, bool t
 /* The head was refused: answers with cause and ends. peer as in begin. */
 void lt_exchange_refuse(struct lt_exchange *x, enum lt_cause cause, const struct lt_addr *peer,
                         bool tls);
-/* The request is malformed and nothing can be answered: it is only logged. The front lets go of x and
- * may be freed after this. peer as in begin. */
+/* The request is malformed and nothing can be answered: it is only logged. The front lets go of x
+ * and may be freed after this. peer as in begin. */
 void lt_exchange_dismiss(struct lt_exchange *x, enum lt_cause cause, const struct lt_addr *peer,
                          bool tls);
 /* Body bytes, borrowed until return. */

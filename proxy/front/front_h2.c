@@ -131,10 +131,10 @@ void lt_front_h2_close(struct lt_front_h2 *f, enum lt_cause cause)
     lt_loop_defer(f->fronts->env->loop, &f->freeing, free_now, f);
 }
 
-static void linger(struct lt_front_h2 *f, uint64_t ms)
+static void linger(struct lt_front_h2 *f, enum lt_cause cause)
 {
     f->state = LT_FRONT_H2_LINGER;
-    drop_session(f, LT_CAUSE_CLIENT_GONE); /* no stream is left */
+    drop_session(f, cause);
     lt_stream_shutdown(&f->stream);
     if (f->stream.eof || f->stream.failed) {
         lt_front_h2_close(f, LT_CAUSE_CLIENT_GONE);
@@ -143,12 +143,7 @@ static void linger(struct lt_front_h2 *f, uint64_t ms)
     if (f->stream.pause_reasons != 0) {
         lt_stream_resume(&f->stream, f->stream.pause_reasons);
     }
-    lt_front_h2_set(f, &f->linger_us, ms);
-}
-
-void lt_front_h2_linger(struct lt_front_h2 *f)
-{
-    linger(f, LINGER_MS);
+    lt_front_h2_set(f, &f->linger_us, LINGER_MS);
 }
 
 /* ---- The end in order. ---- */
@@ -244,8 +239,19 @@ bool lt_front_h2_failed(struct lt_front_h2 *f)
         nghttp2_session_terminate_session(f->session, f->error) == 0) {
         send_last(f);
     }
-    linger(f, LINGER_MS);
+    linger(f, f->cause);
     return true;
+}
+
+void lt_front_h2_linger(struct lt_front_h2 *f)
+{
+    if (f->goaway != NGHTTP2_NO_ERROR) {
+        f->error = f->goaway;
+        f->cause = LT_CAUSE_H2_PROTOCOL_ERROR;
+        f->why = f->last_fault != NULL ? f->last_fault : "frame";
+        log_end(f);
+    }
+    linger(f, f->goaway != NGHTTP2_NO_ERROR ? f->cause : LT_CAUSE_CLIENT_GONE);
 }
 
 /* ---- Reading. ---- */

@@ -160,7 +160,7 @@ static bool look_at_connection(struct lt_front_h2 *f, uint64_t now)
     if (f->shutdown_us != 0 && f->shutdown_us <= now) {
         lt_front_h2_shutdown_last(f);
     }
-    return !lt_front_h2_failed(f);
+    return f->state == LT_FRONT_H2_LINGER || !lt_front_h2_failed(f);
 }
 
 void lt_front_h2_on_timer(void *arg)

@@ -107,7 +107,8 @@ struct lt_front_h2 {
     /* Set inside callbacks of nghttp2, for whoever called it: the connection has to end. */
     uint32_t error; /* NGHTTP2_NO_ERROR: it hasn't */
     enum lt_cause cause;
-    const char *why;        /* static; for the log */
+    const char *why; /* static; for the log */
+    uint32_t goaway; /* error that nghttp2 ended the connection with; NGHTTP2_NO_ERROR: it hasn't */
     const char *last_fault; /* what nghttp2 objected to last; static, or NULL */
 
     uint64_t second; /* in which the counts below were made */
@@ -177,7 +178,8 @@ void lt_front_h2_unref(struct lt_front_h2 *f);
  * windows are given back. */
 void lt_front_h2_end_turn(struct lt_front_h2 *f);
 
-/* As close, by an end of our direction after what waits. No stream is open. */
+/* As close, by an end of our direction after what waits, once the session has said its last: no
+ * stream is open, or a rule was broken. */
 void lt_front_h2_linger(struct lt_front_h2 *f);
 
 /* Begins the end in order: no new requests, those that run are served. Also from within nghttp2. */

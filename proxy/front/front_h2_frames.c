@@ -71,9 +71,15 @@ static bool is_closed(nghttp2_session *session, int32_t id)
 static void make_room(struct lt_front_h2 *f)
 {
     size_t sent;
-    if (f->n_streams >= lt_front_h2_options(f)->h2.streams &&
-        lt_front_h2_write(f, &sent) != LT_OK) {
+    unsigned max = lt_front_h2_options(f)->h2.streams;
+    if (f->n_streams < max) {
+        return;
+    }
+    if (lt_front_h2_write(f, &sent) != LT_OK) {
         lt_front_h2_fail(f, NGHTTP2_INTERNAL_ERROR, LT_CAUSE_CLIENT_GONE, "write");
+    } else if (f->n_streams >= max && lt_stream_unsent(&f->stream) > 0) {
+        lt_front_h2_fail(f, NGHTTP2_ENHANCE_YOUR_CALM, LT_CAUSE_H2_ABUSE,
+                         "requests of a client that doesn't read");
     }
 }
 

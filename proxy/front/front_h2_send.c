@@ -65,10 +65,13 @@ int lt_front_h2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, con
     if (LT_FRONT_H2_OUT - fronts->out_len < FRAME_HEAD + length) {
         return NGHTTP2_ERR_WOULDBLOCK;
     }
+    if (s->out.len < length) {
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* it was reset since the frame was begun */
+    }
     char *at = fronts->out + fronts->out_len;
     memcpy(at, framehd, FRAME_HEAD);
     at += FRAME_HEAD;
-    size_t left = lt_min(length, s->out.len);
+    size_t left = length;
     fronts->out_len += FRAME_HEAD + left;
     while (left > 0) {
         struct iovec iov[IOV_BATCH];
@@ -95,7 +98,8 @@ static size_t fill(struct lt_front_h2 *f)
     while (LT_FRONT_H2_OUT - fronts->out_len >= FRAME_ROOM) {
         const uint8_t *p;
         ssize_t n = nghttp2_session_mem_send(f->session, &p);
-        if (n < 0) {
+        if (n < 0 || (size_t)n > LT_FRONT_H2_OUT - fronts->out_len) {
+            n = -1;
             lt_front_h2_fail(f, NGHTTP2_INTERNAL_ERROR, LT_CAUSE_OUT_OF_MEMORY, "memory");
         }
         if (n <= 0) {

@@ -287,11 +287,26 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
             code != NGHTTP2_CONNECT_ERROR) {
             lt_front_h2_count(f, LT_FRONT_H2_MANY_RESETS_CAUSED);
         }
+    } else if (frame->hd.type == NGHTTP2_GOAWAY && f->error == NGHTTP2_NO_ERROR) {
+        f->goaway = frame->goaway.error_code; /* nghttp2's own decision */
     } else if (message && s != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
         s->end_sent = true;
         if (!s->body_done && s->x == NULL) {
             lt_front_h2_stream_reset(s, NGHTTP2_NO_ERROR); /* the rest isn't wanted (§8.1) */
         }
+    }
+    return 0;
+}
+
+/* nghttp2 couldn't put a frame of a response together: the client isn't left waiting for it. */
+static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int error,
+                             void *arg)
+{
+    (void)session, (void)error;
+    struct lt_front_h2 *f = from_arg(arg);
+    struct lt_front_h2_stream *s = stream_of(f, frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_HEADERS && s != NULL && !s->reset_sent) {
+        lt_front_h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
     }
     return 0;
 }
@@ -348,6 +363,7 @@ nghttp2_session_callbacks *lt_front_h2_callbacks(void)
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame_recv);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_frame_not_send);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(c, lt_front_h2_on_send_data);
     return c;
