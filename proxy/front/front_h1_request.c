@@ -53,6 +53,12 @@ static enum lt_cause keep(struct lt_front_h1 *f, const char *p, size_t n)
     return f->in.cap < f->in.max ? LT_CAUSE_OUT_OF_MEMORY : LT_CAUSE_HEAD_TOO_LARGE;
 }
 
+/* Whether the connection may turn out to speak HTTP/2 without TLS. */
+static bool may_begin_h2(const struct lt_front_h1 *f)
+{
+    return f->requests == 0 && !f->tls && lt_front_h1_options(f)->h2.cleartext;
+}
+
 void lt_front_h1_refuse(struct lt_front_h1 *f, enum lt_cause cause)
 {
     if (f->x == NULL) {
@@ -60,6 +66,15 @@ void lt_front_h1_refuse(struct lt_front_h1 *f, enum lt_cause cause)
     }
     if (f->x == NULL) {
         lt_front_h1_close(f);
+        return;
+    }
+    if (cause == LT_CAUSE_REQUEST_LINE_INVALID && may_begin_h2(f)) {
+        /* What it speaks isn't known: an answer of HTTP/1 would be a broken frame (RFC 9113 §3.4).
+         */
+        struct lt_exchange *x = f->x;
+        f->x = NULL;
+        lt_front_h1_close(f);
+        lt_exchange_dismiss(x, cause, &f->peer, f->tls);
         return;
     }
     f->state = LT_FRONT_H1_EXCHANGE;
@@ -106,8 +121,7 @@ static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
 static bool begins_h2(const struct lt_front_h1 *f, const char *p, size_t n)
 {
     const size_t word = strlen("PRI ");
-    return f->requests == 0 && !f->tls && lt_front_h1_options(f)->h2.cleartext && n >= word &&
-           memcmp(p, LT_FRONT_H2_PREFACE, word) == 0;
+    return n >= word && memcmp(p, LT_FRONT_H2_PREFACE, word) == 0 && may_begin_h2(f);
 }
 
 /* Takes a head from p[0, n) if it is whole; gives how many bytes of it were used. */

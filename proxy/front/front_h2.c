@@ -236,7 +236,9 @@ bool lt_front_h2_failed(struct lt_front_h2 *f)
         s->ended = false;
     }
     if (lt_stream_unsent(&f->stream) == 0 &&
-        nghttp2_session_terminate_session(f->session, f->error) == 0) {
+        nghttp2_submit_goaway(f->session, NGHTTP2_FLAG_NONE,
+                              nghttp2_session_get_last_proc_stream_id(f->session), f->error,
+                              (const uint8_t *)f->why, strlen(f->why)) == 0) {
         send_last(f);
     }
     linger(f, f->cause);

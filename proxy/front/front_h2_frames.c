@@ -42,6 +42,7 @@ static void judge_closed(struct lt_front_h2 *f, const nghttp2_frame_hd *hd)
             lt_front_h2_fail(f, NGHTTP2_PROTOCOL_ERROR, LT_CAUSE_H2_PROTOCOL_ERROR,
                              "HEADERS with the id of an earlier stream"); /* §5.1.1 */
         }
+        lt_front_h2_count(f, LT_FRONT_H2_MANY_LATE);
         return;
     }
     switch (how) {
@@ -56,7 +57,8 @@ static void judge_closed(struct lt_front_h2 *f, const nghttp2_frame_hd *hd)
         }
         break;
     case LT_FRONT_H2_RESET_BY_US:
-        break; /* it was on its way when we reset it */
+        lt_front_h2_count(f, LT_FRONT_H2_MANY_LATE); /* some were on their way when we did */
+        break;
     }
 }
 

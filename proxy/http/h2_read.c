@@ -259,6 +259,9 @@ static enum lt_cause judge_request(struct lt_h2_block *b, bool ended, struct lt_
     if (cause == LT_CAUSE_NONE) {
         cause = lt_framing_request(req);
     }
+    if (cause == LT_CAUSE_NONE && ended && req->content_length > 0) {
+        cause = LT_CAUSE_CONTENT_LENGTH_INVALID; /* §8.1.1 */
+    }
     if (cause != LT_CAUSE_NONE || !connect) {
         return cause;
     }

@@ -166,6 +166,17 @@ def test_http_1_is_served_beside_it(gw):
     assert gw.access(path="/one")[0]["protocol"] == "HTTP/1.1"
 
 
+def test_what_is_neither_gets_no_answer(gw):
+    """It may be meant as HTTP/2: a 400 would be a broken frame to such a client."""
+    with connect(gw.plain) as sock:
+        sock.sendall(b"INVALID CONNECTION PREFACE\r\n\r\n")
+        try:
+            assert sock.recv(100) == b""
+        except ConnectionResetError:
+            pass
+    assert gw.access(cause="request_line_invalid")
+
+
 def test_without_the_option_the_preface_is_no_request(shop):
     gw = shop.lintel(basic(shop.echo()))
     with connect(gw.plain) as sock:

@@ -119,13 +119,14 @@ static void test_requests(void **state)
         {G "content-length=1\ntransfer-encoding=chunked\n", LT_CAUSE_FRAMING_CONFLICT},
         {G "content-length=1\ncontent-length=1\n", LT_CAUSE_CONTENT_LENGTH_INVALID},
         {G "content-length=+1\n", LT_CAUSE_CONTENT_LENGTH_INVALID},
+        {G "content-length=1\n", LT_CAUSE_CONTENT_LENGTH_INVALID}, /* it has ended */
         {G "expect=200-ok\n", LT_CAUSE_EXPECT_UNSUPPORTED},
         /* CONNECT. */
         {":method=CONNECT\n:authority=a:443\n", LT_CAUSE_CONNECT_REFUSED},
         {":method=CONNECT\n:authority=a:443\n:path=/\n", LT_CAUSE_HEADER_INVALID},
         {":method=CONNECT\n", LT_CAUSE_HEADER_INVALID},
         {CONNECT, LT_CAUSE_NONE},
-        {CONNECT "content-length=5\n", LT_CAUSE_UPGRADE_BODY},
+        {CONNECT "content-length=0\n", LT_CAUSE_UPGRADE_BODY},
         {CONNECT "upgrade=websocket\n", LT_CAUSE_HEADER_INVALID},
         {":method=CONNECT\n:protocol=web socket\n:scheme=https\n:path=/c\n:authority=a\n",
          LT_CAUSE_HEADER_INVALID},
