@@ -4,6 +4,8 @@
  * costs nothing but that look. The worker's thread. */
 #include "front/front_h2_conn.h"
 
+#define DRAIN_IDLE_MS 1000u /* for a new connection's first request when draining */
+
 static uint64_t now_us(const struct lt_front_h2 *f)
 {
     return f->fronts->env->loop->now_us;
@@ -39,7 +41,15 @@ bool lt_front_h2_is_old(const struct lt_front_h2 *f)
 void lt_front_h2_watch_idle(struct lt_front_h2 *f)
 {
     const struct lt_front_options *o = lt_front_h2_options(f);
-    uint64_t ms = f->requests == 0 ? lt_max(o->keepalive_ms, o->head_ms) : o->keepalive_ms;
+    uint64_t ms = !f->greeted        ? o->head_ms
+                  : f->requests == 0 ? lt_max(o->keepalive_ms, o->head_ms)
+                                     : o->keepalive_ms;
+    if (f->n_streams > 0) {
+        return;
+    }
+    if (f->fronts->env->draining) {
+        ms = lt_min(ms, (uint64_t)DRAIN_IDLE_MS);
+    }
     if (o->age_ms > 0) {
         uint64_t age = age_ms(f);
         ms = lt_min(ms, o->age_ms > age ? o->age_ms - age : 0);

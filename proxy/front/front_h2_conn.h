@@ -74,6 +74,7 @@ struct lt_front_h2 {
     struct lt_list link;
     unsigned listener;
     bool tls;
+    bool greeted; /* the client's SETTINGS have come */
     struct lt_stream stream;
     nghttp2_session *session; /* NULL once gone */
     struct lt_addr peer, via;
@@ -253,7 +254,8 @@ void lt_front_h2_on_timer(void *arg);
 /* Sets *deadline_us, of this connection or one of its streams, ms from now. */
 void lt_front_h2_set(struct lt_front_h2 *f, uint64_t *deadline_us, uint64_t ms);
 bool lt_front_h2_is_old(const struct lt_front_h2 *f);
-/* No stream is open: idleness and age count. */
+/* While no stream is open, idleness and age count; at first the client's SETTINGS are waited for as
+ * for a head. */
 void lt_front_h2_watch_idle(struct lt_front_h2 *f);
 void lt_front_h2_watch_write(struct lt_front_h2 *f);
 void lt_front_h2_begin_body(struct lt_front_h2_stream *s);

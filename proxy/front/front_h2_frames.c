@@ -38,7 +38,7 @@ static void judge_closed(struct lt_front_h2 *f, const nghttp2_frame_hd *hd)
 {
     enum lt_front_h2_how how;
     if (!how_it_closed(f, hd->stream_id, &how)) {
-        if (hd->type == NGHTTP2_HEADERS) {
+        if (hd->type == NGHTTP2_HEADERS && f->shutdown != LT_FRONT_H2_LAST) {
             lt_front_h2_fail(f, NGHTTP2_PROTOCOL_ERROR, LT_CAUSE_H2_PROTOCOL_ERROR,
                              "HEADERS with the id of an earlier stream"); /* §5.1.1 */
         }

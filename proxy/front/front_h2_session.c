@@ -57,6 +57,7 @@ static int begin_request(struct lt_front_h2 *f, int32_t id)
     }
     if (nghttp2_session_set_stream_user_data(f->session, id, s) != 0) {
         lt_front_h2_stream_end(s, LT_CAUSE_OUT_OF_MEMORY);
+        lt_front_h2_watch_idle(f);
         return refuse_stream(f, id);
     }
     struct lt_request *req = &s->x->req;
@@ -99,8 +100,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 {
     (void)session, (void)flags;
     struct lt_front_h2 *f = from_arg(arg);
-    if (f->block_stream == NULL || f->block_stream->id != frame->hd.stream_id) {
-        return 0;
+    struct lt_front_h2_stream *s = f->block_stream;
+    if (s == NULL || s->x == NULL || s->id != frame->hd.stream_id) {
+        return 0; /* its exchange may have ended since its trailers began */
     }
     lt_h2_field(&f->block, lt_str((const char *)name, name_len),
                 lt_str((const char *)value, value_len));
@@ -261,6 +263,12 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
             s->reset = true;
         }
         break;
+    case NGHTTP2_SETTINGS:
+        if (!f->greeted) {
+            f->greeted = true;
+            lt_front_h2_watch_idle(f);
+        }
+        break;
     case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && f->shutdown == LT_FRONT_H2_NOTICED) {
             lt_front_h2_shutdown_last(f); /* nothing sent before our notice is on its way */
@@ -282,6 +290,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
         uint32_t code = frame->rst_stream.error_code;
         if (s != NULL) {
             s->reset_sent = true;
+        } else {
+            lt_front_h2_remember(f, frame->hd.stream_id, LT_FRONT_H2_RESET_BY_US);
         }
         if (code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL && code != NGHTTP2_INTERNAL_ERROR &&
             code != NGHTTP2_CONNECT_ERROR) {
@@ -316,8 +326,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     struct lt_front_h2 *f = from_arg(arg);
     struct lt_front_h2_stream *s = stream_of(f, id);
     (void)error;
-    if (s == NULL) {
-        lt_front_h2_remember(f, id, LT_FRONT_H2_RESET_BY_US); /* refused before it was one */
+    if (s == NULL) { /* refused before it was one: its reset was noted */
         return 0;
     }
     lt_front_h2_remember(f, id,
@@ -333,9 +342,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
         lt_front_h2_fail(f, NGHTTP2_INTERNAL_ERROR, LT_CAUSE_OUT_OF_MEMORY, "memory");
     }
     lt_front_h2_stream_end(s, cause);
-    if (f->n_streams == 0) {
-        lt_front_h2_watch_idle(f);
-    }
+    lt_front_h2_watch_idle(f);
     lt_front_h2_schedule(f);
     return 0;
 }
