@@ -13,7 +13,7 @@
 #include "base/mem.h"
 
 #define FRONTS_FREE_MAX 256
-#define SESSION_BYTES 40960u      /* about what nghttp2 takes for a connection */
+#define SESSION_BYTES 24576u      /* about what nghttp2 takes for a connection */
 #define SESSION_STREAM_BYTES 512u /* and for each stream */
 #define STREAMS_FREE_MAX 1024
 #define LINGER_MS 2000u              /* how long we wait for the client to close first */
