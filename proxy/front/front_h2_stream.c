@@ -185,10 +185,8 @@ static enum lt_err set_length(struct lt_front_h2_stream *s, struct lt_response *
     return LT_OK;
 }
 
-static void deliver_early(void *arg)
+void lt_front_h2_stream_early(struct lt_front_h2_stream *s)
 {
-    struct lt_front_h2_stream *s = arg;
-    LT_OBJ_CHECK(s, LT_FRONT_H2_STREAM_MAGIC);
     while (s->early.len > 0 && s->x != NULL) {
         struct iovec iov[IOV_BATCH];
         size_t n = lt_chain_peek(&s->early, iov, IOV_BATCH), bytes = 0;
@@ -205,11 +203,6 @@ static void deliver_early(void *arg)
         lt_exchange_request_end(s->x);
     }
     lt_front_h2_stream_consume(s);
-}
-
-void lt_front_h2_stream_early(struct lt_front_h2_stream *s)
-{
-    deliver_early(s);
 }
 
 /* The answer to an extended CONNECT: 200, and bytes pass in DATA from here on (RFC 8441 §5). */
