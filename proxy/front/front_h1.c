@@ -434,4 +434,5 @@ void lt_fronts_tls_changed(struct lt_fronts *fronts,
             lt_front_h1_close(f);
         }
     }
+    lt_fronts_h2_tls_changed(fronts->h2, fits, arg);
 }

@@ -401,7 +401,24 @@ enum lt_err lt_front_h2_take(struct lt_fronts_h2 *fronts, const struct lt_front_
     return LT_OK;
 }
 
-/* ---- Draining. ---- */
+/* ---- A reload, draining. ---- */
+
+void lt_fronts_h2_tls_changed(struct lt_fronts_h2 *fronts,
+                              bool (*fits)(void *arg, unsigned listener,
+                                           const struct lt_tls_info *info),
+                              void *arg)
+{
+    lt_list_each(it, tmp, &fronts->list)
+    {
+        struct lt_front_h2 *f = lt_container_of(it, struct lt_front_h2, link);
+        LT_OBJ_CHECK(f, LT_FRONT_H2_MAGIC);
+        const struct lt_tls_info *info = f->stream.tls != NULL ? lt_tls_info(f->stream.tls) : NULL;
+        if (info != NULL && !fits(arg, f->listener, info) && f->state == LT_FRONT_H2_OPEN &&
+            f->shutdown != LT_FRONT_H2_LAST) {
+            lt_front_h2_shutdown_last(f); /* no notice: what is on its way isn't served */
+        }
+    }
+}
 
 /* Whoever has no response yet gets one that says why. */
 static void cut(struct lt_front_h2 *f)

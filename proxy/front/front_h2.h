@@ -5,7 +5,7 @@
 #define LT_FRONT_FRONT_H2_H
 
 #include "exchange/env.h"
-#include "net/stream.h"
+#include "net/tls.h"
 
 /* All HTTP/2 fronts of a worker. */
 struct lt_fronts_h2;
@@ -38,6 +38,12 @@ enum lt_err lt_front_h2_take(struct lt_fronts_h2 *fronts, const struct lt_front_
 /* As lt_fronts_close: asks clients to send no more requests, and closes what has none. With `all`,
  * requests in progress end too. */
 void lt_fronts_h2_close(struct lt_fronts_h2 *fronts, bool all);
+
+/* As lt_fronts_tls_changed: such connections name their last request and end after it. */
+void lt_fronts_h2_tls_changed(struct lt_fronts_h2 *fronts,
+                              bool (*fits)(void *arg, unsigned listener,
+                                           const struct lt_tls_info *info),
+                              void *arg);
 
 /* Bytes of one connection's objects, nghttp2's about, and of one stream's. */
 size_t lt_front_h2_size(void);

@@ -133,10 +133,6 @@ static void start(struct lt_front_h2 *f, struct lt_front_h2_stream *s, bool ende
     enum lt_cause cause = lt_h2_request(&f->block, ended, &f->fronts->env->loop->rand, &x->req);
     f->requests++;
     s->body_done = ended;
-    if (f->stream.tls != NULL) {
-        x->sni = lt_tls_sni(f->stream.tls);
-        x->tls_version = lt_tls_version(f->stream.tls);
-    }
     if ((o->requests_max > 0 && f->requests >= o->requests_max) || lt_front_h2_is_old(f) ||
         f->fronts->env->draining || f->listener >= f->fronts->env->view->n_listeners) {
         lt_front_h2_shutdown(f);

@@ -47,6 +47,7 @@ struct lt_front_h2_stream *lt_front_h2_stream_new(struct lt_front_h2 *f, int32_t
         return NULL;
     }
     s->x->via = f->via;
+    s->x->tls = f->stream.tls != NULL ? lt_tls_info_ref(lt_tls_info(f->stream.tls)) : NULL;
     lt_list_push_back(&f->streams, &s->link);
     f->n_streams++;
     f->idle_us = 0;

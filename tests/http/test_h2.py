@@ -387,7 +387,6 @@ def test_requests_in_progress_outlive_the_drain(shop):
     gw = shop.lintel(config(shop.echo()))
     with H2(gw.plain) as client:
         slow = client.head("GET", "/sleep/800")
-        gw.access(0)
         time.sleep(0.2)
         gw.signal(signal.SIGTERM)
         assert client.until(client.goaways)
@@ -420,6 +419,23 @@ def test_a_reload_that_removes_the_listener_ends_its_connections(shop):
         gw.reload(left)
         assert client.get()[0] == 200
         assert client.until(lambda: client.ended) and ErrorCodes.NO_ERROR in client.goaways()
+
+
+def test_a_reload_that_changes_the_tls_policy_ends_connections_after_their_exchange(shop, authority):
+    app = shop.echo()
+    conf = with_tls(basic(app), *authority.leaf("localhost"))
+    conf["sites"][0]["tls"]["client"] = {"ca": str(authority.ca), "verify": "optional"}
+    gw = shop.lintel(conf)
+    with H2(gw.secure, trust=tls_trust(authority.ca, alpn=["h2"])) as client:
+        slow = client.head("GET", "/sleep/800", scheme="https")
+        wait_until(lambda: app.active == 1, "the request")
+        conf["sites"][0]["tls"]["client"]["verify"] = "required"
+        gw.reload(conf)
+        late = client.head("GET", "/late", scheme="https")
+        assert client.response(slow)[0] == 200
+        assert client.until(lambda: client.ended)
+        assert client.all(h2.events.ConnectionTerminated)[0].last_stream_id == slow
+        assert not client.over(late) and all(r.target != "/late" for r in app.requests)
 
 
 # ---- tunnels ----
