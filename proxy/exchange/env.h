@@ -28,6 +28,14 @@ struct lt_handshake_log {
     uint64_t untold;
 };
 
+/* What HTTP/2 connections may do; as in net/http2_conf.h. */
+struct lt_front_h2_options {
+    bool alpn, cleartext;
+    unsigned streams;
+    uint32_t window, connection_window, header_table;
+    unsigned max_resets, max_control, max_empty, max_continuations;
+};
+
 /* Limits and time-outs of one listener that fronts obey. */
 struct lt_front_options {
     size_t head_max;         /* bytes */
@@ -45,6 +53,7 @@ struct lt_front_options {
     uint64_t half_closed_ms; /* until a client that sends no more is gone */
     bool tls;
     unsigned port; /* for X-Forwarded-Port */
+    struct lt_front_h2_options h2;
 };
 
 struct lt_log_options {
@@ -87,6 +96,7 @@ struct lt_exchange_env {
     struct lt_spool_env spools;
     struct lt_arena_total heads; /* arenas of exchanges, and what fronts keep of heads */
     unsigned live;               /* how many */
+    unsigned streams_max;        /* of HTTP/2 at once, this worker's part */
     const struct lt_hooks *hooks;
     struct lt_pools *pools;
     struct lt_encoders encoders;

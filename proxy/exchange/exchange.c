@@ -212,6 +212,14 @@ void lt_exchange_refuse(struct lt_exchange *x, enum lt_cause cause, const struct
     lt_exchange_fail(x, cause);
 }
 
+void lt_exchange_dismiss(struct lt_exchange *x, enum lt_cause cause, const struct lt_addr *peer,
+                         bool tls)
+{
+    x->req.headers.n = 0;
+    x->req.host = LT_STR_NONE;
+    lt_exchange_front_gone(x, identify(x, peer, tls) ? cause : LT_CAUSE_OUT_OF_MEMORY);
+}
+
 void lt_exchange_front_gone(struct lt_exchange *x, enum lt_cause cause)
 {
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);

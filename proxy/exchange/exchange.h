@@ -164,6 +164,10 @@ void lt_exchange_begin(struct lt_exchange *x, const struct lt_addr *peer, bool t
 /* The head was refused: answers with cause and ends. peer as in begin. */
 void lt_exchange_refuse(struct lt_exchange *x, enum lt_cause cause, const struct lt_addr *peer,
                         bool tls);
+/* The request is malformed and nothing can be answered: it is only logged. The front lets go of x
+ * and may be freed after this. peer as in begin. */
+void lt_exchange_dismiss(struct lt_exchange *x, enum lt_cause cause, const struct lt_addr *peer,
+                         bool tls);
 /* Body bytes, borrowed until return. */
 void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n);
 /* How many body bytes may be read now; 0: the front was paused. SIZE_MAX: any number. */

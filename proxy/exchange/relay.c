@@ -343,6 +343,10 @@ static void on_head(void *owner, struct lt_response *res)
     x->upstream_status = res->status;
     x->response_begun = true;
     lt_collect_release(x);
+    if (x->req.must_switch && res->status / 100 == 2) {
+        lt_exchange_fail(x, LT_CAUSE_UPGRADE_REFUSED); /* the client would take it for the switch */
+        return;
+    }
     /* A word to proxies: we hold nothing back anyway, and it is not for clients. */
     lt_headers_remove(&x->res.headers, LT_HEADER_X_ACCEL_BUFFERING);
     if (lt_hop_response(&x->res) != LT_OK || lt_address_response(x) != LT_OK) {

@@ -17,10 +17,16 @@ enum lt_cause lt_tunnel_offer(struct lt_exchange *x)
 {
     struct lt_request *req = &x->req;
     if (!req->upgrade || x->route->action != LT_ROUTE_TO) {
-        return LT_CAUSE_NONE;
+        /* A redirect is an answer too. */
+        return req->must_switch && x->route->action == LT_ROUTE_RESPOND
+                   ? LT_CAUSE_UPGRADE_NOT_SERVED
+                   : LT_CAUSE_NONE;
     }
     if (lt_upgrade_offer(req, x->route->upgrade, x->route->n_upgrade, &req->offer) != LT_OK) {
         return LT_CAUSE_OUT_OF_MEMORY;
+    }
+    if (req->must_switch && req->offer.len == 0) {
+        return LT_CAUSE_UPGRADE_NOT_SERVED;
     }
     bool body =
         req->body == LT_BODY_CHUNKED || (req->body == LT_BODY_LENGTH && req->content_length > 0);

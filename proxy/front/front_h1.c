@@ -47,6 +47,11 @@ struct lt_fronts *lt_fronts_new(struct lt_exchange_env *env)
         fronts->env = env;
         lt_slab_init(&fronts->slab, sizeof(struct lt_front_h1), FRONTS_FREE_MAX);
         lt_list_init(&fronts->list);
+        fronts->h2 = lt_fronts_h2_new(env);
+        if (fronts->h2 == NULL) {
+            lt_fronts_free(fronts);
+            return NULL;
+        }
     }
     return fronts;
 }
@@ -54,6 +59,7 @@ struct lt_fronts *lt_fronts_new(struct lt_exchange_env *env)
 void lt_fronts_free(struct lt_fronts *fronts)
 {
     if (fronts != NULL) {
+        lt_fronts_h2_free(fronts->h2);
         lt_slab_fini(&fronts->slab);
         lt_free(fronts);
     }
@@ -61,7 +67,7 @@ void lt_fronts_free(struct lt_fronts *fronts)
 
 unsigned lt_fronts_count(const struct lt_fronts *fronts)
 {
-    return fronts->count;
+    return fronts->count + lt_fronts_h2_count(fronts->h2);
 }
 
 /* What is kept in `in` counts with the heads. */
@@ -76,7 +82,9 @@ static void free_now(void *arg)
     struct lt_front_h1 *f = arg;
     LT_OBJ_CHECK(f, LT_FRONT_H1_MAGIC);
     struct lt_fronts *fronts = f->fronts;
-    f->on_closed(f->owner, f->client);
+    if (f->on_closed != NULL) {
+        f->on_closed(f->owner, f->client);
+    }
     lt_timer_fini(&f->timer);
     lt_timer_fini(&f->exchange_timer);
     drop_in(f);
@@ -109,6 +117,27 @@ void lt_front_h1_reset(struct lt_front_h1 *f)
         lt_stream_reset(&f->stream);
         forget(f);
     }
+}
+
+void lt_front_h1_to_h2(struct lt_front_h1 *f, const char *p, size_t n)
+{
+    const struct lt_front_h2_start start = {
+        .stream = &f->stream,
+        .listener = f->listener,
+        .tls = f->tls,
+        .peer = &f->peer,
+        .via = &f->via,
+        .opened_us = f->opened_us,
+        .on_closed = f->on_closed,
+        .owner = f->owner,
+        .client = f->client,
+    };
+    if (lt_front_h2_take(f->fronts->h2, &start, p, n) != LT_OK) {
+        lt_front_h1_close(f);
+        return;
+    }
+    f->on_closed = NULL; /* it is the other's to call */
+    forget(f);
 }
 
 void lt_front_h1_release_in(struct lt_front_h1 *f)
@@ -276,6 +305,10 @@ static void on_handshake(void *owner, enum lt_err err)
         lt_front_h1_close(f);
         return;
     }
+    if (lt_str_eq_c(lt_tls_alpn(f->stream.tls), "h2")) {
+        lt_front_h1_to_h2(f, NULL, 0);
+        return;
+    }
     lt_front_h1_go_idle(f);
     lt_timer_set(&f->timer, first_head_ms(f));
 }
@@ -377,6 +410,7 @@ void lt_fronts_close(struct lt_fronts *fronts, bool all)
             end_idle(f);
         }
     }
+    lt_fronts_h2_close(fronts->h2, all);
 }
 
 void lt_fronts_tls_changed(struct lt_fronts *fronts,
@@ -400,4 +434,5 @@ void lt_fronts_tls_changed(struct lt_fronts *fronts,
             lt_front_h1_close(f);
         }
     }
+    lt_fronts_h2_tls_changed(fronts->h2, fits, arg);
 }

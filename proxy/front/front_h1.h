@@ -8,7 +8,7 @@
 
 struct lt_front_h1;
 
-/* All HTTP/1 fronts of a worker. */
+/* All fronts of a worker: each begins here, those of HTTP/2 go on in front_h2.h. */
 struct lt_fronts;
 
 /* env is borrowed. Returns owned. */

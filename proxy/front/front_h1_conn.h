@@ -7,6 +7,7 @@
 #include "base/obj.h"
 #include "exchange/exchange.h"
 #include "front/front_h1.h"
+#include "front/front_h2.h"
 #include "http/h1.h"
 
 #define LT_FRONT_H1_MAGIC 0xf4047001u
@@ -31,6 +32,7 @@ struct lt_fronts {
     struct lt_slab slab;
     struct lt_list list; /* struct lt_front_h1 */
     unsigned count;
+    struct lt_fronts_h2 *h2; /* those that turned out to speak HTTP/2 */
 };
 
 struct lt_front_h1 {
@@ -109,6 +111,9 @@ enum lt_cause lt_front_h1_late_body(const struct lt_front_h1 *f);
 
 /* Gives the memory of an empty `in` back. */
 void lt_front_h1_release_in(struct lt_front_h1 *f);
+
+/* The client speaks HTTP/2: hands the connection over, with p[0, n), which was read already. */
+void lt_front_h1_to_h2(struct lt_front_h1 *f, const char *p, size_t n);
 
 /* front_h1_request.c: answers what can't be served with cause, and ends the connection. */
 void lt_front_h1_refuse(struct lt_front_h1 *f, enum lt_cause cause);

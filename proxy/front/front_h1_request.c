@@ -53,6 +53,12 @@ static enum lt_cause keep(struct lt_front_h1 *f, const char *p, size_t n)
     return f->in.cap < f->in.max ? LT_CAUSE_OUT_OF_MEMORY : LT_CAUSE_HEAD_TOO_LARGE;
 }
 
+/* Whether the connection may turn out to speak HTTP/2 without TLS. */
+static bool may_begin_h2(const struct lt_front_h1 *f)
+{
+    return f->requests == 0 && !f->tls && lt_front_h1_options(f)->h2.cleartext;
+}
+
 void lt_front_h1_refuse(struct lt_front_h1 *f, enum lt_cause cause)
 {
     if (f->x == NULL) {
@@ -60,6 +66,15 @@ void lt_front_h1_refuse(struct lt_front_h1 *f, enum lt_cause cause)
     }
     if (f->x == NULL) {
         lt_front_h1_close(f);
+        return;
+    }
+    if (cause == LT_CAUSE_REQUEST_LINE_INVALID && may_begin_h2(f)) {
+        /* What it speaks isn't known: an answer of HTTP/1 would be a broken frame (RFC 9113 §3.4).
+         */
+        struct lt_exchange *x = f->x;
+        f->x = NULL;
+        lt_front_h1_close(f);
+        lt_exchange_dismiss(x, cause, &f->peer, f->tls);
         return;
     }
     f->state = LT_FRONT_H1_EXCHANGE;
@@ -102,6 +117,13 @@ static void start_exchange(struct lt_front_h1 *f, const char *head, size_t len)
     lt_exchange_begin(x, &f->peer, f->tls);
 }
 
+/* Whether a client without TLS begins with the preface of HTTP/2 where it may. */
+static bool begins_h2(const struct lt_front_h1 *f, const char *p, size_t n)
+{
+    const size_t word = strlen("PRI ");
+    return n >= word && memcmp(p, LT_FRONT_H2_PREFACE, word) == 0 && may_begin_h2(f);
+}
+
 /* Takes a head from p[0, n) if it is whole; gives how many bytes of it were used. */
 static size_t take_head(struct lt_front_h1 *f, const char *p, size_t n)
 {
@@ -110,6 +132,10 @@ static size_t take_head(struct lt_front_h1 *f, const char *p, size_t n)
         .head = o->head_max, .headers = o->headers_max, .target = o->target_max};
     size_t head_len = 0;
     enum lt_cause cause = LT_CAUSE_NONE;
+    if (LT_UNLIKELY(begins_h2(f, p, n))) {
+        lt_front_h1_to_h2(f, p, n);
+        return n;
+    }
     switch (lt_h1_scan(&f->scan, p, n, &limits, &head_len, &cause)) {
     case LT_OK:
         f->scan = (struct lt_h1_scan){0};

@@ -84,6 +84,7 @@ struct facts {
     size_t connection_bytes; /* in all Connection fields */
     bool close, keep_alive, upgrade;
     bool upgrade_field;
+    bool connection_specific; /* a field that HTTP/2 doesn't know */
 };
 
 static void note_connection(struct facts *f, struct lt_str value)
@@ -111,6 +112,7 @@ static void note_field(struct facts *f, struct lt_header *h)
     case LT_HEADER_TRANSFER_ENCODING:
         f->codings++;
         f->coding = h;
+        f->connection_specific = true;
         break;
     case LT_HEADER_EXPECT:
         f->expectations++;
@@ -118,9 +120,17 @@ static void note_field(struct facts *f, struct lt_header *h)
         break;
     case LT_HEADER_CONNECTION:
         note_connection(f, h->value);
+        f->connection_specific = true;
         break;
     case LT_HEADER_UPGRADE:
-        f->upgrade_field = true;
+        f->upgrade_field = f->connection_specific = true;
+        break;
+    case LT_HEADER_KEEP_ALIVE:
+    case LT_HEADER_PROXY_CONNECTION:
+        f->connection_specific = true;
+        break;
+    case LT_HEADER_TE:
+        f->connection_specific |= !lt_str_eq_nocase(h->value, LT_STR("trailers"));
         break;
     default:
         break; /* the many that say nothing about framing */
@@ -176,9 +186,19 @@ static enum lt_cause connection_is_short(const struct facts *f)
                                                            : LT_CAUSE_NONE;
 }
 
+/* HTTP/2 frames messages itself: what is about the connection or the framing has no place in its
+ * heads, but for TE: trailers (RFC 9113 §8.2.2). */
+static enum lt_cause is_about_the_message(const struct facts *f, unsigned version)
+{
+    return version >= 20 && f->connection_specific ? LT_CAUSE_HEADER_INVALID : LT_CAUSE_NONE;
+}
+
 static enum lt_cause judge_framing(const struct facts *f, unsigned version, uint64_t *length)
 {
     enum lt_cause cause = coding_or_length(f);
+    if (cause == LT_CAUSE_NONE) {
+        cause = is_about_the_message(f, version);
+    }
     if (cause == LT_CAUSE_NONE) {
         cause = coding_is_chunked(f, version);
     }
@@ -229,6 +249,15 @@ static unsigned port_or_default(unsigned port, struct lt_str scheme)
         return port;
     }
     return scheme.len == 5 ? 443 : 80; /* "https" or "http" */
+}
+
+bool lt_framing_same_authority(struct lt_str a, struct lt_str b, struct lt_str scheme)
+{
+    struct lt_str a_host, b_host;
+    unsigned a_port, b_port;
+    return lt_authority_parse(a, &a_host, &a_port) && lt_authority_parse(b, &b_host, &b_port) &&
+           lt_str_eq_nocase(a_host, b_host) &&
+           port_or_default(a_port, scheme) == port_or_default(b_port, scheme);
 }
 
 /* The authority of an absolute-form target takes the place of Host and must agree with it. */
@@ -357,7 +386,11 @@ static enum lt_cause judge_names(struct lt_request *req, const struct facts *f)
 static void set_request_body(struct lt_request *req, const struct facts *f, uint64_t length)
 {
     req->content_length = length;
-    req->body = f->codings > 0 ? LT_BODY_CHUNKED : f->lengths > 0 ? LT_BODY_LENGTH : LT_BODY_NONE;
+    if (f->lengths > 0) {
+        req->body = LT_BODY_LENGTH;
+    } else if (req->version < 20) { /* else the frame said whether more follows */
+        req->body = f->codings > 0 ? LT_BODY_CHUNKED : LT_BODY_NONE;
+    }
 }
 
 enum lt_cause lt_framing_request(struct lt_request *req)
@@ -398,6 +431,8 @@ static void set_response_body(struct lt_response *res, const struct facts *f, en
         res->body = LT_BODY_CHUNKED;
     } else if (f->lengths > 0) {
         res->body = LT_BODY_LENGTH;
+    } else if (res->version >= 20) {
+        res->body = LT_BODY_CHUNKED; /* it has its own end */
     } else {
         res->body = LT_BODY_CLOSE;
         res->keep_alive = false;

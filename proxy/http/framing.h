@@ -32,7 +32,11 @@ enum lt_cause lt_framing_status_line(struct lt_str line, unsigned *version, unsi
 /* One field of a head; id is that of name, value is trimmed already. */
 enum lt_cause lt_framing_field(enum lt_header_id id, struct lt_str name, struct lt_str value);
 
+/* Whether two authorities name the same host and port, by the scheme's port where one has none. */
+bool lt_framing_same_authority(struct lt_str a, struct lt_str b, struct lt_str scheme);
+
 /* Judges a request whose method, target, version and headers are set and sets all other members.
+ * Of HTTP/2 body is set too: LT_BODY_CHUNKED where one may follow the head, else LT_BODY_NONE.
  * Content-Length loses leading zeros. LT_CAUSE_OUT_OF_MEMORY when the arena is full. */
 enum lt_cause lt_framing_request(struct lt_request *req);
 

@@ -40,6 +40,7 @@ struct lt_request {
     bool keep_alive;         /* what the client asked for the connection */
     bool expect_continue;    /* Expect: 100-continue */
     bool upgrade;            /* Connection: upgrade with an Upgrade header */
+    bool must_switch;        /* ... and nothing else will do: an extended CONNECT (RFC 8441) */
     struct lt_str offer;     /* protocols that the server may switch to; empty: none */
 };
 

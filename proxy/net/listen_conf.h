@@ -6,6 +6,7 @@
 #include "base/addr.h"
 #include "config/schema.h"
 #include "net/compress_conf.h"
+#include "net/http2_conf.h"
 
 /* Whether connections begin with a PROXY header. */
 enum lt_listen_proxy {
@@ -61,6 +62,7 @@ struct lt_listen_conf {
     struct lt_listen_body body;
     struct lt_listen_timeouts timeouts;
     struct lt_compress_conf compress;
+    struct lt_http2_conf http2;
 };
 
 extern const struct lt_schema lt_listen_schema;
@@ -68,7 +70,7 @@ extern const struct lt_schema lt_listen_body_schema;
 extern const struct lt_schema lt_listen_timeouts_schema;
 
 /* The rows of listeners that may stand in `defaults` as well; holder is a struct with the members
- * limits, body, timeouts and compress. */
+ * limits, body, timeouts, compress and http2. */
 #define LT_LISTEN_SHARED_ROWS(holder)                                                              \
     {.name = "max_head",                                                                           \
      .type = LT_T_SIZE,                                                                            \
@@ -117,6 +119,7 @@ extern const struct lt_schema lt_listen_timeouts_schema;
          .doc = "Request bodies.",                                                                 \
          .since = "0.1"},                                                                          \
         LT_COMPRESS_ROW(holder, lt_compress_schema, LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER),        \
+        LT_HTTP2_ROW(holder),                                                                      \
     {                                                                                              \
         .name = "timeouts", .type = LT_T_OBJECT, .offset = offsetof(holder, timeouts),             \
         .levels = LT_LEVEL_DEFAULTS | LT_LEVEL_LISTENER, .sub = &lt_listen_timeouts_schema,        \

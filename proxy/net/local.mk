@@ -2,6 +2,7 @@
 # Loop, timers, streams, TLS, connect, listener.
 liblintel_a_SOURCES += \
 	proxy/net/compress_conf.c proxy/net/compress_conf.h \
+	proxy/net/http2_conf.c proxy/net/http2_conf.h \
 	proxy/net/connect.c proxy/net/connect.h \
 	proxy/net/listen_conf.c proxy/net/listen_conf.h \
 	proxy/net/listen_open.c \

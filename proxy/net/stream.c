@@ -462,6 +462,35 @@ void lt_stream_reset(struct lt_stream *s)
     }
 }
 
+void lt_stream_move(struct lt_stream *to, struct lt_stream *from, const struct lt_stream_ops *ops,
+                    void *owner)
+{
+    LT_OBJ_CHECK(from, STREAM_MAGIC);
+    assert(from->n_put == 0);
+    stop_reading(from);
+    ev_io_stop(from->loop->ev, &from->wr);
+    *to = *from;
+    to->ops = ops;
+    to->owner = owner;
+    ev_io_init(&to->rd, on_read, to->fd, EV_READ);
+    ev_io_init(&to->wr, on_write, to->fd, EV_WRITE);
+    if (to->tls != NULL) {
+        lt_tls_attach(to->tls, to);
+    }
+    if (to->pause_reasons == 0 && !to->eof) {
+        ev_io_start(to->loop->ev, &to->rd);
+        if (to->read_again) {
+            lt_loop_defer(to->loop, &to->again, read_on, to);
+        }
+    }
+    if (to->unsent.len > 0) {
+        ev_io_start(to->loop->ev, &to->wr);
+    }
+    from->tls = NULL;
+    from->fd = -1;
+    LT_OBJ_FINI(from);
+}
+
 void lt_stream_own(struct lt_stream *s, const struct lt_stream_ops *ops, void *owner)
 {
     LT_OBJ_CHECK(s, STREAM_MAGIC);

@@ -123,6 +123,12 @@ size_t lt_stream_unsent(const struct lt_stream *s);
 void lt_stream_pause(struct lt_stream *s, unsigned reason);
 void lt_stream_resume(struct lt_stream *s, unsigned reason);
 
+/* Moves an open stream to `to`, which may hold anything, with its TLS, what waits and its
+ * callbacks' owner set anew; from is closed afterwards as far as it can be seen. From within from's
+ * callbacks too, if nothing was put since the last flush. */
+void lt_stream_move(struct lt_stream *to, struct lt_stream *from, const struct lt_stream_ops *ops,
+                    void *owner);
+
 /* Sets the callbacks' owner anew: for a connection that goes to another object (idle pool). */
 void lt_stream_own(struct lt_stream *s, const struct lt_stream_ops *ops, void *owner);
 

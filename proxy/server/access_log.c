@@ -91,6 +91,21 @@ static void put_peer(struct line *l, const struct lt_exchange *x)
     }
 }
 
+/* Empty where the head's first line wasn't understood. */
+static struct lt_str protocol_of(const struct lt_request *req)
+{
+    switch (req->version) {
+    case 20:
+        return LT_STR("HTTP/2");
+    case 11:
+        return LT_STR("HTTP/1.1");
+    case 10:
+        return LT_STR("HTTP/1.0");
+    default:
+        return LT_STR_NONE; /* not known */
+    }
+}
+
 static void put_request(struct line *l, struct lt_exchange *x)
 {
     /* The query is left out: it is where secrets are. */
@@ -104,6 +119,7 @@ static void put_request(struct line *l, struct lt_exchange *x)
     put_opt(l, "method", method);
     put_opt(l, "host", x->req.host);
     put_opt(l, "path", lt_str_sub(target, 0, lt_str_chr(target, '?', 0)));
+    put_opt(l, "protocol", protocol_of(&x->req));
     put_num(l, "status", x->res.status);
 }
 

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "exchange/exchange.h"
 #include "filters/host.h"
+#include "front/front_h2.h"
 #include "server/cpus.h"
 #include "server/log_writer.h"
 #include "server/privileges.h"
@@ -251,6 +252,13 @@ static size_t filter_memory(const struct lt_snapshot *s)
     return sum;
 }
 
+/* An HTTP/2 request with its exchange, the connection to its server and pieces of both bodies. */
+static size_t stream_bytes(void)
+{
+    return lt_front_h2_stream_size() + sizeof(struct lt_exchange) + lt_back_h1_size() +
+           LT_EXCHANGE_PIECES;
+}
+
 /* What the configuration lets us use at most, so that nobody has to find out under load. */
 static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
 {
@@ -259,33 +267,37 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
     /* A client's connection with its exchange, the server's, and pieces of both bodies. */
     size_t connection =
         lt_front_h1_size() + sizeof(struct lt_exchange) + lt_back_h1_size() + LT_EXCHANGE_PIECES;
+    bool tls = false, h2 = false;
     for (unsigned i = 0; i < s->n_listeners; i++) {
-        if (s->fronts[i].tls) {
-            connection += TLS_BYTES + (s->tls->asks ? LT_TLS_CLIENT_CHAIN_MEMORY : 0);
-            break;
-        }
+        tls |= s->fronts[i].tls;
+        h2 |= s->fronts[i].h2.cleartext || s->fronts[i].h2.alpn;
     }
+    if (tls) {
+        connection += TLS_BYTES + (s->tls->asks ? LT_TLS_CLIENT_CHAIN_MEMORY : 0);
+    }
+    connection += h2 ? lt_front_h2_size() : 0;
+    uint64_t streams = h2 ? (uint64_t)conf->limits.streams * stream_bytes() : 0;
     (void)lt_shm_rate_area(g->shm, &rate_bytes);
     uint64_t connections = (uint64_t)s->connections_max * connection;
     uint64_t workers = (uint64_t)g->n_workers * WORKER_BYTES;
     uint64_t clients = lt_addr_table_bytes(&g->shared.clients);
     uint64_t logs = (g->n_workers + (uint64_t)LOG_RINGS_OTHER) * LOG_RING_BYTES;
     uint64_t per_filter = (uint64_t)filters * g->n_workers;
-    uint64_t total = connections + conf->limits.heads + conf->limits.buffers.total +
+    uint64_t total = connections + streams + conf->limits.heads + conf->limits.buffers.total +
                      conf->limits.compress.total + workers + rate_bytes + per_filter + logs +
                      clients;
     if (total == g->memory_bound) {
         return;
     }
     g->memory_bound = total;
-    lt_log_info("gateway", "memory_bound", LT_KV_INT("total_mb", total >> 20),
-                LT_KV_INT("connections_mb", connections >> 20),
-                LT_KV_INT("heads_mb", conf->limits.heads >> 20),
-                LT_KV_INT("clients_mb", clients >> 20),
-                LT_KV_INT("buffers_mb", conf->limits.buffers.total >> 20),
-                LT_KV_INT("compress_mb", conf->limits.compress.total >> 20),
-                LT_KV_INT("workers_mb", workers >> 20), LT_KV_INT("filters_mb", per_filter >> 20),
-                LT_KV_INT("limits_mb", rate_bytes >> 20), LT_KV_INT("logs_mb", logs >> 20));
+    lt_log_info(
+        "gateway", "memory_bound", LT_KV_INT("total_mb", total >> 20),
+        LT_KV_INT("connections_mb", connections >> 20), LT_KV_INT("streams_mb", streams >> 20),
+        LT_KV_INT("heads_mb", conf->limits.heads >> 20), LT_KV_INT("clients_mb", clients >> 20),
+        LT_KV_INT("buffers_mb", conf->limits.buffers.total >> 20),
+        LT_KV_INT("compress_mb", conf->limits.compress.total >> 20),
+        LT_KV_INT("workers_mb", workers >> 20), LT_KV_INT("filters_mb", per_filter >> 20),
+        LT_KV_INT("limits_mb", rate_bytes >> 20), LT_KV_INT("logs_mb", logs >> 20));
 }
 
 /* Every client connection may need one to a server beside it. */

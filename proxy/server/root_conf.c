@@ -106,12 +106,11 @@ static void check_errors(struct lt_schema_load *load, const struct lt_node *node
 
 /* Members that an access line has by itself. */
 static const char *const own_fields[] = {
-    "time",        "id",        "trace_id",    "client",    "method",
-    "host",        "path",      "status",      "cause",     "stage",
-    "error",       "denied_by", "reason",      "detail",    "site",
-    "route",       "upstream",  "server",      "tries",     "upstream_status",
-    "steps",       "slow",      "bytes_in",    "bytes_out", "duration_ms",
-    "upstream_ms", "tls",       "client_cert", "truncated"};
+    "time",      "id",          "trace_id",        "client", "method",      "host",
+    "path",      "protocol",    "status",          "cause",  "stage",       "error",
+    "denied_by", "reason",      "detail",          "site",   "route",       "upstream",
+    "server",    "tries",       "upstream_status", "steps",  "slow",        "bytes_in",
+    "bytes_out", "duration_ms", "upstream_ms",     "tls",    "client_cert", "truncated"};
 
 static void check_fields(struct lt_schema_load *load, const struct lt_node *node LT_UNUSED,
                          const void *value)
@@ -300,6 +299,16 @@ static const struct lt_row limits_rows[] = {
      .choices = automatic,
      .doc = "Most client connections at once. Further ones are closed as soon as they are "
             "accepted. `auto`: half as many as there may be file descriptors, at most 10000.",
+     .since = "0.1"},
+    {.name = "streams",
+     .type = LT_T_INT,
+     .offset = AT(streams),
+     .def = "10000",
+     .min = "16",
+     .max = "10000000",
+     .doc = "Most HTTP/2 requests at once, over all connections. Further ones are refused with "
+            "REFUSED_STREAM, which clients may try again. `http2.streams` of a listener limits "
+            "one connection.",
      .since = "0.1"},
     {.name = "heads",
      .type = LT_T_SIZE,

@@ -48,6 +48,7 @@ struct lt_limits_conf {
     struct lt_conf conf;
     int64_t connections;            /* of clients, over all listeners and workers; -1: auto */
     int64_t connections_per_client; /* the same of one address; -1: auto */
+    int64_t streams;                /* HTTP/2 requests, over all connections and workers */
     uint64_t heads;                 /* bytes, over all workers */
     struct lt_buffers_conf buffers;
     struct lt_limits_compress_conf compress;
@@ -65,6 +66,7 @@ struct lt_defaults_conf {
     struct lt_listen_body body;
     struct lt_listen_timeouts timeouts;
     struct lt_compress_conf compress;
+    struct lt_http2_conf http2;
     struct lt_conf_map errors; /* struct lt_str: files, by status */
     struct lt_upstream_conf upstream;
 };

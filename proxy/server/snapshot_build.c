@@ -158,6 +158,20 @@ static struct lt_upstream *find_upstream(void *arg, struct lt_str name)
 
 /* ---- Listeners. ---- */
 
+static void set_front_h2(struct lt_front_h2_options *o, const struct lt_http2_conf *conf, bool tls)
+{
+    o->alpn = tls && conf->alpn;
+    o->cleartext = !tls && conf->cleartext;
+    o->streams = (unsigned)conf->streams;
+    o->window = (uint32_t)conf->window;
+    o->connection_window = (uint32_t)conf->connection_window;
+    o->header_table = (uint32_t)conf->header_table;
+    o->max_resets = (unsigned)conf->max_resets;
+    o->max_control = (unsigned)conf->max_control;
+    o->max_empty = (unsigned)conf->max_empty;
+    o->max_continuations = (unsigned)conf->max_continuations;
+}
+
 static void set_front(struct lt_front_options *o, const struct lt_listen_conf *conf)
 {
     o->head_max = conf->limits.max_head;
@@ -173,6 +187,7 @@ static void set_front(struct lt_front_options *o, const struct lt_listen_conf *c
     o->body_rate = conf->body.min_rate;
     o->body_grace_ms = conf->body.grace_ms;
     o->requests_max = (unsigned)conf->limits.max_requests;
+    set_front_h2(&o->h2, &conf->http2, conf->tls);
     o->tls = conf->tls;
     o->port = lt_addr_port(&conf->address);
 }
@@ -231,6 +246,7 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
                                                .compress = &conf->compress};
     if (conf->tls) {
         set_tls(b, &l->tls);
+        l->tls.h2 = conf->http2.alpn;
     }
 }
 

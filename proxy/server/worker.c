@@ -127,7 +127,9 @@ static void set_memory(struct lt_worker *worker, const struct lt_snapshot *snaps
     const struct lt_limits_conf *limits = &snapshot->root->conf->limits;
     struct lt_block_pool *pool = &worker->loop->blocks;
     pool->max = limits->buffers.total / worker->shared->n_workers;
-    pool->extra = (size_t)snapshot->connections_max * LT_EXCHANGE_PIECES;
+    worker->env.streams_max = lt_max((unsigned)limits->streams / worker->shared->n_workers, 1u);
+    pool->extra =
+        ((size_t)snapshot->connections_max + worker->env.streams_max) * LT_EXCHANGE_PIECES;
     worker->env.heads.max = limits->heads / worker->shared->n_workers;
 }
 

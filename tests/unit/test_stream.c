@@ -473,6 +473,37 @@ static void a_new_owner_gets_the_callbacks(void **state)
     side_close(side);
 }
 
+/* What came but wasn't read, and what waits, go on with the new place. */
+static void a_moved_stream_goes_on_at_its_new_place(void **state)
+{
+    (void)state;
+    struct side *side = new_side(false, BLOCKS_MAX);
+    static struct side other;
+    memset(&other, 0, sizeof(other));
+    other.loop = side->loop;
+    assert_int_equal(lt_stream_put(&side->s, big, sizeof(big)), LT_OK);
+    assert_int_equal(lt_stream_flush(&side->s), LT_OK);
+    size_t waits = lt_stream_unsent(&side->s);
+    assert_true(waits > 0);
+    assert_int_equal(write(side->peer, "x", 1), 1);
+    lt_stream_move(&other.s, &side->s, &ops, &other);
+    assert_int_equal(side->s.fd, -1);
+    assert_int_equal(lt_stream_unsent(&other.s), waits);
+    RUN_UNTIL(side->loop, other.readables > 0);
+    static char got[sizeof(big)];
+    size_t n = 0;
+    while (n < sizeof(big)) {
+        ssize_t more = recv(side->peer, got + n, sizeof(got) - n, MSG_DONTWAIT);
+        n += more > 0 ? (size_t)more : 0;
+        ev_run(side->loop->ev, EVRUN_NOWAIT);
+    }
+    assert_memory_equal(got, big, sizeof(big));
+    assert_int_equal(other.drains, 1);
+    assert_int_equal(side->readables + side->drains, 0);
+    lt_stream_close(&other.s);
+    side_close(side);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -506,6 +537,7 @@ int main(void)
         cmocka_unit_test(a_look_reads_without_an_event),
         cmocka_unit_test(taken_is_what_the_peer_has_made_room_for),
         cmocka_unit_test(a_new_owner_gets_the_callbacks),
+        cmocka_unit_test(a_moved_stream_goes_on_at_its_new_place),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
