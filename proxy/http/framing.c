@@ -84,6 +84,7 @@ struct facts {
     size_t connection_bytes; /* in all Connection fields */
     bool close, keep_alive, upgrade;
     bool upgrade_field;
+    bool te;
     bool connection_specific; /* a field that HTTP/2 doesn't know */
 };
 
@@ -130,6 +131,7 @@ static void note_field(struct facts *f, struct lt_header *h)
         f->connection_specific = true;
         break;
     case LT_HEADER_TE:
+        f->te = true;
         f->connection_specific |= !lt_str_eq_nocase(h->value, LT_STR("trailers"));
         break;
     default:
@@ -411,6 +413,8 @@ enum lt_cause lt_framing_request(struct lt_request *req)
     set_request_body(req, &f, length);
     req->keep_alive = persists(&f, req->version);
     req->upgrade = f.upgrade && f.upgrade_field;
+    req->te_trailers =
+        f.te && lt_headers_has_token(&req->headers, LT_HEADER_TE, LT_STR("trailers"));
     req->expect_continue = false;
     return expectation_is_known(&f, req);
 }

@@ -14,12 +14,14 @@ liblintel_a_SOURCES += \
 	proxy/http/mount.c proxy/http/mount.h \
 	proxy/http/sides.h \
 	proxy/http/upgrade.c proxy/http/upgrade.h \
-	proxy/http/uri.c proxy/http/uri.h
+	proxy/http/uri.c proxy/http/uri.h \
+	proxy/http/websocket.c proxy/http/websocket.h
 
 check_PROGRAMS += \
 	tests/unit/test_accept tests/unit/test_encoder \
 	tests/unit/test_framing tests/unit/test_h1 tests/unit/test_h2 tests/unit/test_headers tests/unit/test_hop \
-	tests/unit/test_message tests/unit/test_mount tests/unit/test_upgrade tests/unit/test_uri
+	tests/unit/test_message tests/unit/test_mount tests/unit/test_upgrade tests/unit/test_uri \
+	tests/unit/test_websocket
 tests_unit_test_accept_SOURCES = tests/unit/test_accept.c
 tests_unit_test_encoder_SOURCES = tests/unit/test_encoder.c
 tests_unit_test_encoder_LDADD = $(LDADD) $(BROTLI_DECODER_LIBS)
@@ -32,6 +34,7 @@ tests_unit_test_message_SOURCES = tests/unit/test_message.c
 tests_unit_test_mount_SOURCES = tests/unit/test_mount.c
 tests_unit_test_upgrade_SOURCES = tests/unit/test_upgrade.c
 tests_unit_test_uri_SOURCES = tests/unit/test_uri.c
+tests_unit_test_websocket_SOURCES = tests/unit/test_websocket.c
 
 http_fuzz = tests/fuzz/main.c tests/fuzz/strict_reader.h tests/unit/h1_reader.h
 check_PROGRAMS += \

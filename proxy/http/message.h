@@ -41,6 +41,7 @@ struct lt_request {
     bool expect_continue;    /* Expect: 100-continue */
     bool upgrade;            /* Connection: upgrade with an Upgrade header */
     bool must_switch;        /* ... and nothing else will do: an extended CONNECT (RFC 8441) */
+    bool te_trailers;        /* TE: trailers: the client wants them */
     struct lt_str offer;     /* protocols that the server may switch to; empty: none */
 };
 
