@@ -73,6 +73,7 @@ struct lt_exchange *lt_exchange_new(struct lt_exchange_env *env, struct lt_front
     x->arena.total = &env->heads;
     lt_headers_init(&x->req_trailers, &x->arena, TRAILERS_MAX);
     lt_chain_init(&x->body, &env->loop->blocks);
+    lt_chain_init(&x->kept, &env->loop->blocks);
     lt_chain_init(&x->held, &env->loop->blocks);
     lt_spool_init(&x->spool, &env->spools, &x->view->spool);
     lt_list_push_back(&env->exchanges, &x->link);
@@ -100,6 +101,7 @@ static void free_now(void *arg)
 static void end(struct lt_exchange *x)
 {
     lt_chain_clear(&x->body);
+    lt_chain_clear(&x->kept);
     lt_chain_clear(&x->held);
     lt_compress_release(x);
     lt_spool_clear(&x->spool);
@@ -193,6 +195,7 @@ void lt_exchange_begin(struct lt_exchange *x, const struct lt_addr *peer, bool t
     x->request_done = x->req.body == LT_BODY_NONE ||
                       (x->req.body == LT_BODY_LENGTH && x->req.content_length == 0);
     x->step = LT_STEP_ROUTE;
+    lt_grpc_begin(x);
     if (!identify(x, peer, tls)) {
         lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
         return;

@@ -241,7 +241,9 @@ void lt_reply_prepare(struct lt_exchange *x)
         *r = (struct lt_reply){.ready = true, .status = status > 0 ? status : 500};
         lt_headers_init(&r->headers, &x->arena, REPLY_HEADERS_MAX);
     }
-    make_body(x);
+    if (!x->grpc) {
+        make_body(x);
+    }
     x->res = (struct lt_response){
         .status = r->status,
         .version = 11,
@@ -260,4 +262,7 @@ void lt_reply_prepare(struct lt_exchange *x)
     }
     (void)err; /* a reply without these fields is still a reply */
     add_fields(x);
+    if (x->grpc) {
+        lt_grpc_reply(x);
+    }
 }

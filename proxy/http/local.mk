@@ -5,6 +5,7 @@ liblintel_a_SOURCES += \
 	proxy/http/encoder.c proxy/http/encoder.h \
 	proxy/http/framing.c proxy/http/framing.h \
 	proxy/http/h1.h proxy/http/h1_parse.c proxy/http/h1_scan.c proxy/http/h1_write.c \
+	proxy/http/grpc.c proxy/http/grpc.h \
 	proxy/http/h2.h proxy/http/h2_read.c proxy/http/h2_write.c \
 	proxy/http/header.def \
 	proxy/http/headers.c proxy/http/headers.h \
@@ -21,11 +22,12 @@ check_PROGRAMS += \
 	tests/unit/test_accept tests/unit/test_encoder \
 	tests/unit/test_framing tests/unit/test_h1 tests/unit/test_h2 tests/unit/test_headers tests/unit/test_hop \
 	tests/unit/test_message tests/unit/test_mount tests/unit/test_upgrade tests/unit/test_uri \
-	tests/unit/test_websocket
+	tests/unit/test_grpc tests/unit/test_websocket
 tests_unit_test_accept_SOURCES = tests/unit/test_accept.c
 tests_unit_test_encoder_SOURCES = tests/unit/test_encoder.c
 tests_unit_test_encoder_LDADD = $(LDADD) $(BROTLI_DECODER_LIBS)
 tests_unit_test_framing_SOURCES = tests/unit/test_framing.c tests/unit/h1_reader.h
+tests_unit_test_grpc_SOURCES = tests/unit/test_grpc.c
 tests_unit_test_h1_SOURCES = tests/unit/test_h1.c tests/unit/h1_reader.h
 tests_unit_test_h2_SOURCES = tests/unit/test_h2.c
 tests_unit_test_headers_SOURCES = tests/unit/test_headers.c

@@ -106,11 +106,12 @@ static void check_errors(struct lt_schema_load *load, const struct lt_node *node
 
 /* Members that an access line has by itself. */
 static const char *const own_fields[] = {
-    "time",      "id",          "trace_id",        "client", "method",      "host",
-    "path",      "protocol",    "status",          "cause",  "stage",       "error",
-    "denied_by", "reason",      "detail",          "site",   "route",       "upstream",
-    "server",    "tries",       "upstream_status", "steps",  "slow",        "bytes_in",
-    "bytes_out", "duration_ms", "upstream_ms",     "tls",    "client_cert", "truncated"};
+    "time",       "id",          "trace_id",        "client", "method",      "host",
+    "path",       "protocol",    "status",          "cause",  "stage",       "error",
+    "denied_by",  "reason",      "detail",          "site",   "route",       "upstream",
+    "server",     "tries",       "upstream_status", "steps",  "slow",        "bytes_in",
+    "bytes_out",  "duration_ms", "upstream_ms",     "tls",    "client_cert", "truncated",
+    "grpc_status"};
 
 static void check_fields(struct lt_schema_load *load, const struct lt_node *node LT_UNUSED,
                          const void *value)
