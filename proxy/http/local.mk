@@ -41,15 +41,17 @@ tests_unit_test_websocket_SOURCES = tests/unit/test_websocket.c
 http_fuzz = tests/fuzz/main.c tests/fuzz/strict_reader.h tests/unit/h1_reader.h
 check_PROGRAMS += \
 	tests/fuzz/fuzz_accept tests/fuzz/fuzz_differential tests/fuzz/fuzz_framing \
-	tests/fuzz/fuzz_h1_request tests/fuzz/fuzz_h1_response tests/fuzz/fuzz_mount \
-	tests/fuzz/fuzz_uri
+	tests/fuzz/fuzz_h1_request tests/fuzz/fuzz_h1_response tests/fuzz/fuzz_h2_head \
+	tests/fuzz/fuzz_mount tests/fuzz/fuzz_uri
 tests_fuzz_fuzz_accept_SOURCES = tests/fuzz/fuzz_accept.c tests/fuzz/main.c
 tests_fuzz_fuzz_differential_SOURCES = tests/fuzz/fuzz_differential.c $(http_fuzz)
 tests_fuzz_fuzz_framing_SOURCES = tests/fuzz/fuzz_framing.c $(http_fuzz)
 tests_fuzz_fuzz_h1_request_SOURCES = tests/fuzz/fuzz_h1_request.c $(http_fuzz)
 tests_fuzz_fuzz_h1_response_SOURCES = tests/fuzz/fuzz_h1_response.c $(http_fuzz)
+tests_fuzz_fuzz_h2_head_SOURCES = tests/fuzz/fuzz_h2_head.c tests/fuzz/main.c tests/unit/h1_reader.h
 tests_fuzz_fuzz_mount_SOURCES = tests/fuzz/fuzz_mount.c tests/fuzz/main.c
 tests_fuzz_fuzz_uri_SOURCES = tests/fuzz/fuzz_uri.c tests/fuzz/main.c
 EXTRA_DIST += \
 	tests/fuzz/corpus/accept tests/fuzz/corpus/differential tests/fuzz/corpus/framing \
-	tests/fuzz/corpus/h1_request tests/fuzz/corpus/h1_response tests/fuzz/corpus/mount tests/fuzz/corpus/uri
+	tests/fuzz/corpus/h1_request tests/fuzz/corpus/h1_response tests/fuzz/corpus/h2_head \
+	tests/fuzz/corpus/mount tests/fuzz/corpus/uri
