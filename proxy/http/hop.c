@@ -603,6 +603,10 @@ enum lt_err lt_hop_request(struct lt_request *req, struct lt_str host,
 
 enum lt_err lt_hop_response(struct lt_response *res)
 {
+    if (res->status == 426 && lt_headers_joined(&res->headers, lt_header_name(LT_HEADER_UPGRADE),
+                                                LT_STR(", "), &res->wants) == LT_ERR_NOMEM) {
+        return LT_ERR_NOMEM;
+    }
     lt_hop_strip(&res->headers);
     return lt_headers_add_id(&res->headers, LT_HEADER_VIA, via_value(res->version));
 }

@@ -75,7 +75,7 @@ enum lt_err lt_hop_request(struct lt_request *req, struct lt_str host,
 void lt_hop_trailers(struct lt_headers *trailers);
 
 /* Turns a server's response headers into what the client gets, in place: strips hop-by-hop, adds
- * Via. Framing fields are the front's. */
+ * Via, sets res->wants. Framing fields and what is hop-by-hop are the front's. */
 enum lt_err lt_hop_response(struct lt_response *res) LT_MUST_CHECK;
 
 #endif

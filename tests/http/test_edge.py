@@ -374,6 +374,21 @@ def test_204_and_304_have_no_body(shop, method, status, fields):
             assert response.headers.get("etag") == ('"a"' if "ETag" in fields else None)
 
 
+@pytest.mark.parametrize("ask", [{}, {"Connection": "close"}])
+def test_a_426_says_which_protocol_it_wants(shop, ask):
+    server = shop.origin(always(b"HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: TLS/1.0\r\n"
+                                b"Upgrade: HTTP/2.0\r\nContent-Length: 2\r\n\r\nno"))
+    with shop.lintel(basic(server)).client() as client:
+        client.send(head("GET", "/", ask))
+        response = client.response()
+        assert response.status == 426 and response.body == b"no"
+        assert response.headers.get("upgrade") == "TLS/1.0, HTTP/2.0"
+        options = [value for name, value in response.headers if name == "connection"]
+        assert options == (["close"] if ask else []) + ["upgrade"]
+    with shop.lintel(basic(shop.origin(always(OK.replace(b"\r\n", b"\r\nUpgrade: h2c\r\n", 1))))).client() as client:
+        assert "upgrade" not in client.request().headers
+
+
 # ---- fields that only the ends understand ----
 
 CONDITIONAL = [("Range", "bytes=0-1,5-"), ("If-Range", 'W/"x"'), ("If-Match", '"a", "b"'),
