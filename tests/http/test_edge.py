@@ -389,6 +389,32 @@ def test_a_426_says_which_protocol_it_wants(shop, ask):
         assert "upgrade" not in client.request().headers
 
 
+# ---- repeated fields ----
+
+def test_conditions_see_all_of_a_repeated_field(shop):
+    routes = [{"match": "/", "to": "app"}]
+    for name, condition in (("both", 'header.x-role == "user, admin"'), ("cookie", 'cookie.b == "1"'),
+                            ("field", 'header.cookie == "a=1; b=1"'), ("first", 'query.t == "1"')):
+        routes.append({"match": f"/{name}", "when": condition, "respond": {"status": 200, "body": name}})
+    gw = shop.lintel(basic(shop.echo(), routes=routes))
+
+    def got(target, *fields):
+        with gw.client() as client:
+            client.send(head("GET", target, list(fields)))
+            return client.response().body.decode()
+
+    roles, cookies = [("X-Role", "user"), ("x-role", "admin")], [("Cookie", "a=1"), ("Cookie", "b=1")]
+    assert got("/both", *roles) == "both"
+    assert json.loads(got("/both", roles[1]))["status"] == 404
+    assert got("/cookie", *cookies) == "cookie"
+    assert got("/field", *cookies) == "field"
+    assert got("/first?t=1&t=2") == "first"
+    assert json.loads(got("/first?t=2&t=1"))["status"] == 404
+    seen_there = json.loads(got("/", *roles, *cookies))["headers"]
+    assert [v for n, v in seen_there if n.lower() == "cookie"] == ["a=1; b=1"]
+    assert [v for n, v in seen_there if n.lower() == "x-role"] == ["user", "admin"]
+
+
 # ---- fields that only the ends understand ----
 
 CONDITIONAL = [("Range", "bytes=0-1,5-"), ("If-Range", 'W/"x"'), ("If-Match", '"a", "b"'),
