@@ -207,8 +207,16 @@ void lt_exchange_begin(struct lt_exchange *x, const struct lt_addr *peer, bool t
 void lt_exchange_refuse(struct lt_exchange *x, enum lt_cause cause, const struct lt_addr *peer,
                         bool tls)
 {
-    /* What was parsed of the head can't be trusted: nothing of it is used. */
-    x->req.headers.n = 0;
+    /* What was parsed of the head can't be trusted: nothing of it is used but what kind of answer
+     * is wanted, if it came that far. */
+    struct lt_headers *h = &x->req.headers;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < h->n; i++) {
+        if (h->v[i].id == LT_HEADER_ACCEPT) {
+            h->v[kept++] = h->v[i];
+        }
+    }
+    h->n = kept;
     x->req.host = LT_STR_NONE;
     if (!identify(x, peer, tls)) {
         cause = LT_CAUSE_OUT_OF_MEMORY;

@@ -119,6 +119,8 @@ BAD_REQUESTS = {
     "host_missing": (b"GET / HTTP/1.1\r\n\r\n", 400, "host_invalid"),
     "host_twice": (get(HOST), 400, "host_invalid"),
     "host_empty": (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", 400, "host_invalid"),
+    "host_empty_label": (b"GET / HTTP/1.1\r\nHost: localhost..\r\n\r\n", 400, "host_invalid"),
+    "host_empty_label_inside": (b"GET / HTTP/1.1\r\nHost: a..b\r\n\r\n", 400, "host_invalid"),
     "host_with_space": (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "host_invalid"),
     "host_with_path": (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "host_invalid"),
     "host_with_user": (b"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", 400, "host_invalid"),
