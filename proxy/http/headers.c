@@ -9,6 +9,7 @@
 #define OURS LT_HEADER_F_OURS
 #define KEEP LT_HEADER_F_KEEP
 #define SEALED LT_HEADER_F_SEALED
+#define CLAIM LT_HEADER_F_CLAIM
 
 static const struct known {
     struct lt_str name;

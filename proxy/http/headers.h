@@ -19,7 +19,8 @@ enum lt_header_flag {
     LT_HEADER_F_HOP = 1,
     LT_HEADER_F_OURS = 2,
     LT_HEADER_F_KEEP = 4,
-    LT_HEADER_F_SEALED = 8
+    LT_HEADER_F_SEALED = 8,
+    LT_HEADER_F_CLAIM = 16
 };
 
 struct lt_header {
