@@ -261,6 +261,21 @@ static const struct {
     {BASE "limits: {buffers: {disk: 1M}}\n"
           "sites: [{hosts: [a], body: {stream: true}, routes: [{match: /, to: app}]}]\n",
      NULL},
+    {BASE "limits: {connections: 10, connections_per_client: 11}\n" SITE,
+     "t.yaml:4:51: warning: connections_per_client is 11, but limits.connections is 10"},
+    {"lintel: 1\nlisten: [{address: \":80\", max_connections: 11}]\nlimits: {connections: 10}\n"
+     "upstreams: {app: [\"unix:/a\"]}\n" SITE,
+     "t.yaml:2:44: warning: max_connections is 11, but limits.connections is 10"},
+    {BASE "defaults: {max_target: 64K}\n" SITE, "warning: max_target is 65536, but max_head is"},
+    {BASE "limits: {buffers: {memory: 64M}}\n" SITE, "warning: memory of one body is 67108864"},
+    {BASE "limits: {buffers: {total: 1M, response: 2M}}\n" SITE, "warning: response is 2097152"},
+    {BASE "sites: [{hosts: [a], routes: [{match: /, to: app, timeouts: {total: 1s, first_byte: "
+          "2s}}]}]\n",
+     "warning: first_byte (ms) is 2000, but total is 1000"},
+    {BASE "defaults: {timeouts: {total: 1s, first_byte: 2s}}\n" SITE,
+     "warning: first_byte (ms) is 2000, but total is 1000"},
+    {BASE "sites: [{hosts: [a], routes: [{match: /, respond: 204}]}]\n",
+     "t.yaml:3:13: warning: no route goes to the upstream \"app\""},
 };
 
 static void limits_that_cannot_work_together_are_warned_of(void **state)
