@@ -163,7 +163,8 @@ struct lt_exchange *lt_exchange_new(struct lt_exchange_env *env, struct lt_front
                                     unsigned listener) LT_MUST_CHECK;
 /* The head is in x->req and was accepted: runs the steps. */
 void lt_exchange_begin(struct lt_exchange *x, const struct lt_addr *peer, bool tls);
-/* The head was refused: answers with cause and ends. peer as in begin. */
+/* The head was refused: answers with cause, of a kind that the Accept in x->req takes if it got
+ * there, and ends. peer as in begin. */
 void lt_exchange_refuse(struct lt_exchange *x, enum lt_cause cause, const struct lt_addr *peer,
                         bool tls);
 /* The request is malformed and nothing can be answered: it is only logged. The front lets go of x

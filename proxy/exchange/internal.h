@@ -103,6 +103,9 @@ size_t lt_room(const struct lt_exchange *x, size_t waiting, size_t most);
 
 /* collect.c */
 
+/* Whether a body of the length that the head names may be kept while others leave room for it. When
+ * not, x->detail says what is too small. */
+bool lt_collect_fits(struct lt_exchange *x);
 /* Keeps body bytes; fails x when they can't be kept. */
 void lt_collect_add(struct lt_exchange *x, const char *p, size_t n);
 /* The body is there whole. */

@@ -110,6 +110,9 @@ static enum lt_step_result step_route(struct lt_exchange *x)
         return fail(x, LT_CAUSE_BODY_TOO_LARGE);
     }
     x->streams = x->route->options[x->listener].body_stream || x->grpc;
+    if (!x->streams && x->route->action == LT_ROUTE_TO && !lt_collect_fits(x)) {
+        return fail(x, LT_CAUSE_BODY_NEVER_FITS);
+    }
     enum lt_cause cause = lt_tunnel_offer(x);
     return cause == LT_CAUSE_NONE ? LT_STEP_NEXT : fail(x, cause);
 }

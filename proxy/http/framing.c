@@ -428,9 +428,6 @@ static void set_response_body(struct lt_response *res, const struct facts *f, en
     res->keep_alive = persists(f, res->version);
     if (method == LT_METHOD_HEAD || lt_status_bodiless(res->status)) {
         res->body = LT_BODY_NONE;
-        /* A server that declares a body for 1xx or 204 may send one. */
-        bool may_declare = method == LT_METHOD_HEAD || res->status == 304;
-        res->keep_alive &= may_declare || (f->codings == 0 && length == 0);
     } else if (f->codings > 0) {
         res->body = LT_BODY_CHUNKED;
     } else if (f->lengths > 0) {
@@ -443,12 +440,26 @@ static void set_response_body(struct lt_response *res, const struct facts *f, en
     }
 }
 
+/* A 204 that announces a body, and a 205 that has one, are wrong about one of the two (RFC 9110
+ * §8.6, §15.3.6, RFC 9112 §6.1). An empty chunked body of a 205 is one that servers do send. */
+static enum lt_cause body_fits_status(const struct facts *f, unsigned status, uint64_t length)
+{
+    if (status == 204 && f->codings > 0) {
+        return LT_CAUSE_TRANSFER_ENCODING_INVALID;
+    }
+    return (status == 204 || status == 205) && length > 0 ? LT_CAUSE_CONTENT_LENGTH_INVALID
+                                                          : LT_CAUSE_NONE;
+}
+
 enum lt_cause lt_framing_response(struct lt_response *res, enum lt_method method)
 {
     struct facts f;
     uint64_t length;
     gather(&res->headers, &f);
     enum lt_cause cause = judge_framing(&f, res->version, &length);
+    if (cause == LT_CAUSE_NONE) {
+        cause = body_fits_status(&f, res->status, length);
+    }
     if (cause == LT_CAUSE_NONE) {
         set_response_body(res, &f, method, length);
     }

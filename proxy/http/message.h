@@ -53,6 +53,7 @@ struct lt_response {
     uint64_t content_length; /* for LT_BODY_LENGTH */
     bool keep_alive;         /* whether the server's connection may be used again */
     struct lt_str upgrade;   /* 101: what both sides speak from here on; else empty */
+    struct lt_str wants;     /* 426: the protocols that its client has to ask for; else empty */
 };
 
 /* The registered reason phrase of a status (RFC 9110 §15), or "". */

@@ -235,7 +235,8 @@ static const struct lt_row buffers_rows[] = {
      .def = "1G",
      .max = "100T",
      .doc = "Most bytes in temporary files of request bodies, all together. Bodies that do not fit "
-            "are refused with 503 `body_buffer_full`.",
+            "are refused: with 413 `body_never_fits` when they would not fit alone, else with 503 "
+            "`body_buffer_full`.",
      .since = "0.1"},
     {.name = "path",
      .type = LT_T_STRING,

@@ -326,6 +326,18 @@ static void build_chain(struct build *b, struct lt_route *route)
     /* Unknown names and too many of them were said when the configuration was checked. */
     if (lt_filter_chain_new(b->arena, b->s->filters, names, n, &route->chain, &bad) != LT_OK) {
         no_memory(b);
+        return;
+    }
+    route->guards = lt_arena_array(b->arena, const struct lt_expr *, n);
+    if (route->guards == NULL) {
+        no_memory(b);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct lt_expr *when = route->chain->at[i]->when;
+        if (when != NULL && lt_expr_asks_path(when)) {
+            route->guards[route->n_guards++] = when;
+        }
     }
 }
 
