@@ -185,6 +185,86 @@ bool lt_expr_test(const struct lt_expr *expr, lt_expr_get_fn get, void *source, 
     return is_true(&v);
 }
 
+/* ---- what it says of the path ---- */
+
+enum { ASKS_PATH = 1, ASKS_OTHER = 2 };
+
+static bool is_path(const struct lt_expr_node *node)
+{
+    return node->op == LT_EXPR_OP_NAME &&
+           (node->name == LT_EXPR_PATH || node->name == LT_EXPR_PATH_PARAM);
+}
+
+/* What the names at and below a node ask for. */
+static unsigned asks(const struct lt_expr *expr, uint16_t at)
+{
+    const struct lt_expr_node *node = &expr->nodes[at];
+    switch (node->op) {
+    case LT_EXPR_OP_NAME:
+        return is_path(node) ? ASKS_PATH : ASKS_OTHER;
+    case LT_EXPR_OP_TEXT:
+    case LT_EXPR_OP_NUMBER:
+    case LT_EXPR_OP_BOOL:
+        return 0;
+    case LT_EXPR_OP_EQ:
+    case LT_EXPR_OP_NE:
+    case LT_EXPR_OP_AND:
+    case LT_EXPR_OP_OR:
+        return asks(expr, node->left) | asks(expr, node->right);
+    case LT_EXPR_OP_MATCH:
+    case LT_EXPR_OP_IN:
+    case LT_EXPR_OP_IN_NET:
+    case LT_EXPR_OP_NOT:
+        return asks(expr, node->left);
+    }
+    return 0;
+}
+
+/* Whether a node is a term: compares, or asks whether a name is there. */
+static bool is_term(const struct lt_expr_node *node)
+{
+    switch (node->op) {
+    case LT_EXPR_OP_NAME:
+    case LT_EXPR_OP_EQ:
+    case LT_EXPR_OP_NE:
+    case LT_EXPR_OP_MATCH:
+    case LT_EXPR_OP_IN:
+    case LT_EXPR_OP_IN_NET:
+        return true;
+    case LT_EXPR_OP_TEXT:
+    case LT_EXPR_OP_NUMBER:
+    case LT_EXPR_OP_BOOL:
+    case LT_EXPR_OP_AND:
+    case LT_EXPR_OP_OR:
+    case LT_EXPR_OP_NOT:
+        break;
+    }
+    return false;
+}
+
+bool lt_expr_asks_path(const struct lt_expr *expr)
+{
+    return (asks(expr, expr->root) & ASKS_PATH) != 0;
+}
+
+bool lt_expr_path_terms(const struct lt_expr *expr, lt_expr_get_fn get, void *source,
+                        struct lt_expr_path_terms *out)
+{
+    bool failed = false;
+    const struct eval e = {.expr = expr, .get = get, .source = source, .failed = &failed};
+    _Static_assert(sizeof(out->bits) * 8 >= LT_EXPR_NODES_MAX, "a bit for each node");
+    *out = (struct lt_expr_path_terms){{0}};
+    for (uint16_t i = 0; i < expr->n_nodes && !failed; i++) {
+        unsigned of = is_term(&expr->nodes[i]) ? asks(expr, i) : 0;
+        if ((of & ASKS_PATH) != 0) {
+            struct value v = run(&e, i);
+            out->bits[i / 64] |= (uint64_t)is_true(&v) << (i % 64);
+            failed |= (of & ASKS_OTHER) != 0;
+        }
+    }
+    return !failed;
+}
+
 bool lt_expr_text(const struct lt_expr *expr, lt_expr_get_fn get, void *source, char scratch[32],
                   struct lt_str *out)
 {

@@ -33,6 +33,21 @@ struct lt_expr *lt_expr_compile(struct lt_arena *arena, struct lt_diags *diags, 
  * what the condition is then isn't known, and who asks must not act as if it were. */
 bool lt_expr_test(const struct lt_expr *expr, lt_expr_get_fn get, void *source, bool *failed);
 
+/* Whether it asks for the path or a part of it (path, path.NAME). */
+bool lt_expr_asks_path(const struct lt_expr *expr);
+
+/* What each term that asks for the path says of a request. Two requests that differ only in their
+ * paths and of which all terms say the same are the same to the whole expression, whatever the rest
+ * of it asks for. */
+struct lt_expr_path_terms {
+    uint64_t bits[4];
+};
+
+/* False when that can't be told: a pattern exceeded its limits, or a term compares the path with
+ * something else of the request. */
+bool lt_expr_path_terms(const struct lt_expr *expr, lt_expr_get_fn get, void *source,
+                        struct lt_expr_path_terms *out) LT_MUST_CHECK;
+
 /* As a text: false when absent. Numbers and booleans are written out into scratch. */
 bool lt_expr_text(const struct lt_expr *expr, lt_expr_get_fn get, void *source, char scratch[32],
                   struct lt_str *out);

@@ -527,6 +527,7 @@ struct lt_expr *lt_expr_compile(struct lt_arena *arena, struct lt_diags *diags, 
     }
     memcpy(kept, nodes, c.n * sizeof(*kept));
     expr->nodes = kept;
+    expr->n_nodes = c.n;
     expr->root = root;
     expr->terms = count_terms(kept, root);
     return expr;

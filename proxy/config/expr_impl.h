@@ -43,7 +43,7 @@ struct lt_expr_node {
 struct lt_expr {
     struct lt_str source;
     const struct lt_expr_node *nodes;
-    uint16_t root;
+    uint16_t root, n_nodes;
     unsigned terms;
 };
 

@@ -22,6 +22,20 @@ void lt_exchange_note_body_max(struct lt_exchange *x)
     }
 }
 
+bool lt_collect_fits(struct lt_exchange *x)
+{
+    const struct lt_spool_limits *limits = &x->view->spool;
+    if (x->req.body != LT_BODY_LENGTH || lt_spool_ever_fits(limits, x->req.content_length)) {
+        return true;
+    }
+    if (!lt_arena_printf(&x->arena, &x->detail,
+                         "limits.buffers.memory is %zu and limits.buffers.disk is %llu",
+                         limits->memory, (unsigned long long)limits->disk)) {
+        x->detail = LT_STR_NONE;
+    }
+    return false;
+}
+
 static enum lt_cause cause_of(const struct lt_exchange *x, enum lt_err err)
 {
     if (err == LT_ERR_LIMIT) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The time that a whole exchange may take (timeouts.total). The exchange has one timer, which each
- * step sets for what it waits for: here that is cut to what is left of the whole. The worker's
- * thread.
+/* The time that a whole exchange may take (timeouts.total, and what a gRPC client allows). The
+ * exchange has one timer, which each step sets for what it waits for: here that is cut to what is
+ * left of the whole. The worker's thread.
  *
  *   route: begin -> [each set_timer: cut] -> time is over: 504, or a visible cut after the head
  *                   [each try: tell the server what is left]
@@ -16,9 +16,11 @@ static uint64_t left_ms(const struct lt_exchange *x)
 
 void lt_deadline_begin(struct lt_exchange *x)
 {
-    uint64_t ms = x->route->options[x->listener].total_ms;
-    if (ms > 0) {
-        x->deadline_us = x->began_us + ms * 1000;
+    uint64_t us = x->route->options[x->listener].total_ms * 1000;
+    uint64_t asked_us = lt_grpc_deadline_us(x);
+    us = asked_us > 0 && (us == 0 || asked_us < us) ? asked_us : us;
+    if (us > 0) {
+        x->deadline_us = x->began_us + us;
         lt_exchange_set_timer(x, 0);
     }
 }
@@ -37,8 +39,9 @@ bool lt_deadline_over(const struct lt_exchange *x)
 enum lt_err lt_deadline_tell(struct lt_exchange *x)
 {
     struct lt_str name = x->upstream->deadline_header, value;
-    if (name.len == 0) {
-        return LT_OK;
+    enum lt_err err = lt_grpc_tell_deadline(x);
+    if (err != LT_OK || name.len == 0) {
+        return err;
     }
     if (x->deadline_us == 0) {
         if (!x->client.trusted) {

@@ -73,6 +73,7 @@ struct lt_exchange *lt_exchange_new(struct lt_exchange_env *env, struct lt_front
     x->arena.total = &env->heads;
     lt_headers_init(&x->req_trailers, &x->arena, TRAILERS_MAX);
     lt_chain_init(&x->body, &env->loop->blocks);
+    lt_chain_init(&x->kept, &env->loop->blocks);
     lt_chain_init(&x->held, &env->loop->blocks);
     lt_spool_init(&x->spool, &env->spools, &x->view->spool);
     lt_list_push_back(&env->exchanges, &x->link);
@@ -100,6 +101,7 @@ static void free_now(void *arg)
 static void end(struct lt_exchange *x)
 {
     lt_chain_clear(&x->body);
+    lt_chain_clear(&x->kept);
     lt_chain_clear(&x->held);
     lt_compress_release(x);
     lt_spool_clear(&x->spool);
@@ -183,6 +185,10 @@ static bool identify(struct lt_exchange *x, const struct lt_addr *peer, bool tls
         return false;
     }
     lt_hop_distrust(&x->req.headers, x->client.trusted);
+    /* Several are as good as one, and none of them is to be overlooked (RFC 9113 §8.2.3). */
+    if (lt_headers_fold(&x->req.headers, LT_HEADER_COOKIE, LT_STR("; ")) != LT_OK) {
+        return false;
+    }
     return lt_hop_ids(&x->arena, &x->env->loop->rand, &x->req.headers, x->client.trusted,
                       &x->ids) == LT_OK;
 }
@@ -193,6 +199,7 @@ void lt_exchange_begin(struct lt_exchange *x, const struct lt_addr *peer, bool t
     x->request_done = x->req.body == LT_BODY_NONE ||
                       (x->req.body == LT_BODY_LENGTH && x->req.content_length == 0);
     x->step = LT_STEP_ROUTE;
+    lt_grpc_begin(x);
     if (!identify(x, peer, tls)) {
         lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
         return;
@@ -203,8 +210,16 @@ void lt_exchange_begin(struct lt_exchange *x, const struct lt_addr *peer, bool t
 void lt_exchange_refuse(struct lt_exchange *x, enum lt_cause cause, const struct lt_addr *peer,
                         bool tls)
 {
-    /* What was parsed of the head can't be trusted: nothing of it is used. */
-    x->req.headers.n = 0;
+    /* What was parsed of the head can't be trusted: nothing of it is used but what kind of answer
+     * is wanted, if it came that far. */
+    struct lt_headers *h = &x->req.headers;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < h->n; i++) {
+        if (h->v[i].id == LT_HEADER_ACCEPT) {
+            h->v[kept++] = h->v[i];
+        }
+    }
+    h->n = kept;
     x->req.host = LT_STR_NONE;
     if (!identify(x, peer, tls)) {
         cause = LT_CAUSE_OUT_OF_MEMORY;
@@ -258,9 +273,7 @@ static struct lt_str copy_lower(struct lt_arena *arena, struct lt_str s)
 
 static bool header_value(const struct lt_exchange *x, struct lt_str key, struct lt_str *out)
 {
-    const struct lt_header *h = lt_headers_get_name(&x->req.headers, key);
-    *out = h != NULL ? h->value : LT_STR_NONE;
-    return h != NULL;
+    return lt_headers_joined(&x->req.headers, key, LT_STR(", "), out) == LT_OK;
 }
 
 static bool user_value(const struct lt_exchange *x, struct lt_str key, struct lt_str *out)

@@ -126,11 +126,13 @@ struct lt_exchange {
     uint64_t tried;       /* servers not to try again, a bit per index */
     struct lt_str allow;  /* for 405 */
 
+    bool grpc;             /* a call: see grpc.c */
     bool streams;          /* the request body goes on as it comes; else it is collected first */
     struct lt_spool spool; /* the collected body */
     bool body_sent;        /* the current back got the collected body whole */
     struct lt_chain body;  /* streams: bytes received and not yet sent upstream */
-    bool body_started;     /* streams: bytes of it went to a server: no other try */
+    bool body_started;     /* streams: bytes of it went to a server and are gone: no other try */
+    struct lt_chain kept;  /* streams: bytes of it that went to a server, for another try */
     const struct lt_headers *res_trailers; /* NULL: none; in the arena */
     struct lt_chain held;                  /* response body bytes that came before relay */
     bool response_ended;                   /* and the server's end of it */
@@ -161,7 +163,8 @@ struct lt_exchange *lt_exchange_new(struct lt_exchange_env *env, struct lt_front
                                     unsigned listener) LT_MUST_CHECK;
 /* The head is in x->req and was accepted: runs the steps. */
 void lt_exchange_begin(struct lt_exchange *x, const struct lt_addr *peer, bool tls);
-/* The head was refused: answers with cause and ends. peer as in begin. */
+/* The head was refused: answers with cause, of a kind that the Accept in x->req takes if it got
+ * there, and ends. peer as in begin. */
 void lt_exchange_refuse(struct lt_exchange *x, enum lt_cause cause, const struct lt_addr *peer,
                         bool tls);
 /* The request is malformed and nothing can be answered: it is only logged. The front lets go of x
@@ -209,6 +212,9 @@ enum lt_err lt_exchange_set_user(struct lt_exchange *x, struct lt_str name,
 
 /* Notes for the log which body.max the request went over. */
 void lt_exchange_note_body_max(struct lt_exchange *x);
+
+/* The grpc-status that a call ended with, of the server or of ours; empty: none, or no call. */
+struct lt_str lt_exchange_grpc_status(const struct lt_exchange *x);
 
 const char *lt_step_name(enum lt_step step);
 

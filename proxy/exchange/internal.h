@@ -40,6 +40,27 @@ static inline void lt_exchange_set_timer(struct lt_exchange *x, uint64_t ms)
     }
 }
 
+/* grpc.c: calls; for all other exchanges these do nothing. */
+
+/* Looks whether x is a call. */
+void lt_grpc_begin(struct lt_exchange *x);
+/* What the client allows for the whole call; 0: it says nothing. */
+uint64_t lt_grpc_deadline_us(const struct lt_exchange *x);
+/* Tells the server what is left; with the head that is about to be sent. LT_ERR_NOMEM,
+ * LT_ERR_LIMIT. */
+enum lt_err lt_grpc_tell_deadline(struct lt_exchange *x) LT_MUST_CHECK;
+/* How long the server may pause in its response. */
+uint64_t lt_grpc_silence_ms(const struct lt_exchange *x);
+/* Body bytes are about to go to a server: keeps them for another try, or notes that there can be
+ * none (x->body_started). */
+void lt_grpc_keep(struct lt_exchange *x, const char *p, size_t n);
+/* What was kept is sent again by the next try. */
+void lt_grpc_put_back(struct lt_exchange *x);
+/* Turns x->res, an answer of our own, into what clients of gRPC read. */
+void lt_grpc_reply(struct lt_exchange *x);
+/* Ends a response that was cut by telling its cause in the trailers. False: that can't be done. */
+bool lt_grpc_end(struct lt_exchange *x);
+
 /* steps.c */
 
 enum lt_step_result lt_step_call(struct lt_exchange *x);
@@ -82,6 +103,9 @@ size_t lt_room(const struct lt_exchange *x, size_t waiting, size_t most);
 
 /* collect.c */
 
+/* Whether a body of the length that the head names may be kept while others leave room for it. When
+ * not, x->detail says what is too small. */
+bool lt_collect_fits(struct lt_exchange *x);
 /* Keeps body bytes; fails x when they can't be kept. */
 void lt_collect_add(struct lt_exchange *x, const char *p, size_t n);
 /* The body is there whole. */

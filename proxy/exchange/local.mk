@@ -5,7 +5,7 @@ liblintel_a_SOURCES += \
 	proxy/exchange/challenge.c proxy/exchange/challenge.h \
 	proxy/exchange/collect.c \
 	proxy/exchange/compress.c proxy/exchange/compress.h \
-	proxy/exchange/deadline.c \
+	proxy/exchange/deadline.c proxy/exchange/grpc.c \
 	proxy/exchange/env.h \
 	proxy/exchange/exchange.c proxy/exchange/exchange.h \
 	proxy/exchange/hooks.h \

@@ -107,10 +107,10 @@ static enum lt_err send_collected(struct lt_exchange *x)
         /* What the server doesn't take is kept twice for a moment. */
         for (size_t i = 0; i < n && err == LT_OK && bytes < room; i++) {
             size_t len = lt_min(iov[i].iov_len, room - bytes);
+            lt_grpc_keep(x, iov[i].iov_base, len);
             err = back->ops->send_body(back, iov[i].iov_base, len);
             bytes += len;
         }
-        x->body_started = true;
         if (err == LT_OK && bytes == x->body.len && x->request_done) {
             err = back->ops->send_end(back, &x->req_trailers);
         }
@@ -189,7 +189,7 @@ void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n)
         return;
     }
     if (x->streaming && x->body.len == 0) {
-        x->body_started = true;
+        lt_grpc_keep(x, p, n);
         enum lt_err err = x->back->ops->send_body(x->back, p, n);
         if (err != LT_OK) {
             send_failed(x, err);
@@ -347,6 +347,7 @@ static void on_head(void *owner, struct lt_response *res)
         lt_exchange_fail(x, LT_CAUSE_UPGRADE_REFUSED); /* the client would take it for the switch */
         return;
     }
+    lt_chain_clear(&x->kept); /* no other try can come */
     /* A word to proxies: we hold nothing back anyway, and it is not for clients. */
     lt_headers_remove(&x->res.headers, LT_HEADER_X_ACCEL_BUFFERING);
     if (lt_hop_response(&x->res) != LT_OK || lt_address_response(x) != LT_OK) {
@@ -420,7 +421,7 @@ static void on_turn(void *owner)
         lt_exchange_run(x);
         return;
     }
-    lt_exchange_set_timer(x, x->upstream->idle_ms);
+    lt_exchange_set_timer(x, lt_grpc_silence_ms(x));
 }
 
 /* The whole response went to the front. */
@@ -492,7 +493,7 @@ enum lt_err lt_relay_send_held(struct lt_exchange *x)
     if (x->response_ended) {
         return finish_response(x);
     }
-    lt_exchange_set_timer(x, x->upstream->idle_ms);
+    lt_exchange_set_timer(x, lt_grpc_silence_ms(x));
     if (x->response_paused) {
         x->response_paused = false;
         x->back->ops->resume(x->back, LT_PAUSE_PEER);
@@ -512,7 +513,7 @@ void lt_exchange_front_drained(struct lt_exchange *x)
     }
     if (x->response_paused && x->back != NULL && x->head_sent) {
         x->response_paused = false;
-        lt_exchange_set_timer(x, x->upstream->idle_ms);
+        lt_exchange_set_timer(x, lt_grpc_silence_ms(x));
         x->back->ops->resume(x->back, LT_PAUSE_PEER);
     }
 }
@@ -567,6 +568,7 @@ static void on_fail(void *owner, const struct lt_back_failure *f)
         return;
     }
     x->cause = f->cause;
+    lt_grpc_put_back(x);
     if (f->connected && f->reused) {
         x->fresh = true;
     } else if (x->server->index < 64) {

@@ -50,18 +50,23 @@ static const char *proxy_error(enum lt_cause cause)
     case LT_CAUSE_SERVER_CERTIFICATE_INVALID:
         return "tls_certificate_error";
     case LT_CAUSE_SERVERS_BUSY:
+    case LT_CAUSE_STREAMS_EXHAUSTED:
         return "connection_limit_reached";
     case LT_CAUSE_FIRST_BYTE_TIMEOUT:
     case LT_CAUSE_RESPONSE_IDLE_TIMEOUT:
+    case LT_CAUSE_SERVER_SILENT:
         return "connection_read_timeout";
     case LT_CAUSE_CLOSED_BEFORE_RESPONSE:
     case LT_CAUSE_RESET_BEFORE_RESPONSE:
+    case LT_CAUSE_STREAM_REFUSED:
+    case LT_CAUSE_STREAM_RESET:
         return "connection_terminated";
     case LT_CAUSE_RESPONSE_CUT:
         return "http_response_incomplete";
     case LT_CAUSE_RESPONSE_HEAD_TOO_LARGE:
         return "http_response_header_section_size";
     case LT_CAUSE_UPGRADE_UNEXPECTED:
+    case LT_CAUSE_UPGRADE_UNSUPPORTED:
         return "http_upgrade_failed";
     case LT_CAUSE_FILTER_DENIED:
         return "http_request_denied";
@@ -217,6 +222,7 @@ static void add_fields(struct lt_exchange *x)
     }
     if (err == LT_OK &&
         (x->cause == LT_CAUSE_SERVERS_BUSY || x->cause == LT_CAUSE_NO_SERVER ||
+         x->cause == LT_CAUSE_STREAMS_EXHAUSTED || x->cause == LT_CAUSE_STREAM_REFUSED ||
          x->cause == LT_CAUSE_BODY_BUFFER_FULL || x->cause == LT_CAUSE_OUT_OF_MEMORY)) {
         err = lt_headers_add_id(h, LT_HEADER_RETRY_AFTER, LT_STR("1"));
     }
@@ -235,7 +241,9 @@ void lt_reply_prepare(struct lt_exchange *x)
         *r = (struct lt_reply){.ready = true, .status = status > 0 ? status : 500};
         lt_headers_init(&r->headers, &x->arena, REPLY_HEADERS_MAX);
     }
-    make_body(x);
+    if (!x->grpc) {
+        make_body(x);
+    }
     x->res = (struct lt_response){
         .status = r->status,
         .version = 11,
@@ -254,4 +262,7 @@ void lt_reply_prepare(struct lt_exchange *x)
     }
     (void)err; /* a reply without these fields is still a reply */
     add_fields(x);
+    if (x->grpc) {
+        lt_grpc_reply(x);
+    }
 }

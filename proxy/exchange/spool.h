@@ -41,6 +41,12 @@ void lt_spool_env_init(struct lt_spool_env *env, struct lt_block_pool *blocks,
                        struct lt_quota *disk, struct lt_metrics_worker *metrics);
 void lt_spool_env_fini(struct lt_spool_env *env);
 
+/* Whether a body of n bytes fits when there is no other. */
+static inline bool lt_spool_ever_fits(const struct lt_spool_limits *limits, uint64_t n)
+{
+    return n <= limits->memory || n - limits->memory <= limits->disk;
+}
+
 /* An empty one; opens nothing. env and limits are borrowed for its life. */
 void lt_spool_init(struct lt_spool *s, struct lt_spool_env *env,
                    const struct lt_spool_limits *limits);

@@ -109,7 +109,10 @@ static enum lt_step_result step_route(struct lt_exchange *x)
         lt_exchange_note_body_max(x);
         return fail(x, LT_CAUSE_BODY_TOO_LARGE);
     }
-    x->streams = x->route->options[x->listener].body_stream;
+    x->streams = x->route->options[x->listener].body_stream || x->grpc;
+    if (!x->streams && x->route->action == LT_ROUTE_TO && !lt_collect_fits(x)) {
+        return fail(x, LT_CAUSE_BODY_NEVER_FITS);
+    }
     enum lt_cause cause = lt_tunnel_offer(x);
     return cause == LT_CAUSE_NONE ? LT_STEP_NEXT : fail(x, cause);
 }
@@ -279,7 +282,8 @@ static enum lt_step_result step_response_hooks(struct lt_exchange *x)
 static enum lt_step_result send_reply(struct lt_exchange *x)
 {
     const struct lt_front_ops *front = x->front->ops;
-    bool bodiless = x->req.method == LT_METHOD_HEAD || lt_status_bodiless(x->res.status);
+    bool bodiless = x->req.method == LT_METHOD_HEAD || lt_status_bodiless(x->res.status) ||
+                    x->res.body == LT_BODY_NONE;
     enum lt_err err = front->send_head(x->front, &x->res, bodiless);
     x->head_sent = true;
     if (err == LT_OK && !bodiless) {
@@ -420,6 +424,10 @@ void lt_step_failed(struct lt_exchange *x)
         return;
     }
     if (x->head_sent && !x->front->ops->take_back(x->front)) {
+        if (lt_grpc_end(x)) {
+            x->step = LT_STEP_LOG;
+            return;
+        }
         struct lt_front *front = x->front;
         x->front = NULL;
         front->ops->abort(front, x->cause);

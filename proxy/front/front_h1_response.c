@@ -86,6 +86,10 @@ static enum lt_err add_framing(struct lt_front_h1 *f, struct lt_response *res, b
     } else if (err == LT_OK && http10) {
         err = lt_headers_set_id(h, LT_HEADER_CONNECTION, LT_STR("keep-alive"));
     }
+    if (err == LT_OK && res->wants.len > 0 && !http10) { /* RFC 9110 §15.5.22 */
+        err = lt_headers_add_id(h, LT_HEADER_CONNECTION, LT_STR("upgrade"));
+        err = err == LT_OK ? lt_headers_add_id(h, LT_HEADER_UPGRADE, res->wants) : err;
+    }
     return err;
 }
 

@@ -84,6 +84,7 @@ struct facts {
     size_t connection_bytes; /* in all Connection fields */
     bool close, keep_alive, upgrade;
     bool upgrade_field;
+    bool te;
     bool connection_specific; /* a field that HTTP/2 doesn't know */
 };
 
@@ -130,6 +131,7 @@ static void note_field(struct facts *f, struct lt_header *h)
         f->connection_specific = true;
         break;
     case LT_HEADER_TE:
+        f->te = true;
         f->connection_specific |= !lt_str_eq_nocase(h->value, LT_STR("trailers"));
         break;
     default:
@@ -411,6 +413,8 @@ enum lt_cause lt_framing_request(struct lt_request *req)
     set_request_body(req, &f, length);
     req->keep_alive = persists(&f, req->version);
     req->upgrade = f.upgrade && f.upgrade_field;
+    req->te_trailers =
+        f.te && lt_headers_has_token(&req->headers, LT_HEADER_TE, LT_STR("trailers"));
     req->expect_continue = false;
     return expectation_is_known(&f, req);
 }
@@ -424,9 +428,6 @@ static void set_response_body(struct lt_response *res, const struct facts *f, en
     res->keep_alive = persists(f, res->version);
     if (method == LT_METHOD_HEAD || lt_status_bodiless(res->status)) {
         res->body = LT_BODY_NONE;
-        /* A server that declares a body for 1xx or 204 may send one. */
-        bool may_declare = method == LT_METHOD_HEAD || res->status == 304;
-        res->keep_alive &= may_declare || (f->codings == 0 && length == 0);
     } else if (f->codings > 0) {
         res->body = LT_BODY_CHUNKED;
     } else if (f->lengths > 0) {
@@ -439,12 +440,26 @@ static void set_response_body(struct lt_response *res, const struct facts *f, en
     }
 }
 
+/* A 204 that announces a body, and a 205 that has one, are wrong about one of the two (RFC 9110
+ * §8.6, §15.3.6, RFC 9112 §6.1). An empty chunked body of a 205 is one that servers do send. */
+static enum lt_cause body_fits_status(const struct facts *f, unsigned status, uint64_t length)
+{
+    if (status == 204 && f->codings > 0) {
+        return LT_CAUSE_TRANSFER_ENCODING_INVALID;
+    }
+    return (status == 204 || status == 205) && length > 0 ? LT_CAUSE_CONTENT_LENGTH_INVALID
+                                                          : LT_CAUSE_NONE;
+}
+
 enum lt_cause lt_framing_response(struct lt_response *res, enum lt_method method)
 {
     struct facts f;
     uint64_t length;
     gather(&res->headers, &f);
     enum lt_cause cause = judge_framing(&f, res->version, &length);
+    if (cause == LT_CAUSE_NONE) {
+        cause = body_fits_status(&f, res->status, length);
+    }
     if (cause == LT_CAUSE_NONE) {
         set_response_body(res, &f, method, length);
     }

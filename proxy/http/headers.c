@@ -9,6 +9,7 @@
 #define OURS LT_HEADER_F_OURS
 #define KEEP LT_HEADER_F_KEEP
 #define SEALED LT_HEADER_F_SEALED
+#define CLAIM LT_HEADER_F_CLAIM
 
 static const struct known {
     struct lt_str name;
@@ -238,6 +239,54 @@ struct lt_str lt_headers_value(const struct lt_headers *h, enum lt_header_id id)
 {
     const struct lt_header *header = lt_headers_get(h, id);
     return header != NULL ? header->value : LT_STR_NONE;
+}
+
+/* The values from `first` on of the fields of that name. */
+static enum lt_err joined(const struct lt_headers *h, const struct lt_header *first,
+                          struct lt_str name, struct lt_str between, struct lt_str *out)
+{
+    size_t len = 0, fields = 0;
+    for (const struct lt_header *f = first; f < h->v + h->n; f++) {
+        if (is_named(f, first->id, name)) {
+            len += f->value.len + between.len;
+            fields++;
+        }
+    }
+    *out = first->value;
+    if (fields == 1) {
+        return LT_OK;
+    }
+    char *p = lt_arena_chars(h->arena, len), *at = p;
+    if (p == NULL) {
+        return LT_ERR_NOMEM;
+    }
+    for (const struct lt_header *f = first; f < h->v + h->n; f++) {
+        if (is_named(f, first->id, name)) {
+            memcpy(at, f->value.p, f->value.len);
+            memcpy(at + f->value.len, between.p, between.len);
+            at += f->value.len + between.len;
+        }
+    }
+    *out = lt_str(p, len - between.len);
+    return LT_OK;
+}
+
+enum lt_err lt_headers_joined(const struct lt_headers *h, struct lt_str name, struct lt_str between,
+                              struct lt_str *out)
+{
+    const struct lt_header *first = lt_headers_get_name(h, name);
+    *out = LT_STR_NONE;
+    return first != NULL ? joined(h, first, name, between, out) : LT_ERR_NOTFOUND;
+}
+
+enum lt_err lt_headers_fold(struct lt_headers *h, enum lt_header_id id, struct lt_str between)
+{
+    struct lt_header *first = lt_headers_get(h, id);
+    enum lt_err err = first != NULL ? joined(h, first, first->name, between, &first->value) : LT_OK;
+    if (err == LT_OK && first != NULL) {
+        remove_from(h, (unsigned)(first - h->v) + 1, id, first->name);
+    }
+    return err;
 }
 
 unsigned lt_headers_remove(struct lt_headers *h, enum lt_header_id id)

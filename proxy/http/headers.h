@@ -19,7 +19,8 @@ enum lt_header_flag {
     LT_HEADER_F_HOP = 1,
     LT_HEADER_F_OURS = 2,
     LT_HEADER_F_KEEP = 4,
-    LT_HEADER_F_SEALED = 8
+    LT_HEADER_F_SEALED = 8,
+    LT_HEADER_F_CLAIM = 16
 };
 
 struct lt_header {
@@ -66,6 +67,15 @@ struct lt_header *lt_headers_get_name(const struct lt_headers *h, struct lt_str 
 
 /* The value of the first field, or an empty text. */
 struct lt_str lt_headers_value(const struct lt_headers *h, enum lt_header_id id);
+
+/* The values of all fields of that name in their order with `between` between them, in the list's
+ * arena; of a single one its value. LT_ERR_NOTFOUND: there is none, *out is empty. LT_ERR_NOMEM. */
+enum lt_err lt_headers_joined(const struct lt_headers *h, struct lt_str name, struct lt_str between,
+                              struct lt_str *out) LT_MUST_CHECK;
+
+/* Makes one field of several with that id, joined as by lt_headers_joined. LT_ERR_NOMEM. */
+enum lt_err lt_headers_fold(struct lt_headers *h, enum lt_header_id id,
+                            struct lt_str between) LT_MUST_CHECK;
 
 /* Removes all fields with that id or name; gives how many. */
 unsigned lt_headers_remove(struct lt_headers *h, enum lt_header_id id);

@@ -84,7 +84,7 @@ static bool is_claim(const struct lt_header *h)
 {
     static const struct lt_str prefix = LT_STR_INIT("x-forwarded-");
     if (h->id != LT_HEADER_OTHER) {
-        return (lt_header_flags(h->id) & LT_HEADER_F_OURS) != 0;
+        return (lt_header_flags(h->id) & (LT_HEADER_F_OURS | LT_HEADER_F_CLAIM)) != 0;
     }
     return h->name.len > prefix.len && lt_char_lower(h->name.p[0]) == 'x' &&
            lt_str_eq_nocase(lt_str(h->name.p, prefix.len), prefix);
@@ -603,6 +603,10 @@ enum lt_err lt_hop_request(struct lt_request *req, struct lt_str host,
 
 enum lt_err lt_hop_response(struct lt_response *res)
 {
+    if (res->status == 426 && lt_headers_joined(&res->headers, lt_header_name(LT_HEADER_UPGRADE),
+                                                LT_STR(", "), &res->wants) == LT_ERR_NOMEM) {
+        return LT_ERR_NOMEM;
+    }
     lt_hop_strip(&res->headers);
     return lt_headers_add_id(&res->headers, LT_HEADER_VIA, via_value(res->version));
 }
@@ -626,7 +630,8 @@ static bool trailer_ok(const struct lt_header *h)
     default:
         break; /* a default on purpose: the list above is of exceptions */
     }
-    return (lt_header_flags(h->id) & (LT_HEADER_F_HOP | LT_HEADER_F_OURS)) == 0 &&
+    return (lt_header_flags(h->id) & (LT_HEADER_F_HOP | LT_HEADER_F_OURS | LT_HEADER_F_CLAIM)) ==
+               0 &&
            lt_str_chr(h->name, '_', 0) == SIZE_MAX;
 }
 

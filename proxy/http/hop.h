@@ -28,9 +28,10 @@ void lt_hop_strip(struct lt_headers *headers);
 /* Whether addr lies in one of the n blocks of `trust`. */
 bool lt_hop_trusts(const struct lt_cidr *trust, size_t n, const struct lt_addr *addr);
 
-/* Removes what only a trusted peer may say, in place: fields that Lintel sets itself, and every
- * other X-Forwarded-* (-User, -Scheme, -Client-Cert, ...). Routes and filters don't see them then,
- * and servers get none. Of a trusted peer, what is said of clients' certificates alone. */
+/* Removes what only a trusted peer may say, in place: fields that Lintel sets itself, those by
+ * which other gateways name the client or the path, `Proxy`, and every X-Forwarded-* (-User,
+ * -Scheme, -Client-Cert, ...). Routes and filters don't see them then, and servers get none. Of a
+ * trusted peer, what is said of clients' certificates alone. */
 void lt_hop_distrust(struct lt_headers *headers, bool trusted);
 
 /* Decides client.ip from X-Forwarded-For (right to left through trusted addresses), scheme and port
@@ -75,7 +76,7 @@ enum lt_err lt_hop_request(struct lt_request *req, struct lt_str host,
 void lt_hop_trailers(struct lt_headers *trailers);
 
 /* Turns a server's response headers into what the client gets, in place: strips hop-by-hop, adds
- * Via. Framing fields are the front's. */
+ * Via, sets res->wants. Framing fields and what is hop-by-hop are the front's. */
 enum lt_err lt_hop_response(struct lt_response *res) LT_MUST_CHECK;
 
 #endif

@@ -41,6 +41,7 @@ struct lt_request {
     bool expect_continue;    /* Expect: 100-continue */
     bool upgrade;            /* Connection: upgrade with an Upgrade header */
     bool must_switch;        /* ... and nothing else will do: an extended CONNECT (RFC 8441) */
+    bool te_trailers;        /* TE: trailers: the client wants them */
     struct lt_str offer;     /* protocols that the server may switch to; empty: none */
 };
 
@@ -52,6 +53,7 @@ struct lt_response {
     uint64_t content_length; /* for LT_BODY_LENGTH */
     bool keep_alive;         /* whether the server's connection may be used again */
     struct lt_str upgrade;   /* 101: what both sides speak from here on; else empty */
+    struct lt_str wants;     /* 426: the protocols that its client has to ask for; else empty */
 };
 
 /* The registered reason phrase of a status (RFC 9110 §15), or "". */

@@ -88,15 +88,17 @@ bool lt_target_parse(struct lt_str target, struct lt_target *out)
 }
 
 /* Names and IPv4 addresses. Percent-encoding and sub-delimiters, which RFC 3986 would allow, are
- * refused: no host has them, and servers disagree about what they mean. */
+ * refused: no host has them, and servers disagree about what they mean. So are empty labels, but
+ * for the dot that a full name may end with. */
 static bool host_name_ok(struct lt_str host)
 {
     for (size_t i = 0; i < host.len; i++) {
-        if (!unreserved[(unsigned char)host.p[i]]) {
+        bool empty = host.p[i] == '.' && (i == 0 || host.p[i - 1] == '.');
+        if (empty || !unreserved[(unsigned char)host.p[i]]) {
             return false;
         }
     }
-    return host.len > 0 && host.p[0] != '.';
+    return host.len > 0;
 }
 
 static bool host_literal_ok(struct lt_str host)

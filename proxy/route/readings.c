@@ -3,7 +3,7 @@
  * do with one:
  *
  *     decoded not at all, once, twice --> parameters cut off before, between, after, not at all
- *                                     --> normal form --> route
+ *                                     --> normal form --> route, conditions of its filters
  *
  * Workers; reads only, memory from the exchange's arena. */
 #include "route/readings.h"
@@ -84,7 +84,32 @@ struct readings {
     struct lt_arena *arena;
     const struct lt_route *route;
     struct lt_route_params *params;
+    struct lt_expr_path_terms *said; /* of the path itself, by each of route->guards */
 };
+
+/* What the conditions of the route's filters say of the path itself. */
+static enum lt_readings note_guards(const struct readings *r)
+{
+    for (unsigned i = 0; i < r->route->n_guards; i++) {
+        if (!lt_expr_path_terms(r->route->guards[i], r->get, r->source, &r->said[i])) {
+            return LT_READINGS_DIFFER;
+        }
+    }
+    return LT_READINGS_AGREE;
+}
+
+/* Whether they say the same of the reading that is the request's path now. */
+static bool guards_agree(const struct readings *r)
+{
+    struct lt_expr_path_terms terms;
+    for (unsigned i = 0; i < r->route->n_guards; i++) {
+        if (!lt_expr_path_terms(r->route->guards[i], r->get, r->source, &terms) ||
+            memcmp(&terms, &r->said[i], sizeof(terms)) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
 
 /* Where `path`, a reading, would have gone. */
 static enum lt_readings judge(const struct readings *r, struct lt_str path)
@@ -100,12 +125,13 @@ static enum lt_readings judge(const struct readings *r, struct lt_str path)
     switch (lt_router_find(r->router, r->listener, r->req, r->get, r->source, r->arena, &route,
                            r->params, &allow)) {
     case LT_ROUTE_FOUND:
-        return route == r->route ? LT_READINGS_AGREE : LT_READINGS_DIFFER;
+        return route == r->route && guards_agree(r) ? LT_READINGS_AGREE : LT_READINGS_DIFFER;
     case LT_ROUTE_NO_METHOD:
     case LT_ROUTE_FAILED:
         return LT_READINGS_DIFFER;
+    case LT_ROUTE_NO_PATH: /* no other route has it: `/users/{id}` takes an id with a slash */
+        return guards_agree(r) ? LT_READINGS_AGREE : LT_READINGS_DIFFER;
     case LT_ROUTE_NO_HOST:
-    case LT_ROUTE_NO_PATH: /* nothing is guarded there: `/users/{id}` takes an id with a slash */
     case LT_ROUTE_REDIRECT_HTTPS:
         return LT_READINGS_AGREE;
     }
@@ -126,10 +152,16 @@ enum lt_readings lt_readings_check(const struct lt_router *router, unsigned list
     if (slash && !route->options[listener].encoded_slashes) {
         return LT_READINGS_ENCODED_SLASH;
     }
-    const struct readings r = {router, listener, req, get, source, arena, route, params};
+    const struct readings r = {
+        router, listener, req,
+        get,    source,   arena,
+        route,  params,   lt_arena_array(arena, struct lt_expr_path_terms, route->n_guards)};
     const struct lt_route_params found = *params;
     char *out = lt_arena_chars(arena, path.len);
-    enum lt_readings result = out != NULL ? LT_READINGS_AGREE : LT_READINGS_NO_MEMORY;
+    if (out == NULL || r.said == NULL) {
+        return LT_READINGS_NO_MEMORY;
+    }
+    enum lt_readings result = note_guards(&r);
     for (unsigned level = 0; level < LEVELS; level++) {
         for (unsigned cut = 0; cut <= level + 1 && result == LT_READINGS_AGREE; cut++) {
             result = judge(&r, read_as(path, level, cut, out));

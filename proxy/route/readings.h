@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A path that a server may read differently: one with an encoded slash, a parameter (";x"), an
  * encoded '+' or ';', or something that is encoded twice. It goes on as it is, but only if every
- * such reading leads to the same route: a route's filters can't be walked around by writing its
- * path so that the router sees another one than the server. */
+ * such reading leads to the same route, and says the same to the conditions of the route's filters:
+ * a filter can't be walked around by writing a path so that another one is seen here than by the
+ * server. */
 #ifndef LT_ROUTE_READINGS_H
 #define LT_ROUTE_READINGS_H
 
@@ -10,7 +11,8 @@
 
 enum lt_readings {
     LT_READINGS_AGREE,
-    LT_READINGS_DIFFER,        /* at least one leads to another route, or to "method not allowed" */
+    LT_READINGS_DIFFER,        /* at least one leads to another route, to "method not allowed", or
+                                * to other filters */
     LT_READINGS_ENCODED_SLASH, /* the route doesn't take encoded slashes */
     LT_READINGS_NO_MEMORY
 };

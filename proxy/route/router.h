@@ -63,7 +63,10 @@ struct lt_route {
     struct lt_str content_type;   /* LT_ROUTE_RESPOND */
     const struct lt_str *upgrade; /* protocols that may be switched to */
     unsigned n_upgrade;
-    struct lt_filter_chain *chain;          /* NULL: no filters; set by the snapshot's builder */
+    struct lt_filter_chain *chain; /* NULL: no filters; set by the snapshot's builder */
+    const struct lt_expr **guards; /* conditions of filters in it that ask for the path;
+                                    * set by the snapshot's builder */
+    unsigned n_guards;
     const struct lt_route_options *options; /* by number of the listener: options[x->listener] */
     const struct lt_error_pages *errors;    /* of the route, then of its site, then all; or NULL */
     unsigned index;                         /* number of the route within its snapshot, from 0 */

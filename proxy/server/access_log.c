@@ -121,6 +121,7 @@ static void put_request(struct line *l, struct lt_exchange *x)
     put_opt(l, "path", lt_str_sub(target, 0, lt_str_chr(target, '?', 0)));
     put_opt(l, "protocol", protocol_of(&x->req));
     put_num(l, "status", x->res.status);
+    put_opt(l, "grpc_status", lt_exchange_grpc_status(x));
 }
 
 static void put_outcome(struct line *l, const struct lt_exchange *x)

@@ -233,6 +233,7 @@ void lt_root_check(struct lt_schema_load *load, struct lt_root_conf *root)
             check_chain(load, &sites[i], &routes[j]);
         }
     }
+    lt_root_check_limits(load, root);
     check_router(load, root);
 }
 

@@ -38,6 +38,7 @@ tests_unit_test_supervision_SOURCES = tests/unit/test_supervision.c
 
 liblintel_a_SOURCES += \
 	proxy/server/check.c \
+	proxy/server/check_limits.c \
 	proxy/server/places.c \
 	proxy/server/cmd_config.c proxy/server/cmd_config.h \
 	proxy/server/root_conf.c proxy/server/root_conf.h

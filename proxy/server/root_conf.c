@@ -106,11 +106,12 @@ static void check_errors(struct lt_schema_load *load, const struct lt_node *node
 
 /* Members that an access line has by itself. */
 static const char *const own_fields[] = {
-    "time",      "id",          "trace_id",        "client", "method",      "host",
-    "path",      "protocol",    "status",          "cause",  "stage",       "error",
-    "denied_by", "reason",      "detail",          "site",   "route",       "upstream",
-    "server",    "tries",       "upstream_status", "steps",  "slow",        "bytes_in",
-    "bytes_out", "duration_ms", "upstream_ms",     "tls",    "client_cert", "truncated"};
+    "time",       "id",          "trace_id",        "client", "method",      "host",
+    "path",       "protocol",    "status",          "cause",  "stage",       "error",
+    "denied_by",  "reason",      "detail",          "site",   "route",       "upstream",
+    "server",     "tries",       "upstream_status", "steps",  "slow",        "bytes_in",
+    "bytes_out",  "duration_ms", "upstream_ms",     "tls",    "client_cert", "truncated",
+    "grpc_status"};
 
 static void check_fields(struct lt_schema_load *load, const struct lt_node *node LT_UNUSED,
                          const void *value)
@@ -234,7 +235,8 @@ static const struct lt_row buffers_rows[] = {
      .def = "1G",
      .max = "100T",
      .doc = "Most bytes in temporary files of request bodies, all together. Bodies that do not fit "
-            "are refused with 503 `body_buffer_full`.",
+            "are refused: with 413 `body_never_fits` when they would not fit alone, else with 503 "
+            "`body_buffer_full`.",
      .since = "0.1"},
     {.name = "path",
      .type = LT_T_STRING,

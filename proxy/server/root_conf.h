@@ -115,6 +115,9 @@ void lt_root_load_free(struct lt_root_load *root);
  * a configuration with errors too. Part of lt_root_load_*. */
 void lt_root_check(struct lt_schema_load *load, struct lt_root_conf *root);
 
+/* Warns of limits and time-outs that can't work together. Part of lt_root_check. */
+void lt_root_check_limits(struct lt_schema_load *load, const struct lt_root_conf *root);
+
 /* Checks the files that only building a snapshot reads: filters with their settings and `init`,
  * certificates and keys. Also when there are errors elsewhere: only what is itself wrong is left
  * out. For `lintel check`, and for all errors at once when nothing can be built. */

@@ -91,14 +91,27 @@ static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
     server->metrics_id = lt_metrics_server_id(b->env->metrics, u->name, server->name);
 }
 
+static void set_protocol(struct lt_upstream *u, const struct lt_upstream_conf *conf)
+{
+    u->protocol = (enum lt_upstream_protocol)conf->protocol;
+    u->h2 = (struct lt_back_h2_options){.streams_max = (unsigned)conf->http2.streams,
+                                        .connections_max = (unsigned)conf->http2.connections,
+                                        .window = (uint32_t)conf->http2.window,
+                                        .control_max = (unsigned)conf->http2.max_control,
+                                        .idle_ms = conf->http2.idle_ms,
+                                        .ping_ms = conf->http2.ping_ms,
+                                        .pong_ms = conf->timeouts.connect_ms};
+}
+
 static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str name,
                            const struct lt_upstream_conf *conf, struct lt_tls_trust_cache *trusts)
 {
     const struct lt_server_conf *servers = conf->servers.items;
     u->name = name;
     if (conf->tls.enabled) {
-        u->tls = lt_tls_client_conf_load(&b->s->root->load, &conf->tls, lt_upstream_conf_name(conf),
-                                         LT_TLS_OFFER_H1, trusts);
+        u->tls = lt_tls_client_conf_load(
+            &b->s->root->load, &conf->tls, lt_upstream_conf_name(conf),
+            conf->protocol == LT_PROTOCOL_H2 ? LT_TLS_OFFER_H2 : LT_TLS_OFFER_H1, trusts);
     }
     u->host = conf->host;
     u->balance = (enum lt_balance)conf->balance;
@@ -110,6 +123,7 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
     /* A connection that names one client carries no other one's requests. */
     u->keepalive_max = u->proxy_protocol == LT_PROXY_NONE ? (unsigned)conf->keepalive.max : 0;
     u->vanished_ms = lt_max(conf->timeouts.vanished_ms, conf->timeouts.idle_ms);
+    set_protocol(u, conf);
     u->deadline_header = conf->deadline_header;
     u->keepalive_ms = conf->keepalive.idle_ms;
     u->keepalive_post_ms = conf->keepalive.unsafe_idle_ms;
@@ -312,6 +326,18 @@ static void build_chain(struct build *b, struct lt_route *route)
     /* Unknown names and too many of them were said when the configuration was checked. */
     if (lt_filter_chain_new(b->arena, b->s->filters, names, n, &route->chain, &bad) != LT_OK) {
         no_memory(b);
+        return;
+    }
+    route->guards = lt_arena_array(b->arena, const struct lt_expr *, n);
+    if (route->guards == NULL) {
+        no_memory(b);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct lt_expr *when = route->chain->at[i]->when;
+        if (when != NULL && lt_expr_asks_path(when)) {
+            route->guards[route->n_guards++] = when;
+        }
     }
 }
 

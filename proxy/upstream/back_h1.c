@@ -258,9 +258,9 @@ static void begin_exchange(struct lt_back_h1 *b, struct lt_server *server, enum 
     lt_headers_init(&b->trailers, arena, TRAILERS_MAX);
 }
 
-enum lt_err lt_back_open(struct lt_pools *pools, struct lt_server *server, enum lt_method method,
-                         bool idempotent, bool fresh, struct lt_arena *arena,
-                         const struct lt_back_events *events, void *owner, struct lt_back **back)
+enum lt_err lt_back_h1_open(struct lt_pools *pools, struct lt_server *server, enum lt_method method,
+                            bool idempotent, bool fresh, struct lt_arena *arena,
+                            const struct lt_back_events *events, void *owner, struct lt_back **back)
 {
     struct lt_pool *pool = lt_pool_get(pools, server->state);
     if (pool == NULL) {

@@ -9,6 +9,12 @@
 /* For the slab that holds them. */
 size_t lt_back_h1_size(void);
 
+/* lt_back_open for servers that speak HTTP/1. */
+enum lt_err lt_back_h1_open(struct lt_pools *pools, struct lt_server *server, enum lt_method method,
+                            bool idempotent, bool fresh, struct lt_arena *arena,
+                            const struct lt_back_events *events, void *owner,
+                            struct lt_back **back) LT_MUST_CHECK;
+
 /* The idle connection whose list node this is. */
 struct lt_back_h1 *lt_back_h1_from_idle(struct lt_list *node);
 

@@ -102,6 +102,10 @@ static enum lt_err read_head(struct lt_back_h1 *b, const char **p, size_t *n)
         b->events->on_informational(b->owner, res);
         return LT_OK;
     }
+    if (res->body == LT_BODY_NONE && *n > 0) {
+        lt_back_h1_fail(b, LT_CAUSE_RESPONSE_FRAMING_INVALID, 0, false); /* the body of what? */
+        return LT_ERR_INVALID;
+    }
     b->head_done = true;
     b->keep_alive = res->keep_alive && res->body != LT_BODY_CLOSE;
     b->may_say_more = b->method == LT_METHOD_HEAD ||

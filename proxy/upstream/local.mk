@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-# Servers: balancing, idle connections, the HTTP/1 back.
+# Servers: balancing, idle connections, the HTTP/1 and HTTP/2 backs.
 liblintel_a_SOURCES += \
 	proxy/upstream/upstream.h \
 	proxy/upstream/pool.c proxy/upstream/pool.h \
 	proxy/upstream/balance.c \
 	proxy/upstream/dial.c proxy/upstream/dial.h \
 	proxy/upstream/back_h1.c proxy/upstream/back_h1.h proxy/upstream/back_h1_conn.h \
-	proxy/upstream/back_h1_response.c
+	proxy/upstream/back_h1_response.c \
+	proxy/upstream/back_h2.c proxy/upstream/back_h2.h proxy/upstream/back_h2_conn.h \
+	proxy/upstream/back_h2_request.c proxy/upstream/back_h2_response.c \
+	proxy/upstream/back_h2_session.c \
+	proxy/upstream/open.c
 liblintel_a_SOURCES += \
 	proxy/upstream/upstream_conf.c proxy/upstream/upstream_conf.h
 
-check_PROGRAMS += tests/unit/test_balance
+check_PROGRAMS += tests/unit/test_back_h2 tests/unit/test_balance
+tests_unit_test_back_h2_SOURCES = tests/unit/test_back_h2.c tests/unit/net_env.h
 tests_unit_test_balance_SOURCES = tests/unit/test_balance.c

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "upstream/back_h1.h"
+#include "upstream/back_h2.h"
 
 #define BACKS_FREE_MAX 256
 
@@ -17,6 +18,7 @@ struct lt_pools *lt_pools_new(struct lt_loop *loop, struct lt_metrics_worker *me
     pools->metrics = metrics;
     lt_list_init(&pools->tls_clients);
     lt_slab_init(&pools->backs, lt_back_h1_size(), BACKS_FREE_MAX);
+    lt_slab_init(&pools->h2_backs, lt_back_h2_size(), BACKS_FREE_MAX);
     return pools;
 }
 
@@ -36,11 +38,13 @@ void lt_pools_free(struct lt_pools *pools)
     for (uint32_t i = 0; i < pools->n; i++) {
         if (pools->v[i] != NULL) {
             close_idle(pools->v[i]);
+            lt_back_h2_free_all(pools->v[i]);
             lt_tls_peer_fini(&pools->v[i]->tls);
             lt_free(pools->v[i]);
         }
     }
     lt_slab_fini(&pools->backs);
+    lt_slab_fini(&pools->h2_backs);
     lt_free(pools->v);
     lt_free(pools);
 }
@@ -52,6 +56,7 @@ void lt_pools_sweep(struct lt_pools *pools)
         if (pool != NULL && pool->state != NULL &&
             atomic_load_explicit(&pool->state->users, memory_order_acquire) == 0) {
             close_idle(pool);
+            lt_back_h2_retire_all(pool);
             lt_tls_peer_fini(&pool->tls);
             pool->turn = 0;
         }
@@ -91,6 +96,7 @@ struct lt_pool *lt_pool_get(struct lt_pools *pools, struct lt_server_state *stat
             return NULL;
         }
         lt_list_init(&pool->idle);
+        lt_list_init(&pool->h2);
         pool->state = state;
         pools->v[id] = pool;
     }
@@ -100,8 +106,12 @@ struct lt_pool *lt_pool_get(struct lt_pools *pools, struct lt_server_state *stat
 bool lt_pools_close_one_idle(struct lt_pools *pools)
 {
     for (uint32_t i = 0; i < pools->n; i++) {
-        if (pools->v[i] != NULL && !lt_list_empty(&pools->v[i]->idle)) {
-            lt_back_h1_close(lt_back_h1_from_idle(pools->v[i]->idle.prev));
+        struct lt_pool *pool = pools->v[i];
+        if (pool != NULL && !lt_list_empty(&pool->idle)) {
+            lt_back_h1_close(lt_back_h1_from_idle(pool->idle.prev));
+            return true;
+        }
+        if (pool != NULL && lt_back_h2_close_one_idle(pool)) {
             return true;
         }
     }

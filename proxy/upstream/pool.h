@@ -10,14 +10,18 @@
 #include "upstream/upstream.h"
 
 struct lt_back_h1;
+struct lt_back_h2_conn;
 
 /* One server as this worker sees it. */
 struct lt_pool {
     struct lt_list idle; /* struct lt_back_h1, used last first */
     unsigned n_idle;
-    unsigned active;               /* exchanges of this worker at the server */
-    int64_t turn;                  /* smooth weighted round robin */
-    struct lt_tls_peer tls;        /* sessions to resume, of the settings used last */
+    struct lt_list h2;      /* struct lt_back_h2_conn that take streams, oldest first */
+    unsigned n_h2;          /* all to this server, those that end too */
+    uint32_t h2_streams;    /* that the server said it takes on one connection; 0: not known */
+    unsigned active;        /* exchanges of this worker at the server */
+    int64_t turn;           /* smooth weighted round robin */
+    struct lt_tls_peer tls; /* sessions to resume, of the settings used last */
     struct lt_server_state *state; /* NULL: slot not in use */
 };
 
@@ -25,6 +29,7 @@ struct lt_pools {
     struct lt_loop *loop;
     struct lt_metrics_worker *metrics; /* may be NULL */
     struct lt_slab backs;              /* struct lt_back_h1 */
+    struct lt_slab h2_backs;           /* struct lt_back_h2 */
     struct lt_pool **v;                /* by lt_server_state.id; NULL: never used here */
     uint32_t n;
     unsigned idle;              /* all idle connections */

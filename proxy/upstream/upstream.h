@@ -16,6 +16,24 @@
 
 enum lt_balance { LT_BALANCE_P2C, LT_BALANCE_ROUND_ROBIN };
 
+/* What servers are spoken to in. */
+enum lt_upstream_protocol {
+    LT_PROTOCOL_H1,
+    LT_PROTOCOL_H2, /* over TLS, by ALPN */
+    LT_PROTOCOL_H2C /* over TCP, without asking first (RFC 9113 §3.3) */
+};
+
+/* How connections of HTTP/2 are used; a connection keeps those that it was opened with. */
+struct lt_back_h2_options {
+    unsigned streams_max;     /* exchanges at once on one connection */
+    unsigned connections_max; /* to one server by one worker */
+    uint32_t window;          /* bytes that a server may be ahead on one stream */
+    unsigned control_max;     /* frames a second that carry no message */
+    uint64_t idle_ms;         /* without a stream, until it is closed */
+    uint64_t ping_ms;         /* without a byte from the server, until it is asked; 0: never */
+    uint64_t pong_ms;         /* until it must have answered */
+};
+
 struct lt_server {
     struct lt_upstream *upstream;
     struct lt_str name; /* address as written */
@@ -36,6 +54,8 @@ struct lt_upstream {
     unsigned n_servers;
     struct lt_str host; /* "client", "upstream" or what servers get as Host */
     enum lt_balance balance;
+    enum lt_upstream_protocol protocol;
+    struct lt_back_h2_options h2;
     struct lt_tls_client_policy *tls;     /* owned; NULL: plain */
     enum lt_proxy_version proxy_protocol; /* of the header sent first, if any */
     unsigned attempts;                    /* tries in all, >= 1 */
@@ -83,10 +103,11 @@ void lt_server_release(struct lt_pools *pools, struct lt_server *server);
  * tried last for a short while, growing). */
 void lt_server_connect_result(struct lt_pools *pools, struct lt_server *server, bool ok);
 
-/* Opens a back to server: an idle connection or a new one. Calls on_connected or on_fail of events,
- * perhaps before it returns. idempotent: whether an idle connection may be used whatever its age.
- * fresh: never use an idle one. The back in *back belongs to the callee of events until on_end,
- * on_fail or cancel. LT_ERR_NOMEM. */
+/* Opens a back to server in the upstream's protocol, on a connection that is there or a new one.
+ * Calls on_connected or on_fail of events, perhaps before it returns. idempotent: whether an idle
+ * connection may be used whatever its age. fresh: never use an idle one. The back in *back belongs
+ * to the callee of events until on_end, on_fail or cancel. HTTP/2 heeds neither idempotent nor
+ * fresh: what a server hasn't seen it says. LT_ERR_NOMEM. */
 enum lt_err lt_back_open(struct lt_pools *pools, struct lt_server *server, enum lt_method method,
                          bool idempotent, bool fresh, struct lt_arena *arena,
                          const struct lt_back_events *events, void *owner,

@@ -5,6 +5,7 @@
 #include "config/load.h"
 #include "http/headers.h"
 #include "http/uri.h"
+#include "upstream/upstream.h"
 
 static const char *const presets[] = {"generic", "gunicorn", "gunicorn-threads",
                                       "uvicorn", "node",     NULL};
@@ -107,6 +108,78 @@ static const struct lt_schema keepalive_schema = {
 };
 
 #undef AT
+#define AT(member) offsetof(struct lt_upstream_http2_conf, member)
+
+static const struct lt_row http2_rows[] = {
+    {.name = "streams",
+     .type = LT_T_INT,
+     .offset = AT(streams),
+     .def = "100",
+     .min = "1",
+     .max = "100000",
+     .doc = "Requests that share one connection at once. A server may allow fewer "
+            "(SETTINGS_MAX_CONCURRENT_STREAMS), which is obeyed. When a connection is full, "
+            "another one is opened.",
+     .since = "0.1"},
+    {.name = "connections",
+     .type = LT_T_INT,
+     .offset = AT(connections),
+     .def = "64",
+     .min = "1",
+     .max = "100000",
+     .doc = "Connections that each worker opens to a server. When all are full, the request goes "
+            "to another server or is answered with 503.",
+     .since = "0.1"},
+    {.name = "window",
+     .type = LT_T_SIZE,
+     .offset = AT(window),
+     .def = "256K",
+     .min = "64K",
+     .max = "16M",
+     .doc = "Bytes of a response that a server may send ahead of what the client takes, per "
+            "request. Raise it for servers that are far away: at most so much arrives in one "
+            "round trip.",
+     .since = "0.1"},
+    {.name = "max_control",
+     .type = LT_T_INT,
+     .offset = AT(max_control),
+     .def = "1000",
+     .min = "10",
+     .max = "1000000",
+     .doc = "PINGs, SETTINGS, priorities and empty frames that a server may send in a second. A "
+            "connection with more is closed.",
+     .since = "0.1"},
+    {.name = "idle",
+     .type = LT_T_DURATION,
+     .offset = AT(idle_ms),
+     .def = "60s",
+     .min = "1ms",
+     .max = "1d",
+     .doc = "A connection without requests is closed after this time. It may be longer than "
+            "`keepalive.idle`, since an HTTP/2 server says which requests it hasn't seen when it "
+            "closes one.",
+     .since = "0.1"},
+    {.name = "ping",
+     .type = LT_T_DURATION,
+     .offset = AT(ping_ms),
+     .min = "1s",
+     .max = "1d",
+     .flags = LT_ROW_ABSENT_OK,
+     .doc = "A connection with requests on which the server sent nothing for this time gets a "
+            "PING. Without an answer within `timeouts.connect` its requests fail and it is closed. "
+            "Absent: no PINGs.",
+     .since = "0.1"},
+};
+
+static const struct lt_schema http2_schema = {
+    .name = "upstream http2",
+    .doc = "Connections to servers that speak HTTP/2.",
+    .rows = http2_rows,
+    .n_rows = lt_countof(http2_rows),
+    .size = sizeof(struct lt_upstream_http2_conf),
+};
+
+#undef AT
 #define AT(member) offsetof(struct lt_upstream_timeouts, member)
 
 static const struct lt_row timeout_rows[] = {
@@ -177,6 +250,7 @@ static const struct lt_schema retry_schema = {
     .size = sizeof(struct lt_retry_conf),
 };
 
+static const char *const protocols[] = {"h1", "h2", "h2c", NULL};
 static const char *const proxy_protocols[] = {"none", "v1", "v2", NULL};
 static const char *const balances[] = {"p2c", "round_robin", NULL};
 
@@ -246,6 +320,22 @@ static const struct lt_row rows[] = {
      .choices = balances,
      .doc = "How a server is chosen. `p2c` takes the less busy of two drawn by lot, "
             "`round_robin` takes them in turn.",
+     .since = "0.1"},
+    {.name = "protocol",
+     .type = LT_T_ENUM,
+     .offset = AT(protocol),
+     .def = "h1",
+     .levels = BOTH,
+     .choices = protocols,
+     .doc = "What servers are spoken to in: `h1` is HTTP/1.1, `h2` HTTP/2 over TLS, `h2c` HTTP/2 "
+            "without TLS and without asking first (prior knowledge), as most gRPC servers want it.",
+     .since = "0.1"},
+    {.name = "http2",
+     .type = LT_T_OBJECT,
+     .offset = AT(http2),
+     .levels = BOTH,
+     .sub = &http2_schema,
+     .doc = "Connections to servers that speak HTTP/2.",
      .since = "0.1"},
     {.name = "tls",
      .type = LT_T_OBJECT,
@@ -347,12 +437,32 @@ static void check_names(struct lt_schema_load *load, const struct lt_upstream_co
     }
 }
 
+/* The order of protocols[] is that of enum lt_upstream_protocol. */
+static void check_protocol(struct lt_schema_load *load, const struct lt_upstream_conf *upstream)
+{
+    struct lt_pos pos = lt_schema_pos(upstream, "protocol");
+    bool tls = upstream->tls.enabled;
+    if (upstream->protocol == LT_PROTOCOL_H2 && !tls) {
+        lt_diag_error(load->diags, pos, "add tls: true, or write h2c for HTTP/2 without TLS",
+                      "protocol: h2 wants TLS to the servers");
+    } else if (upstream->protocol == LT_PROTOCOL_H2C && tls) {
+        lt_diag_error(load->diags, pos, "write h2: over TLS the protocol is agreed by ALPN",
+                      "protocol: h2c is without TLS");
+    }
+    if (upstream->protocol != LT_PROTOCOL_H1 && upstream->proxy_protocol != 0) {
+        lt_diag_error(load->diags, lt_schema_pos(upstream, "proxy_protocol"),
+                      "leave it out: X-Forwarded-For and Forwarded name the client",
+                      "proxy_protocol: a connection of HTTP/2 carries requests of many clients");
+    }
+}
+
 /* Two servers with one address would share their counters. */
 static void check(struct lt_schema_load *load, void *obj)
 {
     const struct lt_upstream_conf *upstream = obj;
     const struct lt_server_conf *servers = upstream->servers.items;
     check_names(load, upstream);
+    check_protocol(load, upstream);
     for (size_t i = 1; i < upstream->servers.n; i++) {
         for (size_t j = 0; j < i; j++) {
             if (servers[i].address.len > 0 &&

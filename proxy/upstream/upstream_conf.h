@@ -30,6 +30,16 @@ struct lt_keepalive_conf {
     uint64_t unsafe_idle_ms; /* age up to which it may carry a non-idempotent request */
 };
 
+struct lt_upstream_http2_conf {
+    struct lt_conf conf;
+    int64_t streams;     /* at once on one connection */
+    int64_t connections; /* to one server by one worker */
+    uint64_t window;     /* bytes that a server may be ahead on one stream */
+    int64_t max_control; /* a second, on one connection */
+    uint64_t idle_ms;    /* age at which a connection without streams is closed */
+    uint64_t ping_ms;    /* silence after which a server is asked; 0 = never */
+};
+
 struct lt_upstream_timeouts {
     struct lt_conf conf;
     uint64_t connect_ms, first_byte_ms, idle_ms;
@@ -48,6 +58,8 @@ struct lt_upstream_conf {
     struct lt_str host;          /* "client", "upstream" or a host */
     int balance;                 /* 0 p2c, 1 round robin: the order of enum lt_balance */
     struct lt_tls_client_conf tls;
+    int protocol; /* the order of enum lt_upstream_protocol */
+    struct lt_upstream_http2_conf http2;
     int proxy_protocol; /* the order of enum lt_proxy_version */
     struct lt_keepalive_conf keepalive;
     struct lt_upstream_timeouts timeouts;

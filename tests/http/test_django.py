@@ -2,17 +2,15 @@
 """A real Django mounted under /shop: its admin is logged into by an HTTP client and by a browser."""
 import os
 import re
-import shutil
 import subprocess
 import sys
 
 import httpx
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from lib.browser import chromium
 from lib.client import fetch
 from lib.configs import basic, upstream, with_tls
 from lib.wait import PATIENCE, wait_until
@@ -149,19 +147,8 @@ def test_the_admin_is_logged_into_under_the_prefix(mounted, name):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                     "--no-proxy-server", "--no-first-run", "--disable-background-networking",
-                     "--host-resolver-rules=MAP *.localhost 127.0.0.2",
-                     f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(argument)
-    options.accept_insecure_certs = True
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "*")
-        driver = webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
-        driver.set_page_load_timeout(PATIENCE)
+    with chromium(tmp_path_factory.mktemp("chromium")) as driver:
         yield driver
-        driver.quit()
 
 
 @pytest.mark.parametrize("name", ["force_script_name", "x_forwarded_prefix"])

@@ -374,6 +374,47 @@ def test_204_and_304_have_no_body(shop, method, status, fields):
             assert response.headers.get("etag") == ('"a"' if "ETag" in fields else None)
 
 
+@pytest.mark.parametrize("ask", [{}, {"Connection": "close"}])
+def test_a_426_says_which_protocol_it_wants(shop, ask):
+    server = shop.origin(always(b"HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: TLS/1.0\r\n"
+                                b"Upgrade: HTTP/2.0\r\nContent-Length: 2\r\n\r\nno"))
+    with shop.lintel(basic(server)).client() as client:
+        client.send(head("GET", "/", ask))
+        response = client.response()
+        assert response.status == 426 and response.body == b"no"
+        assert response.headers.get("upgrade") == "TLS/1.0, HTTP/2.0"
+        options = [value for name, value in response.headers if name == "connection"]
+        assert options == (["close"] if ask else []) + ["upgrade"]
+    with shop.lintel(basic(shop.origin(always(OK.replace(b"\r\n", b"\r\nUpgrade: h2c\r\n", 1))))).client() as client:
+        assert "upgrade" not in client.request().headers
+
+
+# ---- repeated fields ----
+
+def test_conditions_see_all_of_a_repeated_field(shop):
+    routes = [{"match": "/", "to": "app"}]
+    for name, condition in (("both", 'header.x-role == "user, admin"'), ("cookie", 'cookie.b == "1"'),
+                            ("field", 'header.cookie == "a=1; b=1"'), ("first", 'query.t == "1"')):
+        routes.append({"match": f"/{name}", "when": condition, "respond": {"status": 200, "body": name}})
+    gw = shop.lintel(basic(shop.echo(), routes=routes))
+
+    def got(target, *fields):
+        with gw.client() as client:
+            client.send(head("GET", target, list(fields)))
+            return client.response().body.decode()
+
+    roles, cookies = [("X-Role", "user"), ("x-role", "admin")], [("Cookie", "a=1"), ("Cookie", "b=1")]
+    assert got("/both", *roles) == "both"
+    assert json.loads(got("/both", roles[1]))["status"] == 404
+    assert got("/cookie", *cookies) == "cookie"
+    assert got("/field", *cookies) == "field"
+    assert got("/first?t=1&t=2") == "first"
+    assert json.loads(got("/first?t=2&t=1"))["status"] == 404
+    seen_there = json.loads(got("/", *roles, *cookies))["headers"]
+    assert [v for n, v in seen_there if n.lower() == "cookie"] == ["a=1; b=1"]
+    assert [v for n, v in seen_there if n.lower() == "x-role"] == ["user", "admin"]
+
+
 # ---- fields that only the ends understand ----
 
 CONDITIONAL = [("Range", "bytes=0-1,5-"), ("If-Range", 'W/"x"'), ("If-Match", '"a", "b"'),

@@ -160,6 +160,18 @@ def test_requests_without_a_site_or_a_head(shop, pages):
         assert r.status == 400 and r.body.startswith(b"Sorry: 400 ")
 
 
+def test_a_refused_head_is_answered_by_the_accept_that_it_had(shop, pages):
+    config = basic(routes=[{"match": "/", "respond": 204}])
+    config["defaults"] = {"errors": {"400": str(pages / "page.html")}}
+    gw = shop.lintel(config)
+    for accept, kind in (("application/json", "application/problem+json"), ("text/html", "text/html")):
+        with gw.client() as client:
+            client.send(head("GET", "/", {"Accept": accept, "Host": "localhost.."}))
+            response = client.response()
+            assert response.status == 400 and b"host_invalid" in response.body
+            assert response.headers.get("content-type").split(";")[0] == kind
+
+
 def test_servers_errors_fixed_answers_and_redirects_are_not_ours(shop, pages):
     origin = shop.origin(always(b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nown"))
     gw = shop.lintel(basic(

@@ -120,6 +120,8 @@ BAD_REQUESTS = {
     "host_missing": (b"GET / HTTP/1.1\r\n\r\n", 400, "host_invalid"),
     "host_twice": (get(HOST), 400, "host_invalid"),
     "host_empty": (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", 400, "host_invalid"),
+    "host_empty_label": (b"GET / HTTP/1.1\r\nHost: localhost..\r\n\r\n", 400, "host_invalid"),
+    "host_empty_label_inside": (b"GET / HTTP/1.1\r\nHost: a..b\r\n\r\n", 400, "host_invalid"),
     "host_with_space": (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "host_invalid"),
     "host_with_path": (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "host_invalid"),
     "host_with_user": (b"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", 400, "host_invalid"),
@@ -420,15 +422,33 @@ def test_a_body_that_turns_out_malformed_is_never_ended_as_if_it_were_whole(shar
     assert gw.access(path=f"/{name}")[0]["cause"].startswith("response_")
 
 
-@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
-def test_bytes_behind_a_response_without_body_poison_nothing(shop, status):
-    """A server that sends a body where none can be: it must not become the next response."""
-    evil = b"HTTP/1.1 " + status + b"\r\nContent-Length: 5\r\n\r\nHTTP/"
-    server = shop.origin(playing({"evil": evil}))
-    with shop.lintel(basic(server)).client() as client:
+@pytest.mark.parametrize("method, evil", [
+    ("GET", b"204 No Content\r\nContent-Length: 5\r\n\r\nHTTP/"),
+    ("GET", b"204 No Content\r\nContent-Length: 5\r\n\r\n"),
+    ("HEAD", b"204 No Content\r\nContent-Length: 5\r\n\r\n"),
+    ("GET", b"204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("GET", b"204 No Content\r\n\r\nHTTP/"),
+    ("GET", b"205 Reset Content\r\nContent-Length: 5\r\n\r\nHTTP/"),
+    ("GET", b"304 Not Modified\r\nContent-Length: 5\r\n\r\nHTTP/"),
+    ("GET", b"304 Not Modified\r\n\r\nHTTP/"),
+    ("HEAD", b"200 OK\r\nContent-Length: 5\r\n\r\nHTTP/"),
+    ("HEAD", b"200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+])
+def test_a_body_where_none_may_be_is_malformed(shop, method, evil):
+    server = shop.origin(playing({"evil": b"HTTP/1.1 " + evil}))
+    gw = shop.lintel(basic(server))
+    with gw.client() as client:
         for _ in range(3):
-            assert client.request(target="/evil").status == int(status[:3])
+            assert client.request(method, target="/evil").status == 502
             assert client.request(target="/fine").body == b"ok"
+    assert gw.access(path="/evil")[0]["cause"] == "response_framing_invalid"
+
+
+@pytest.mark.parametrize("fields", [b"Content-Length: 0\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"])
+def test_an_empty_205_goes_on(shop, fields):
+    server = shop.origin(playing({"reset": b"HTTP/1.1 205 Reset Content\r\n" + fields}))
+    with shop.lintel(basic(server)).client() as client:
+        assert client.request(target="/reset").status == 205
 
 
 def test_a_second_response_unasked_is_not_taken_for_an_answer(shop):

@@ -112,7 +112,9 @@ def test_forwarding_fields_of_untrusted_peers_are_replaced(gw):
     assert got.get("x-forwarded-host") == "localhost"
 
 
-CLAIMS = ["X-Forwarded-User", "x-forwarded-client-cert", "X-FORWARDED-SCHEME", "X-Forwarded-Server"]
+CLAIMS = ["X-Forwarded-User", "x-forwarded-client-cert", "X-FORWARDED-SCHEME", "X-Forwarded-Server",
+          "X-Original-URL", "X-Rewrite-URL", "Proxy", "True-Client-IP", "X-Client-IP",
+          "X-Cluster-Client-IP", "CF-Connecting-IP", "Fastly-Client-IP"]
 
 
 def test_claims_of_untrusted_peers_do_not_pass(gw, trusting):
@@ -120,6 +122,14 @@ def test_claims_of_untrusted_peers_do_not_pass(gw, trusting):
     assert "forged" not in [value for _, value in seen(gw, fields + [("X-Forwarded", "old")])]
     got = seen(trusting, fields)
     assert [got.get(name) for name in CLAIMS] == ["forged"] * len(CLAIMS)
+
+
+def test_a_filter_may_name_the_client_as_the_application_wants_it(shop, app):
+    filters = {"name": {"filter": "headers", "request_set": {"true-client-ip": "192.0.2.7"}}}
+    gw = shop.lintel(basic(app, routes=[{"match": "/*", "to": "app", "filters": ["name"]}], filters=filters))
+    got = seen(gw, [("True-Client-IP", "forged"), ("X-HTTP-Method-Override", "PUT")])
+    assert got.get("true-client-ip") == "192.0.2.7"
+    assert got.get("x-http-method-override") == "PUT"  # a feature of applications
 
 
 def test_routes_do_not_see_claims_of_untrusted_peers(shop, app):

@@ -37,6 +37,21 @@ def gw(shared, app):
     return shared.lintel(basic(app, routes=ROUTES, filters={"guard": GUARD}))
 
 
+# The same guard by the filter's own condition.
+BY_WHEN = [
+    {"match": "/*", "to": "app", "filters": ["guard"]},
+    {"match": "/files/*", "to": "app", "encoded_slashes": "keep", "filters": ["guard"]},
+]
+WHEN = r'method == "GET" and path ~ "^/(admin|c[+][+]|@ops|files/admin)(/|$)"'
+
+
+@pytest.fixture(scope="module", params=["route", "when"])
+def guarded(request, shared, app, gw):
+    if request.param == "route":
+        return gw
+    return shared.lintel(basic(app, routes=BY_WHEN, filters={"guard": {**GUARD, "when": WHEN}}))
+
+
 # ---- what a lax server makes of a path ----
 
 def decoded(path):
@@ -132,10 +147,10 @@ def test_there_are_enough_of_them():
 
 
 @pytest.mark.parametrize("target", BYPASSES)
-def test_a_filter_is_not_walked_around(gw, app, target):
+def test_a_filter_is_not_walked_around(guarded, app, target):
     """Guarded, refused, or sent on in a form that no server reads as a guarded path."""
     before = len(app.requests)
-    response = ask(gw, target)
+    response = ask(guarded, target)
     if response.status != 200:
         assert len(app.requests) == before
         cause = json.loads(response.body)["cause"]
@@ -147,7 +162,7 @@ def test_a_filter_is_not_walked_around(gw, app, target):
     for reading in readings(got):
         assert not GUARDED.match(reading), f"{target}: as {got} it went on, and is {reading} to some"
     # What went on is the form that was matched: asked for itself it is the same.
-    again = ask(gw, got)
+    again = ask(guarded, got)
     assert again.status == 200 and json.loads(again.body)["target"] == got
 
 
@@ -162,15 +177,15 @@ def made_up(n):
         yield "/" + "".join(rand.choice(WORDS) for _ in range(rand.randrange(1, 9)))
 
 
-def test_no_path_made_at_random_walks_around_it(gw):
+def test_no_path_made_at_random_walks_around_it(guarded):
     went_on = 0
-    client = gw.client()
+    client = guarded.client()
     for target in made_up(int(os.environ.get("LINTEL_TEST_PATHS", "1500"))):
         client.send(head("GET", target))
         response = client.response()
         if response.headers.get("connection", "").lower() == "close":
             client.close()
-            client = gw.client()
+            client = guarded.client()
         assert response.status in (200, 400, 401), (target, response)
         if response.status == 200:
             went_on += 1
@@ -190,6 +205,22 @@ def test_with_the_key_a_guarded_path_arrives_in_normal_form(gw, app, target):
         assert "//" not in path and "\\" not in path
         assert not {".", ".."} & set(path.split("/"))
         assert json.loads(ask(gw, got, KEY).body)["target"] == got
+
+
+def test_any_term_of_a_condition_that_asks_for_the_path_guards(shop):
+    def serve(condition):
+        return shop.lintel(basic(shop.echo(), routes=[{"match": "/x/{id}", "to": "app", "filters": ["guard"]}],
+                                 filters={"guard": {**GUARD, "when": condition}}))
+
+    gw = serve('path.id == "admin" and user.id == "nobody"')  # a filter before may say who it is
+    assert gw.get("/x/a%2564min").status == 400
+    assert gw.get("/x/other;v=1").status == 200
+    gw = serve('not (path in ["/x/open"])')
+    assert gw.get("/x/open;x").status == 400
+    assert gw.get("/x/other;x").status == 401
+    gw = serve("path == header.x-path")  # nobody knows
+    assert gw.get("/x/other;x").status == 400
+    assert gw.get("/x/other").status == 200
 
 
 @pytest.mark.parametrize("target,sent", [

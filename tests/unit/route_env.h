@@ -139,6 +139,10 @@ static inline bool route_get(void *source, enum lt_expr_name name, struct lt_str
         *out = lt_route_param(&r->params, key);
         return out->p != NULL;
     }
+    if (name == LT_EXPR_PATH) {
+        *out = r->req.path;
+        return true;
+    }
     if (name == LT_EXPR_METHOD) {
         *out = lt_method_name(r->req.method);
         return true;

@@ -152,6 +152,36 @@ static void counts_terms(void **state)
     env_fini(&e);
 }
 
+static void tells_what_each_term_says_of_the_path(void **state)
+{
+    static const struct {
+        const char *text;
+        bool asks, told;
+        uint64_t bits;
+    } cases[] = {
+        {"method == 'GET'", false, true, 0},
+        {"path == '/v1/users'", true, true, 1 << 2 | 1 << 0},
+        {"path == '/v2'", true, true, 1 << 0},
+        {"not (user.id and path ~ '^/v1')", true, true, 1 << 1 | 1 << 2},
+        {"path.no in ['a'] or path.id", true, true, 1 << 2},
+        {"client.port == 4711 and path == header.x-beta", true, false, 0},
+        {"(path or method) ~ '^/'", true, false, 0},
+    };
+    struct env e;
+    (void)state;
+    env_init(&e);
+    for (size_t i = 0; i < lt_countof(cases); i++) {
+        struct lt_expr_path_terms terms;
+        const struct lt_expr *expr = compile(&e, cases[i].text);
+        assert_int_equal(lt_expr_asks_path(expr), cases[i].asks);
+        assert_int_equal(lt_expr_path_terms(expr, get, NULL, &terms), cases[i].told);
+        if (cases[i].told && terms.bits[0] != cases[i].bits) {
+            fail_msg("%s: %llx", cases[i].text, (unsigned long long)terms.bits[0]);
+        }
+    }
+    env_fini(&e);
+}
+
 static void says_what_is_wrong_and_where(void **state)
 {
     static const struct {
@@ -295,6 +325,7 @@ int main(void)
         cmocka_unit_test(tests_conditions),
         cmocka_unit_test(gives_texts),
         cmocka_unit_test(counts_terms),
+        cmocka_unit_test(tells_what_each_term_says_of_the_path),
         cmocka_unit_test(says_what_is_wrong_and_where),
         cmocka_unit_test(refuses_what_is_too_large),
         cmocka_unit_test(patterns_are_limited),

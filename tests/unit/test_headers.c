@@ -143,6 +143,38 @@ static void test_limit_and_memory(void **state)
     lt_arena_fini(&l.arena);
 }
 
+static void test_several_fields_as_one(void **state)
+{
+    (void)state;
+    struct list l;
+    struct lt_str all;
+    list_init(&l, 10);
+    assert_int_equal(lt_headers_joined(&l.h, LT_STR("x-a"), LT_STR(", "), &all), LT_ERR_NOTFOUND);
+    assert_int_equal(lt_headers_fold(&l.h, LT_HEADER_COOKIE, LT_STR("; ")), LT_OK);
+    add(&l, "X-A", "1");
+    lt_mem_fail_at(1);
+    assert_int_equal(lt_headers_joined(&l.h, LT_STR("x-a"), LT_STR(", "), &all), LT_OK);
+    lt_mem_fail_at(0);
+    assert_str(all, "1");
+    add(&l, "Cookie", "a=1");
+    add(&l, "x-a", "");
+    add(&l, "X-B", "b");
+    add(&l, "cookie", "b=2");
+    add(&l, "x-A", "3");
+    assert_int_equal(lt_headers_joined(&l.h, LT_STR("x-a"), LT_STR(", "), &all), LT_OK);
+    assert_str(all, "1, , 3");
+    assert_int_equal(l.h.n, 6);
+    assert_int_equal(lt_headers_fold(&l.h, LT_HEADER_COOKIE, LT_STR("; ")), LT_OK);
+    assert_int_equal(l.h.n, 5);
+    assert_str(lt_headers_value(&l.h, LT_HEADER_COOKIE), "a=1; b=2");
+    assert_str(l.h.v[4].value, "3");
+    struct lt_arena none;
+    lt_arena_init(&none, NULL, 0, 0);
+    l.h.arena = &none;
+    assert_int_equal(lt_headers_joined(&l.h, LT_STR("x-a"), LT_STR(", "), &all), LT_ERR_NOMEM);
+    lt_arena_fini(&l.arena);
+}
+
 static void test_tokens_of_a_list(void **state)
 {
     (void)state;
@@ -188,6 +220,7 @@ int main(void)
         cmocka_unit_test(test_set_replaces_all_and_keeps_the_place),
         cmocka_unit_test(test_get_and_remove),
         cmocka_unit_test(test_limit_and_memory),
+        cmocka_unit_test(test_several_fields_as_one),
         cmocka_unit_test(test_tokens_of_a_list),
         cmocka_unit_test(test_every_byte_in_names_and_values),
     };

@@ -246,6 +246,58 @@ static void a_redirect_without_tls_is_a_warning(void **state)
     lt_root_load_free(r);
 }
 
+static const struct {
+    const char *text, *message; /* NULL: none */
+} limits[] = {
+    {BASE "limits: {buffers: {disk: 1M, memory: 64K}}\n" SITE,
+     "t.yaml:4:26: warning: body.max is 10485760, but limits.buffers can't keep more than 1114112"},
+    {BASE "limits: {buffers: {disk: 1M}}\ndefaults: {body: {max: 1M}}\n" SITE, NULL},
+    {BASE "sites: [{hosts: [a], routes: [{match: /, to: app, body: {max: 2G}}]}]\n",
+     "t.yaml:4:63: warning: body.max is 2147483648"},
+    {BASE "sites: [{hosts: [a], body: {max: 2G}, routes: [{match: /, to: app}]}]\n",
+     "t.yaml:4:34: warning: body.max is 2147483648"},
+    {BASE "sites: [{hosts: [a], routes: [{match: /, to: app, body: {max: 2G, stream: true}}]}]\n",
+     NULL},
+    {BASE "limits: {buffers: {disk: 1M}}\n"
+          "sites: [{hosts: [a], body: {stream: true}, routes: [{match: /, to: app}]}]\n",
+     NULL},
+    {BASE "limits: {connections: 10, connections_per_client: 11}\n" SITE,
+     "t.yaml:4:51: warning: connections_per_client is 11, but limits.connections is 10"},
+    {"lintel: 1\nlisten: [{address: \":80\", max_connections: 11}]\nlimits: {connections: 10}\n"
+     "upstreams: {app: [\"unix:/a\"]}\n" SITE,
+     "t.yaml:2:44: warning: max_connections is 11, but limits.connections is 10"},
+    {BASE "defaults: {max_target: 64K}\n" SITE, "warning: max_target is 65536, but max_head is"},
+    {BASE "limits: {buffers: {memory: 64M}}\n" SITE, "warning: memory of one body is 67108864"},
+    {BASE "limits: {buffers: {total: 1M, response: 2M}}\n" SITE, "warning: response is 2097152"},
+    {BASE "sites: [{hosts: [a], routes: [{match: /, to: app, timeouts: {total: 1s, first_byte: "
+          "2s}}]}]\n",
+     "warning: first_byte (ms) is 2000, but total is 1000"},
+    {BASE "defaults: {timeouts: {total: 1s, first_byte: 2s}}\n" SITE,
+     "warning: first_byte (ms) is 2000, but total is 1000"},
+    {BASE "sites: [{hosts: [a], routes: [{match: /, respond: 204}]}]\n",
+     "t.yaml:3:13: warning: no route goes to the upstream \"app\""},
+};
+
+static void limits_that_cannot_work_together_are_warned_of(void **state)
+{
+    (void)state;
+    unsigned wrong = 0;
+    for (size_t i = 0; i < lt_countof(limits); i++) {
+        struct lt_root_load *r = load_well(limits[i].text);
+        char *all = messages(r);
+        bool said = limits[i].message != NULL && strstr(all, limits[i].message) != NULL;
+        if (r->diags.warnings != (limits[i].message != NULL) ||
+            said != (limits[i].message != NULL)) {
+            print_error("for:\n%swanted: %s\ngot:\n%s\n", limits[i].text,
+                        limits[i].message != NULL ? limits[i].message : "nothing", all);
+            wrong++;
+        }
+        lt_free(all);
+        lt_root_load_free(r);
+    }
+    assert_int_equal(wrong, 0);
+}
+
 static void unreadable_certificates_are_found_by_check(void **state)
 {
     (void)state;
@@ -594,6 +646,7 @@ int main(void)
         cmocka_unit_test(says_all_of_ten_mistakes),
         cmocka_unit_test(says_one_mistake_as_one),
         cmocka_unit_test(a_redirect_without_tls_is_a_warning),
+        cmocka_unit_test(limits_that_cannot_work_together_are_warned_of),
         cmocka_unit_test(unreadable_certificates_are_found_by_check),
         cmocka_unit_test(files_that_cannot_be_read_give_no_configuration),
         cmocka_unit_test(shows_values_with_their_origin),

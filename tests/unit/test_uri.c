@@ -64,11 +64,13 @@ static void test_authorities(void **state)
     assert_str(host, "[2001:db8::1]");
     assert_int_equal(port, 65535);
     assert_true(lt_authority_parse(LT_STR("a_b-c.d~"), &host, &port));
+    assert_true(lt_authority_parse(LT_STR("a.b."), &host, &port));
     const char *const bad[] = {
-        "",       ":80",      "a:",      "a:0",  "a:65536", "a:8x",        "a:+8",   "a:000080",
-        "a b",    "u@h",      "u:p@h",   "a/b",  "a?x",     "a#x",         "a,b",    "a%41",
-        "a%zz",   ".",        ".a",      "[::1", "[]",      "[::1]x",      "[::1]:", "[1.2.3.4]",
-        "[v1.x]", "[::1%lo]", "a:80:80", "::1",  "a\tb",    "caf\xc3\xa9", "a;b",    "a\\b",
+        "",         ":80",         "a:",        "a:0",    "a:65536",  "a:8x",    "a:+8",
+        "a:000080", "a b",         "u@h",       "u:p@h",  "a/b",      "a?x",     "a#x",
+        "a,b",      "a%41",        "a%zz",      ".",      ".a",       "[::1",    "[]",
+        "[::1]x",   "[::1]:",      "[1.2.3.4]", "[v1.x]", "[::1%lo]", "a:80:80", "::1",
+        "a\tb",     "caf\xc3\xa9", "a;b",       "a\\b",   "a..",      "a..b",    "..",
     };
     for (size_t i = 0; i < lt_countof(bad); i++) {
         if (lt_authority_parse(lt_str_c(bad[i]), &host, &port)) {

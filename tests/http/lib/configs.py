@@ -40,3 +40,10 @@ def with_tls(config, cert, key):
     for site in config["sites"]:
         site.setdefault("tls", {"certificates": [{"certificate": str(cert), "key": str(key)}]})
     return config
+
+
+def h2(*origins, **options):
+    """Plain HTTP on which clients may speak HTTP/2 without asking (prior knowledge)."""
+    config = basic(*origins, **options)
+    config["listen"][0]["http2"] = {"cleartext": True}
+    return config
