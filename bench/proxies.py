@@ -19,8 +19,13 @@ NGINX_MODULES = "/usr/lib/nginx/modules"
 SCENARIOS = {
     "plain": "1 KiB over keep-alive",
     "tls": "the same over TLS 1.3",
+    "h2": "1 KiB over HTTP/2 and TLS 1.3",
+    "handshake": "a connection with a full TLS 1.3 handshake for each request",
+    "resumed": "the same, resumed by ticket",
     "keylimit": "API key by SHA-256, rate limit, one header forwarded",
 }
+# Most scenarios have a listener of their own; these need one that is there already.
+LISTENERS = {"handshake": "tls", "resumed": "tls"}
 
 
 class Failed(Exception):
@@ -136,7 +141,7 @@ class Template(string.Template):
 
 
 def render(name, values, scenarios):
-    """Fills in bench/peers/NAME, leaving out the sections of scenarios that are not measured."""
+    """Fills in bench/peers/NAME, leaving out the sections of scenarios that need no listener."""
     lines, hidden = [], None
     with open(os.path.join(HERE, "peers", name)) as f:
         for line in f:
@@ -193,8 +198,9 @@ class Peer:
 
     def start(self, stack, values, cpu):
         # "plain" is always served: it is what the added cost of keylimit is counted from.
-        served = set(self.scenarios) | {"plain"}
-        self.ports = dict(zip(SCENARIOS, free_ports(len(SCENARIOS))))
+        served = {LISTENERS.get(s, s) for s in self.scenarios} | {"plain"}
+        ports = dict(zip(SCENARIOS, free_ports(len(SCENARIOS))))
+        self.ports = {s: ports[LISTENERS.get(s, s)] for s in SCENARIOS}
         self.log = os.path.join(values["dir"], self.name + ".log")
         self.sections = served
         self.process = start(stack, self.argv({**values, **self.ports}), cpu,
