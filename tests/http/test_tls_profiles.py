@@ -138,7 +138,9 @@ def test_unknown_names(shop, authority, pair, default, refuse, name, served):
 
 
 def test_reasons_are_told_now_and_then_and_counted_always(shop, pair):
-    gw = shop.lintel(config(site("one.test", pair)))
+    conf = config(site("one.test", pair))
+    conf["workers"] = 1  # each worker tells for itself
+    gw = shop.lintel(conf)
     for _ in range(5):
         with Client(gw.secure) as client:
             client.send(b"GET / HTTP/1.1\r\nHost: one.test\r\n\r\n")
