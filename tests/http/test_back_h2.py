@@ -1005,9 +1005,8 @@ def test_the_client_leaves_a_websocket(shop):
     ({"protocol": "h2c", "proxy_protocol": "v2"}, "requests of many clients"),
 ])
 def test_options_that_exclude_each_other(tmp_path, options, words):
-    import yaml
     config = tmp_path / "c.yaml"
-    config.write_text(yaml.safe_dump({
+    config.write_text(json.dumps({
         "lintel": 1, "listen": ["127.0.0.1:0"],
         "upstreams": {"app": {"servers": ["127.0.0.1:1"], **options}},
         "sites": [{"hosts": ["a"], "routes": [{"match": "/*", "to": "app"}]}]}))
