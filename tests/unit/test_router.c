@@ -764,10 +764,10 @@ static void check_cost(bool hosts, const char *what)
     measure(MANY, hosts, &build, &find);
     print_message("%u %s: built in %.1f ms; a look-up takes %.0f ns, with ten of them %.0f ns\n",
                   MANY, what, build, find * 1e6 / MANY, find_few * 1e6 / MANY);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    assert_true(build < 100);
-#endif
-    assert_true(find < 3 * find_few);
+    /* Far above what it takes, far below what a search through all would: MANY / 10 times as much.
+     */
+    assert_true(find < MANY / 10 / 10 * find_few);
+    assert_true(build < MANY * 0.5);
 }
 
 static void test_cost_of_many_hosts(void **state LT_UNUSED)
