@@ -63,9 +63,24 @@ bool lt_grpc_end(struct lt_exchange *x);
 
 /* steps.c */
 
+/* The result of a step that failed for cause. */
+enum lt_step_result lt_step_fail(struct lt_exchange *x, enum lt_cause cause);
 enum lt_step_result lt_step_call(struct lt_exchange *x);
 /* Decides what the client gets after a failure: a reply or a visible cut. Sets x->step. */
 void lt_step_failed(struct lt_exchange *x);
+
+/* pick.c */
+
+/* Takes a server of x->upstream, with its in-flight slot. */
+enum lt_step_result lt_pick_step(struct lt_exchange *x);
+
+/* retry.c */
+
+/* Whether another try may be made after f: nothing of the request can have had an effect, and it
+ * can be sent again whole (RFC 9110 §9.2.2, RFC 9112 §9.3.1). */
+bool lt_retry_may(struct lt_exchange *x, const struct lt_back_failure *f);
+/* The next try is told what the last one met. */
+void lt_retry_note(struct lt_exchange *x, const struct lt_back_failure *f);
 
 /* relay.c */
 

@@ -11,8 +11,10 @@ liblintel_a_SOURCES += \
 	proxy/exchange/hooks.h \
 	proxy/exchange/internal.h \
 	proxy/exchange/misdirected.c \
+	proxy/exchange/pick.c \
 	proxy/exchange/relay.c \
 	proxy/exchange/reply.c \
+	proxy/exchange/retry.c \
 	proxy/exchange/room.c \
 	proxy/exchange/spool.c proxy/exchange/spool.h \
 	proxy/exchange/step.def \

@@ -520,27 +520,6 @@ void lt_exchange_front_drained(struct lt_exchange *x)
 
 /* ---- failure of a back ---- */
 
-/* Whether another try may be made: nothing of the request can have had an effect, and it can be
- * sent again whole (RFC 9110 §9.2.2, RFC 9112 §9.3.1). */
-static bool may_retry(struct lt_exchange *x, const struct lt_back_failure *f)
-{
-    if (x->head_sent || x->response_begun || x->body_started || x->front == NULL) {
-        return false;
-    }
-    /* A try on an idle connection that was gone does not count. */
-    bool more = x->tries < x->upstream->attempts + (x->fresh ? 1u : 0u);
-    if (!f->connected) {
-        return more;
-    }
-    if (f->bytes_received > 0 || (!f->unread && !lt_method_idempotent(x->req.method))) {
-        return false;
-    }
-    /* An idle connection that the server closed as we used it again: once more on a fresh one. A
-     * fresh one that was reset: the request was not read whole, because the server stopped while it
-     * waited in the listen queue, say. */
-    return (f->reused && !x->fresh) || ((f->reset || f->unread) && more);
-}
-
 static void on_eof(void *owner)
 {
     struct lt_exchange *x = from_owner(owner);
@@ -554,7 +533,7 @@ static void on_eof(void *owner)
 static void on_fail(void *owner, const struct lt_back_failure *f)
 {
     struct lt_exchange *x = from_owner(owner);
-    bool retry = may_retry(x, f);
+    bool retry = lt_retry_may(x, f);
     x->back = NULL;
     x->streaming = false;
     release_server(x);
@@ -569,11 +548,7 @@ static void on_fail(void *owner, const struct lt_back_failure *f)
     }
     x->cause = f->cause;
     lt_grpc_put_back(x);
-    if (f->connected && f->reused) {
-        x->fresh = true;
-    } else if (x->server->index < 64) {
-        x->tried |= UINT64_C(1) << x->server->index;
-    }
+    lt_retry_note(x, f);
     lt_exchange_goto(x, LT_STEP_PICK);
 }
 

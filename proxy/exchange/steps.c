@@ -13,7 +13,7 @@
 #include "exchange/tunnel.h"
 #include "route/readings.h"
 
-static enum lt_step_result fail(struct lt_exchange *x, enum lt_cause cause)
+enum lt_step_result lt_step_fail(struct lt_exchange *x, enum lt_cause cause)
 {
     x->cause = cause;
     x->reply.ready = false;
@@ -29,17 +29,17 @@ static enum lt_step_result step_head(struct lt_exchange *x LT_UNUSED)
 static enum lt_step_result redirect_to_https(struct lt_exchange *x)
 {
     if (x->req.host.len == 0) {
-        return fail(x, LT_CAUSE_HOST_INVALID); /* HTTP/1.0: nobody knows where to */
+        return lt_step_fail(x, LT_CAUSE_HOST_INVALID); /* HTTP/1.0: nobody knows where to */
     }
     struct lt_reply *reply = lt_exchange_reply(x, 308, LT_STR("redirect_https"));
     bool server_wide = lt_str_eq_c(x->req.target, "*");
     struct lt_str target = server_wide ? LT_STR("/") : x->req.target, location;
     if (reply == NULL || !lt_arena_printf(&x->arena, &location, "https://%.*s%.*s",
                                           LT_STR_ARG(x->req.host), LT_STR_ARG(target))) {
-        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+        return lt_step_fail(x, LT_CAUSE_OUT_OF_MEMORY);
     }
     if (lt_headers_add_id(&reply->headers, LT_HEADER_LOCATION, location) != LT_OK) {
-        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+        return lt_step_fail(x, LT_CAUSE_OUT_OF_MEMORY);
     }
     reply->body = LT_STR("");
     return LT_STEP_FAIL;
@@ -51,7 +51,7 @@ static enum lt_step_result count_forwards(struct lt_exchange *x)
 {
     bool may;
     if (lt_hop_count(&x->req, &may) != LT_OK) {
-        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+        return lt_step_fail(x, LT_CAUSE_OUT_OF_MEMORY);
     }
     if (may) {
         return LT_STEP_NEXT;
@@ -59,7 +59,7 @@ static enum lt_step_result count_forwards(struct lt_exchange *x)
     unsigned status = x->req.method == LT_METHOD_OPTIONS ? 204 : 501;
     struct lt_reply *reply = lt_exchange_reply(x, status, LT_STR("max_forwards"));
     if (reply == NULL) {
-        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+        return lt_step_fail(x, LT_CAUSE_OUT_OF_MEMORY);
     }
     reply->body = LT_STR("");
     return LT_STEP_FAIL;
@@ -76,45 +76,45 @@ static enum lt_step_result step_route(struct lt_exchange *x)
                        &x->route, &x->params, &x->allow);
     if (found != LT_ROUTE_REDIRECT_HTTPS && lt_exchange_misdirected(x, x->view)) {
         x->route = NULL; /* nothing of the site is told, its error pages neither */
-        return fail(x, LT_CAUSE_MISDIRECTED);
+        return lt_step_fail(x, LT_CAUSE_MISDIRECTED);
     }
     switch (found) {
     case LT_ROUTE_FOUND:
         lt_deadline_begin(x);
         break;
     case LT_ROUTE_NO_HOST:
-        return fail(x, LT_CAUSE_HOST_UNKNOWN);
+        return lt_step_fail(x, LT_CAUSE_HOST_UNKNOWN);
     case LT_ROUTE_NO_PATH:
-        return fail(x, LT_CAUSE_ROUTE_UNKNOWN);
+        return lt_step_fail(x, LT_CAUSE_ROUTE_UNKNOWN);
     case LT_ROUTE_NO_METHOD:
-        return fail(x, LT_CAUSE_METHOD_NOT_ALLOWED);
+        return lt_step_fail(x, LT_CAUSE_METHOD_NOT_ALLOWED);
     case LT_ROUTE_REDIRECT_HTTPS:
         return redirect_to_https(x);
     case LT_ROUTE_FAILED:
-        return fail(x, LT_CAUSE_PATTERN_LIMIT);
+        return lt_step_fail(x, LT_CAUSE_PATTERN_LIMIT);
     }
     switch (lt_readings_check(x->view->router, x->listener, &x->req, lt_exchange_expr_get, x,
                               &x->arena, x->route, &x->params)) {
     case LT_READINGS_AGREE:
         break;
     case LT_READINGS_DIFFER:
-        return fail(x, LT_CAUSE_PATH_AMBIGUOUS);
+        return lt_step_fail(x, LT_CAUSE_PATH_AMBIGUOUS);
     case LT_READINGS_ENCODED_SLASH:
-        return fail(x, LT_CAUSE_PATH_ENCODED_SLASH);
+        return lt_step_fail(x, LT_CAUSE_PATH_ENCODED_SLASH);
     case LT_READINGS_NO_MEMORY:
-        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+        return lt_step_fail(x, LT_CAUSE_OUT_OF_MEMORY);
     }
     if (x->req.body == LT_BODY_LENGTH &&
         x->req.content_length > x->route->options[x->listener].body_max) {
         lt_exchange_note_body_max(x);
-        return fail(x, LT_CAUSE_BODY_TOO_LARGE);
+        return lt_step_fail(x, LT_CAUSE_BODY_TOO_LARGE);
     }
     x->streams = x->route->options[x->listener].body_stream || x->grpc;
     if (!x->streams && x->route->action == LT_ROUTE_TO && !lt_collect_fits(x)) {
-        return fail(x, LT_CAUSE_BODY_NEVER_FITS);
+        return lt_step_fail(x, LT_CAUSE_BODY_NEVER_FITS);
     }
     enum lt_cause cause = lt_tunnel_offer(x);
-    return cause == LT_CAUSE_NONE ? LT_STEP_NEXT : fail(x, cause);
+    return cause == LT_CAUSE_NONE ? LT_STEP_NEXT : lt_step_fail(x, cause);
 }
 
 static enum lt_step_result hook(struct lt_exchange *x,
@@ -136,7 +136,7 @@ static enum lt_step_result answer_by_route(struct lt_exchange *x)
 {
     struct lt_reply *reply = lt_exchange_reply(x, x->route->status, LT_STR_NONE);
     if (reply == NULL) {
-        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+        return lt_step_fail(x, LT_CAUSE_OUT_OF_MEMORY);
     }
     if (x->route->action == LT_ROUTE_RESPOND) {
         reply->body = x->route->body;
@@ -150,7 +150,8 @@ static enum lt_step_result answer_by_route(struct lt_exchange *x)
     }
     if (err != LT_OK) {
         /* The template asks for a host and the request names none. */
-        return fail(x, err == LT_ERR_INVALID ? LT_CAUSE_HOST_INVALID : LT_CAUSE_OUT_OF_MEMORY);
+        return lt_step_fail(x,
+                            err == LT_ERR_INVALID ? LT_CAUSE_HOST_INVALID : LT_CAUSE_OUT_OF_MEMORY);
     }
     reply->body = LT_STR("");
     return LT_STEP_FAIL;
@@ -185,42 +186,6 @@ static enum lt_step_result step_body(struct lt_exchange *x)
     return LT_STEP_WAIT;
 }
 
-static enum lt_step_result step_pick(struct lt_exchange *x)
-{
-    if (x->target_sent.p == NULL) {
-        enum lt_err err =
-            lt_route_rewrite(x->route, &x->arena, &x->req, &x->params, &x->target_sent);
-        if (err != LT_OK) {
-            return fail(x,
-                        err == LT_ERR_INVALID ? LT_CAUSE_REWRITE_INVALID : LT_CAUSE_OUT_OF_MEMORY);
-        }
-    }
-    if (x->upstream == NULL) {
-        x->upstream = lt_address_split(x);
-    }
-    if (x->upstream_us == 0) {
-        x->upstream_us = x->env->loop->now_us;
-    }
-    struct lt_server *server = NULL;
-    switch (lt_upstream_pick(x->env->pools, x->upstream, x->tried, &server)) {
-    case LT_PICK_OK:
-        x->server = server;
-        x->server_held = true;
-        x->connected = false;
-        x->tries++;
-        if (x->tries > 1) {
-            lt_metrics_add(x->env->metrics, LT_COUNTER_UPSTREAM_RETRIES, 1);
-        }
-        return LT_STEP_NEXT;
-    case LT_PICK_BUSY:
-        return fail(x, LT_CAUSE_SERVERS_BUSY);
-    case LT_PICK_NONE:
-        /* All were tried: what the last one said is the better explanation. */
-        return fail(x, x->cause != LT_CAUSE_NONE ? x->cause : LT_CAUSE_NO_SERVER);
-    }
-    return fail(x, LT_CAUSE_NO_SERVER);
-}
-
 static enum lt_step_result step_connect(struct lt_exchange *x)
 {
     if (x->connected) {
@@ -236,7 +201,7 @@ static enum lt_step_result step_connect(struct lt_exchange *x)
     bool fresh = x->fresh || x->req.offer.len > 0; /* what may become a tunnel was nothing else */
     if (lt_back_open(x->env->pools, x->server, x->req.method, idempotent, fresh, &x->arena,
                      &lt_exchange_back_events, x, &x->back) != LT_OK) {
-        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+        return lt_step_fail(x, LT_CAUSE_OUT_OF_MEMORY);
     }
     /* A result that was there at once has woken us. */
     return LT_STEP_WAIT;
@@ -249,12 +214,12 @@ static enum lt_step_result step_send(struct lt_exchange *x)
         return LT_STEP_NEXT;
     case LT_ERR_NOMEM:
     case LT_ERR_LIMIT:
-        return fail(x, LT_CAUSE_OUT_OF_MEMORY);
+        return lt_step_fail(x, LT_CAUSE_OUT_OF_MEMORY);
     case LT_ERR_STORE:
         x->cause_errno = x->spool.sys_errno;
-        return fail(x, LT_CAUSE_BODY_BUFFER_IO);
+        return lt_step_fail(x, LT_CAUSE_BODY_BUFFER_IO);
     case LT_ERR_INVALID:
-        return fail(x, LT_CAUSE_INTERNAL); /* a head that must not be sent got this far */
+        return lt_step_fail(x, LT_CAUSE_INTERNAL); /* a head that must not be sent got this far */
     default:
         /* The server may have answered already before it closed: what it says or that it is gone
          * comes by reading. */
@@ -402,7 +367,7 @@ enum lt_step_result lt_step_call(struct lt_exchange *x)
         [LT_STEP_ROUTE] = step_route,
         [LT_STEP_REQUEST_HOOKS] = step_request_hooks,
         [LT_STEP_BODY] = step_body,
-        [LT_STEP_PICK] = step_pick,
+        [LT_STEP_PICK] = lt_pick_step,
         [LT_STEP_CONNECT] = step_connect,
         [LT_STEP_SEND] = step_send,
         [LT_STEP_RESPONSE_HEAD] = step_response_head,

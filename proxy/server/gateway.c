@@ -427,11 +427,13 @@ static bool init(struct lt_gateway *g)
     g->loop = lt_loop_new(MAIN_BLOCKS_MAX);
     g->log = lt_log_writer_start(LT_WORKERS_MAX + LOG_RINGS_OTHER, LOG_RING_BYTES);
     g->registry = lt_server_registry_new(g->shm, g->options->generation);
+    g->upstreams = lt_upstream_registry_new(*lt_shm_seed(g->shm));
     g->metrics = lt_metrics_new(LT_WORKERS_MAX + 1, METRICS_ROUTES_MAX, METRICS_SERVERS_MAX);
     g->watch = lt_budget_watch_new();
     g->box = g->loop != NULL ? lt_mailbox_new(g->loop, g) : NULL;
-    if (g->log == NULL || g->registry == NULL || g->metrics == NULL || g->watch == NULL ||
-        g->box == NULL || lt_log_writer_join(g->log) != LT_OK || !lt_budget_signal_setup()) {
+    if (g->log == NULL || g->registry == NULL || g->upstreams == NULL || g->metrics == NULL ||
+        g->watch == NULL || g->box == NULL || lt_log_writer_join(g->log) != LT_OK ||
+        !lt_budget_signal_setup()) {
         lt_log_error("gateway", "start_failed", LT_KV_CSTR("why", why));
         return false;
     }
@@ -486,6 +488,7 @@ static void fini(struct lt_gateway *g)
     lt_addr_table_fini(&g->shared.clients);
     lt_metrics_free(g->metrics);
     lt_server_registry_free(g->registry);
+    lt_upstream_registry_free(g->upstreams);
     lt_budget_watch_free(g->watch);
     lt_shm_close(g->shm);
     if (!lt_log_writer_stop(g->log, LOG_STOP_MS)) {

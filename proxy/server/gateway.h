@@ -45,6 +45,7 @@ struct lt_gateway {
     struct lt_mailbox *box; /* owner: this */
     struct lt_shm *shm;
     struct lt_server_registry *registry;
+    struct lt_upstream_registry *upstreams;
     struct lt_metrics *metrics;
     struct lt_metrics_worker *own_metrics; /* main's rows */
     struct lt_log_writer *log;

@@ -470,6 +470,7 @@ static void *load(void *arg)
     bool joined = lt_log_writer_join(g->log) == LT_OK;
     const struct lt_build_env env = {.shm = g->shm,
                                      .registry = g->registry,
+                                     .upstreams = g->upstreams,
                                      .metrics = g->metrics,
                                      .slots = &g->slots,
                                      .files = r->files,

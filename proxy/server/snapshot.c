@@ -19,8 +19,9 @@ void lt_snapshot_free(struct lt_snapshot *snapshot)
     lt_tls_set_free(snapshot->tls);
     for (unsigned i = 0; i < snapshot->n_upstreams; i++) {
         lt_tls_client_policy_free(snapshot->upstreams[i].tls);
-        for (unsigned j = 0; j < snapshot->upstreams[i].n_servers; j++) {
-            lt_server_registry_put(snapshot->registry, snapshot->upstreams[i].servers[j].state);
+        const struct lt_server_set *set = lt_upstream_set(&snapshot->upstreams[i]);
+        for (unsigned j = 0; set != NULL && j < set->n; j++) {
+            lt_server_registry_put(snapshot->registry, set->v[j].state);
         }
     }
     lt_root_load_free(snapshot->root);

@@ -60,10 +60,10 @@ static bool set_ip(struct build *b, struct lt_server *server)
            lt_arena_dup(b->arena, lt_str(ip, lt_addr_print_ip(&server->addr, ip)), &server->ip);
 }
 
-static void build_server(struct build *b, struct lt_upstream *u, unsigned i,
-                         const struct lt_server_conf *conf)
+static void build_server(struct build *b, struct lt_upstream *u, struct lt_server_set *set,
+                         unsigned i, const struct lt_server_conf *conf)
 {
-    struct lt_server *server = &u->servers[i];
+    struct lt_server *server = &set->v[i];
     char text[LT_ADDR_TEXT_MAX];
     size_t n = lt_addr_print(&conf->address, text);
     server->upstream = u;
@@ -129,14 +129,18 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
     u->keepalive_post_ms = conf->keepalive.unsafe_idle_ms;
     u->head_max = conf->max_head;
     u->headers_max = (unsigned)conf->max_headers;
-    u->servers = lt_arena_array(b->arena, struct lt_server, conf->servers.n);
-    if (u->servers == NULL) {
+    struct lt_server_set *set = lt_arena_new(b->arena, struct lt_server_set);
+    struct lt_server *v = lt_arena_array(b->arena, struct lt_server, conf->servers.n);
+    if (set == NULL || v == NULL ||
+        lt_upstream_registry_get(b->env->upstreams, name, &u->state) != LT_OK) {
         no_memory(b);
         return;
     }
+    set->v = v;
+    atomic_init(&u->set, set);
     for (unsigned i = 0; i < conf->servers.n; i++) {
-        u->n_servers = i + 1;
-        build_server(b, u, i, &servers[i]);
+        set->n = i + 1;
+        build_server(b, u, set, i, &servers[i]);
     }
 }
 

@@ -14,6 +14,7 @@
 struct lt_build_env {
     struct lt_shm *shm;
     struct lt_server_registry *registry;
+    struct lt_upstream_registry *upstreams;
     struct lt_metrics *metrics;
     struct lt_slots *slots; /* the loader's alone while it builds */
     struct lt_files *files; /* where the configuration is read; NULL: the disk */

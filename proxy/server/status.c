@@ -111,8 +111,9 @@ static void put_upstreams(struct lt_gateway *g, struct lt_buf *out)
         put_str(out, "name", u->name);
         put_key(out, "servers");
         lt_buf_char(out, '[');
-        for (unsigned j = 0; j < u->n_servers; j++) {
-            put_server(g, out, &u->servers[j]);
+        const struct lt_server_set *set = lt_upstream_set(u);
+        for (unsigned j = 0; j < set->n; j++) {
+            put_server(g, out, &set->v[j]);
         }
         lt_buf_add(out, "]}", 2);
     }

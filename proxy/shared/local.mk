@@ -8,7 +8,8 @@ liblintel_a_SOURCES += \
 	proxy/shared/quota.c proxy/shared/quota.h \
 	proxy/shared/server_state.c proxy/shared/server_state.h \
 	proxy/shared/shm.c proxy/shared/shm.h \
-	proxy/shared/tickets.c proxy/shared/tickets.h
+	proxy/shared/tickets.c proxy/shared/tickets.h \
+	proxy/shared/upstream_state.c proxy/shared/upstream_state.h
 liblintel_a_SOURCES += proxy/shared/rate_table.c proxy/shared/rate_table.h
 
 check_PROGRAMS += tests/unit/test_rate_table
@@ -18,8 +19,10 @@ check_PROGRAMS += \
 	tests/unit/test_addr_table \
 	tests/unit/test_log_ring \
 	tests/unit/test_metrics \
-	tests/unit/test_shm
+	tests/unit/test_shm \
+	tests/unit/test_upstream_state
 tests_unit_test_addr_table_SOURCES = tests/unit/test_addr_table.c
 tests_unit_test_log_ring_SOURCES = tests/unit/test_log_ring.c
 tests_unit_test_metrics_SOURCES = tests/unit/test_metrics.c
 tests_unit_test_shm_SOURCES = tests/unit/test_shm.c
+tests_unit_test_upstream_state_SOURCES = tests/unit/test_upstream_state.c

@@ -2,16 +2,14 @@
 /* Which server gets an exchange. Two rules hold for every balancer: servers that failed to connect
  * a moment ago come last, and a server with a max is taken only together with an in-flight slot.
  * The worker's thread. */
+#include "upstream/health.h"
 #include "upstream/pool.h"
-
-/* A server that refused is tried last for this long, doubled with each failure in a row. */
-#define DOWN_FIRST_US UINT64_C(100000)
-#define DOWN_MAX_US UINT64_C(10000000)
 
 /* What one choice looks at. */
 struct choice {
     struct lt_pools *pools;
-    struct lt_upstream *upstream;
+    const struct lt_upstream *upstream;
+    const struct lt_server_set *set;
     uint64_t skip; /* servers not to look at, a bit per index */
     bool down_too; /* look at servers that are down as well */
 };
@@ -21,18 +19,17 @@ static bool usable(const struct choice *c, unsigned i)
     if (i < 64 && (c->skip >> i) & 1) {
         return false;
     }
-    return c->down_too || atomic_load_explicit(&c->upstream->servers[i].state->down_until_us,
-                                               memory_order_relaxed) <= c->pools->loop->now_us;
+    return c->down_too || lt_server_up(&c->set->v[i], c->pools->loop->now_us);
 }
 
 /* The first usable server at or after from, going round once; NULL: none. */
 static struct lt_server *next_usable(const struct choice *c, unsigned from)
 {
-    unsigned n = c->upstream->n_servers;
+    unsigned n = c->set->n;
     for (unsigned k = 0; k < n; k++) {
         unsigned i = from + k < n ? from + k : from + k - n;
         if (usable(c, i)) {
-            return &c->upstream->servers[i];
+            return &c->set->v[i];
         }
     }
     return NULL;
@@ -48,7 +45,7 @@ static uint64_t load_of(struct lt_pools *pools, const struct lt_server *server)
 /* Power of two choices: the less loaded of two drawn at random. */
 static struct lt_server *pick_p2c(const struct choice *c)
 {
-    unsigned n = c->upstream->n_servers;
+    unsigned n = c->set->n;
     struct lt_server *a = next_usable(c, lt_rand_below(&c->pools->loop->rand, n));
     if (a == NULL || n == 1) {
         return a;
@@ -66,8 +63,8 @@ static struct lt_server *pick_round_robin(const struct choice *c)
     struct lt_server *best = NULL;
     struct lt_pool *best_pool = NULL;
     int64_t total = 0;
-    for (unsigned i = 0; i < c->upstream->n_servers; i++) {
-        struct lt_server *server = &c->upstream->servers[i];
+    for (unsigned i = 0; i < c->set->n; i++) {
+        struct lt_server *server = &c->set->v[i];
         struct lt_pool *pool = usable(c, i) ? lt_pool_get(c->pools, server->state) : NULL;
         if (pool == NULL) {
             continue;
@@ -109,11 +106,12 @@ static bool take(struct lt_pools *pools, struct lt_server *server)
 enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_upstream *upstream,
                                      uint64_t tried, struct lt_server **server)
 {
-    struct choice c = {.pools = pools, .upstream = upstream, .skip = tried};
+    struct choice c = {
+        .pools = pools, .upstream = upstream, .set = lt_upstream_set(upstream), .skip = tried};
     bool busy = false;
     /* Each server that is full is left out and the balancer asked again; at most every server once,
      * first among those that are up, then among all. */
-    for (unsigned round = 0; round < 2 * upstream->n_servers + 2; round++) {
+    for (unsigned round = 0; round < 2 * c.set->n + 2; round++) {
         struct lt_server *s = pick_by(&c);
         if (s == NULL) {
             if (c.down_too) {
@@ -144,21 +142,4 @@ void lt_server_release(struct lt_pools *pools, struct lt_server *server)
     if (server->max > 0) {
         lt_server_drop(server->state);
     }
-}
-
-void lt_server_connect_result(struct lt_pools *pools, struct lt_server *server, bool ok)
-{
-    struct lt_server_state *state = server->state;
-    if (ok) {
-        /* Read first: in the steady state the shared line is not written. */
-        if (atomic_load_explicit(&state->failures, memory_order_relaxed) > 0) {
-            atomic_store_explicit(&state->failures, 0, memory_order_relaxed);
-            atomic_store_explicit(&state->down_until_us, 0, memory_order_relaxed);
-        }
-        return;
-    }
-    uint32_t failures = atomic_fetch_add_explicit(&state->failures, 1, memory_order_relaxed);
-    uint64_t us = failures < 7 ? DOWN_FIRST_US << failures : DOWN_MAX_US;
-    atomic_store_explicit(&state->down_until_us, pools->loop->now_us + lt_min(us, DOWN_MAX_US),
-                          memory_order_relaxed);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "net/vanished.h"
+#include "upstream/health.h"
 #include "upstream/pool.h"
 
 static enum lt_cause connect_cause(enum lt_err err, int sys_errno)

@@ -13,6 +13,7 @@
 #include "net/tls_client.h"
 #include "shared/metrics.h"
 #include "shared/server_state.h"
+#include "shared/upstream_state.h"
 
 enum lt_balance { LT_BALANCE_P2C, LT_BALANCE_ROUND_ROBIN };
 
@@ -48,11 +49,17 @@ struct lt_server {
                          Unix socket */
 };
 
+/* The servers of an upstream at one moment; immutable once published. */
+struct lt_server_set {
+    struct lt_server *v;
+    unsigned n;
+};
+
 struct lt_upstream {
     struct lt_str name;
-    struct lt_server *servers;
-    unsigned n_servers;
-    struct lt_str host; /* "client", "upstream" or what servers get as Host */
+    struct lt_server_set *_Atomic set; /* read it by lt_upstream_set, once per decision */
+    struct lt_upstream_state *state;   /* outlives the snapshot */
+    struct lt_str host;                /* "client", "upstream" or what servers get as Host */
     enum lt_balance balance;
     enum lt_upstream_protocol protocol;
     struct lt_back_h2_options h2;
@@ -68,6 +75,13 @@ struct lt_upstream {
     size_t head_max;            /* of responses, bytes */
     unsigned headers_max;
 };
+
+/* The servers as they are now. Any thread that holds the snapshot. */
+static inline struct lt_server_set *lt_upstream_set(const struct lt_upstream *upstream)
+{
+    /* Acquire: what was written into the set before it was published. */
+    return atomic_load_explicit(&upstream->set, memory_order_acquire);
+}
 
 /* The worker's idle connections and balancing state for all upstreams, keyed by lt_server_state. */
 struct lt_pools;
@@ -98,10 +112,6 @@ enum lt_pick_result {
 enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_upstream *upstream,
                                      uint64_t tried, struct lt_server **server);
 void lt_server_release(struct lt_pools *pools, struct lt_server *server);
-
-/* Tells the balancer how a connect ended (passive health of this release: a server that refused is
- * tried last for a short while, growing). */
-void lt_server_connect_result(struct lt_pools *pools, struct lt_server *server, bool ok);
 
 /* Opens a back to server in the upstream's protocol, on a connection that is there or a new one.
  * Calls on_connected or on_fail of events, perhaps before it returns. idempotent: whether an idle

@@ -40,6 +40,7 @@ static struct world {
     struct lt_front_options options;
     struct lt_quota disk;
     struct lt_upstream upstream;
+    struct lt_server_set set;
     struct lt_server server;
     struct lt_server_state state;
     struct lt_fronts *fronts;
@@ -83,8 +84,7 @@ static void make_upstream(struct world *w)
 {
     struct sockaddr_un any = {.sun_family = AF_UNIX};
     w->upstream = (struct lt_upstream){.name = LT_STR("app"),
-                                       .servers = &w->server,
-                                       .n_servers = 1,
+                                       .set = &w->set,
                                        .balance = LT_BALANCE_ROUND_ROBIN,
                                        .attempts = 1,
                                        .connect_ms = 1000,
@@ -94,6 +94,7 @@ static void make_upstream(struct world *w)
                                        .keepalive_ms = 1000,
                                        .head_max = 16384,
                                        .headers_max = 50};
+    w->set = (struct lt_server_set){.v = &w->server, .n = 1};
     w->server = (struct lt_server){.upstream = &w->upstream, .weight = 1, .state = &w->state};
     w->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     w->server.addr.len = sizeof(w->server.addr.un);

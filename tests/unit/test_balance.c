@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include "upstream/health.h"
 #include "upstream/pool.h"
 
 #define SERVERS 4
@@ -9,6 +10,7 @@ struct fixture {
     struct lt_loop *loop;
     struct lt_pools *pools;
     struct lt_upstream upstream;
+    struct lt_server_set set;
     struct lt_server servers[SERVERS];
     struct lt_server_state states[SERVERS];
     _Atomic(uint64_t) words[SERVERS];
@@ -20,7 +22,8 @@ static int setup(void **state)
     memset(&f, 0, sizeof(f));
     f.loop = lt_loop_new(1 << 20);
     f.pools = lt_pools_new(f.loop, NULL);
-    f.upstream = (struct lt_upstream){.servers = f.servers, .n_servers = SERVERS};
+    f.upstream = (struct lt_upstream){.set = &f.set};
+    f.set = (struct lt_server_set){.v = f.servers, .n = SERVERS};
     for (unsigned i = 0; i < SERVERS; i++) {
         f.states[i].id = i;
         f.states[i].inflight = &f.words[i];

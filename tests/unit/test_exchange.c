@@ -25,6 +25,7 @@ struct world {
     struct lt_quota disk;
     struct lt_hooks hooks;
     struct lt_upstream upstream;
+    struct lt_server_set set;
     struct lt_server servers[SERVERS];
     struct lt_server_state states[SERVERS];
     int listeners[SERVERS]; /* -1: nothing listens */
@@ -116,8 +117,7 @@ static int listen_at(struct lt_addr *addr)
 static void make_upstream(struct world *w)
 {
     w->upstream = (struct lt_upstream){.name = LT_STR("app"),
-                                       .servers = w->servers,
-                                       .n_servers = 1,
+                                       .set = &w->set,
                                        .balance = LT_BALANCE_ROUND_ROBIN,
                                        .attempts = 2,
                                        .connect_ms = 1000,
@@ -128,6 +128,7 @@ static void make_upstream(struct world *w)
                                        .keepalive_post_ms = 5000,
                                        .head_max = 16384,
                                        .headers_max = 50};
+    w->set = (struct lt_server_set){.v = w->servers, .n = 1};
     for (unsigned i = 0; i < SERVERS; i++) {
         w->states[i].id = i;
         w->servers[i] = (struct lt_server){
@@ -358,7 +359,7 @@ static void bytes_may_come_one_by_one(void **state)
 static void a_connect_that_fails_is_tried_on_another_server(void **state)
 {
     struct world *w = *state;
-    w->upstream.n_servers = 2;
+    w->set.n = 2;
     close_fd(&w->listeners[0]);
     for (int i = 0; i < 4; i++) {
         say(w->client, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -374,7 +375,7 @@ static void a_connect_that_fails_is_tried_on_another_server(void **state)
 static void without_any_server_the_client_hears_why(void **state)
 {
     struct world *w = *state;
-    w->upstream.n_servers = 2;
+    w->set.n = 2;
     close_fd(&w->listeners[0]);
     close_fd(&w->listeners[1]);
     say(w->client, GET);

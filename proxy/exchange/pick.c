@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The step that chooses a server. The worker's thread. */
+#include "exchange/internal.h"
+
+enum lt_step_result lt_pick_step(struct lt_exchange *x)
+{
+    if (x->target_sent.p == NULL) {
+        enum lt_err err =
+            lt_route_rewrite(x->route, &x->arena, &x->req, &x->params, &x->target_sent);
+        if (err != LT_OK) {
+            return lt_step_fail(x, err == LT_ERR_INVALID ? LT_CAUSE_REWRITE_INVALID
+                                                         : LT_CAUSE_OUT_OF_MEMORY);
+        }
+    }
+    if (x->upstream == NULL) {
+        x->upstream = lt_address_split(x);
+    }
+    if (x->upstream_us == 0) {
+        x->upstream_us = x->env->loop->now_us;
+    }
+    struct lt_server *server = NULL;
+    switch (lt_upstream_pick(x->env->pools, x->upstream, x->tried, &server)) {
+    case LT_PICK_OK:
+        x->server = server;
+        x->server_held = true;
+        x->connected = false;
+        x->tries++;
+        if (x->tries > 1) {
+            lt_metrics_add(x->env->metrics, LT_COUNTER_UPSTREAM_RETRIES, 1);
+        }
+        return LT_STEP_NEXT;
+    case LT_PICK_BUSY:
+        return lt_step_fail(x, LT_CAUSE_SERVERS_BUSY);
+    case LT_PICK_NONE:
+        /* All were tried: what the last one said is the better explanation. */
+        return lt_step_fail(x, x->cause != LT_CAUSE_NONE ? x->cause : LT_CAUSE_NO_SERVER);
+    }
+    return lt_step_fail(x, LT_CAUSE_NO_SERVER);
+}

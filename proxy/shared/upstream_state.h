@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is known about an upstream beyond the life of a snapshot, shared by all workers. Keyed by
+ * its name; made once and kept as long as the gateway lives, since names of upstreams are few. */
+#ifndef LT_SHARED_UPSTREAM_STATE_H
+#define LT_SHARED_UPSTREAM_STATE_H
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/str.h"
+
+#include <stdatomic.h>
+
+struct lt_upstream_state {
+    uint32_t id; /* small number, stable for the life of the gateway */
+};
+
+struct lt_upstream_registry;
+
+/* seed: of the names' hash. Returns owned. */
+struct lt_upstream_registry *lt_upstream_registry_new(struct lt_hash_seed seed) LT_MUST_CHECK;
+void lt_upstream_registry_free(struct lt_upstream_registry *reg);
+
+/* The state for name, made if there was none. Builder threads only, never on the request path.
+ * LT_ERR_LIMIT, LT_ERR_NOMEM. */
+enum lt_err lt_upstream_registry_get(struct lt_upstream_registry *reg, struct lt_str name,
+                                     struct lt_upstream_state **out) LT_MUST_CHECK;
+
+#endif
