@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ACME: challenges from a folder, and certificates by lego from pebble."""
+import contextlib
 import json
 import os
 import re
@@ -248,6 +249,13 @@ def free_port():
         return sock.getsockname()[1]
 
 
+def has_ipv6():
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as sock:
+        sock.bind(("::1", 0))
+        return True
+    return False
+
+
 @pytest.fixture
 def pebble(shop, authority):
     """Starts an authority that asks for challenges at a port; what lego needs to know of it."""
@@ -304,10 +312,14 @@ def test_a_first_certificate_and_its_renewal(shop, authority, pebble):
     web, base = shop.folder / "web", shop.folder / "lego" / "certificates" / "localhost"
     web.mkdir()
     conf = waiting_for(base, acme={"challenges": str(web / PATH.strip("/"))})
-    conf["listen"][0]["redirect"] = "https"
+    # The authority takes either address of localhost.
+    port, hosts = free_port(), ["127.0.0.1", "[::1]"] if has_ipv6() else ["127.0.0.1"]
+    conf["listen"][0] |= {"address": f"127.0.0.1:{port}", "redirect": "https"}
+    conf["listen"] += [{"name": f"plain_{i}", "address": f"{host}:{port}", "redirect": "https"}
+                       for i, host in enumerate(hosts[1:])]
     gw = shop.lintel(conf)
     assert "temporary" in issuer(gw)
-    server = pebble(gw.plain[1])
+    server = pebble(port)
     path = lego(shop, server, authority, web, "run")
     assert (path / "certificates" / "localhost.crt").exists()
     wait_until(lambda: "Pebble Intermediate CA" in issuer(gw), "the certificate")
