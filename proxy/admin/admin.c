@@ -295,6 +295,7 @@ static struct lt_admin *start(struct lt_gateway *gateway, int fd)
 static void stop(struct lt_admin *admin)
 {
     lt_listener_stop(&admin->listener, false);
+    lt_listener_leave(&admin->listener);
     lt_list_each(it, tmp, &admin->connections)
     {
         close_connection(lt_container_of(it, struct connection, link));

@@ -105,6 +105,21 @@ void lt_listener_start(struct lt_listener *l, struct lt_loop *loop, int fd, stru
     ev_io_start(loop->ev, &l->io);
 }
 
+static void on_never(struct ev_loop *ev LT_UNUSED, ev_io *w LT_UNUSED, int revents LT_UNUSED)
+{
+}
+
+/* libev takes a stopped watcher out of epoll only when the next event comes for it, which may be
+ * when somebody else has closed the descriptor, and used its number again. A listening socket is
+ * never writable: a watcher for that hears nothing, once libev has told epoll so, in this turn. */
+static void park(struct lt_listener *l)
+{
+    ev_io_stop(l->loop->ev, &l->io);
+    ev_io_init(&l->io, on_never, l->fd, EV_WRITE);
+    ev_io_start(l->loop->ev, &l->io);
+    l->parked = true;
+}
+
 void lt_listener_stop(struct lt_listener *l, bool drain)
 {
     if (l->magic != LISTENER_MAGIC) {
@@ -114,10 +129,18 @@ void lt_listener_stop(struct lt_listener *l, bool drain)
         accept_some(l, DRAIN_BUDGET);
     }
     if (l->magic == LISTENER_MAGIC) {
-        ev_io_stop(l->loop->ev, &l->io);
+        park(l);
         lt_timer_fini(&l->retry);
         l->fd = -1;
         LT_OBJ_FINI(l);
+    }
+}
+
+void lt_listener_leave(struct lt_listener *l)
+{
+    if (l->parked) {
+        l->parked = false;
+        ev_io_stop(l->loop->ev, &l->io);
     }
 }
 

@@ -36,7 +36,8 @@ typedef void (*lt_listener_accept_fn)(void *owner, int fd, const struct lt_addr 
 
 struct lt_listener {
     uint32_t magic;
-    int fd; /* -1: stopped */
+    int fd;      /* -1: stopped */
+    bool parked; /* stopped, and libev still has the descriptor */
     struct lt_loop *loop;
     struct lt_str name; /* for logs */
     lt_listener_accept_fn on_accept;
@@ -55,9 +56,13 @@ void lt_listener_start(struct lt_listener *l, struct lt_loop *loop, int fd, stru
                        lt_listener_accept_fn on_accept, void *owner);
 
 /* Accepts no more; drain: first accepts what waits in the queue. Also for one that was stopped or
- * is zeroed. The descriptor stays open: libev takes it out of epoll when the next event comes for
- * it, once. Leave it open until the process ends, or close it everywhere. */
+ * is zeroed. The descriptor stays open, and in epoll, until lt_listener_leave. */
 void lt_listener_stop(struct lt_listener *l, bool drain);
+
+/* After a turn of the loop that began with lt_listener_stop: nothing will be done with the
+ * descriptor any more, so another thread may close it. Also for one that was not stopped: does
+ * nothing. */
+void lt_listener_leave(struct lt_listener *l);
 
 /* A connection was closed: what starved may go on. */
 void lt_listener_poke(struct lt_listener *l);

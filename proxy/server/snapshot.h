@@ -82,6 +82,7 @@ struct lt_worker_view {
     struct lt_tls_server *tls[LT_SLOTS_MAX]; /* NULL: plain */
     struct lt_tls_client **tls_clients;      /* by number of the upstream; NULL: plain */
     struct lt_deferred deferred;
+    struct lt_view *replaced; /* while it is taken up: the one before it, or NULL */
     void (*done)(struct lt_message *message, void *owner); /* main's answer to prepare and commit */
     bool failed;                                           /* prepare did not work */
     char why[256];                                         /* then: the reason */

@@ -34,6 +34,21 @@ static void answer(struct lt_worker *worker, struct lt_message *message, lt_work
     lt_mailbox_post(worker->shared->main, message);
 }
 
+/* Answers in the next turn, when the stopped listeners' descriptors may be closed. */
+static void answer_later(struct lt_worker *worker, struct lt_message *message,
+                         void (*fn)(struct lt_message *message, void *owner))
+{
+    message->fn = fn;
+    lt_mailbox_post(worker->box, message);
+}
+
+static void leave_listeners(struct lt_worker *worker)
+{
+    for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
+        lt_listener_leave(&worker->listeners[i].listener);
+    }
+}
+
 static void do_prepare(struct lt_message *message, void *owner)
 {
     struct lt_worker *worker = owner;
@@ -133,6 +148,22 @@ static void set_memory(struct lt_worker *worker, const struct lt_snapshot *snaps
     worker->env.heads.max = limits->heads / worker->shared->n_workers;
 }
 
+static void committed(struct lt_message *message, void *owner)
+{
+    struct lt_worker *worker = owner;
+    struct lt_worker_view *view = view_of(message);
+    struct lt_view *old = view->replaced;
+    leave_listeners(worker);
+    answer(worker, message, view->done);
+    /* Only now may the old snapshot go: main looks at it until it has all answers. */
+    if (old != NULL) {
+        old->retired = true;
+        if (old->pins == 0) {
+            on_unpinned(old);
+        }
+    }
+}
+
 static void do_commit(struct lt_message *message, void *owner)
 {
     struct lt_worker *worker = owner;
@@ -146,12 +177,9 @@ static void do_commit(struct lt_message *message, void *owner)
     if (old != NULL) {
         lt_tunnels_reload(&worker->env);
         lt_fronts_tls_changed(worker->fronts, fits, worker);
-        old->retired = true;
-        if (old->pins == 0) {
-            on_unpinned(old);
-        }
     }
-    answer(worker, message, view->done);
+    view->replaced = old;
+    answer_later(worker, message, committed);
 }
 
 void lt_worker_prepare(struct lt_worker_view *view, lt_worker_done_fn done)
@@ -211,6 +239,14 @@ static void check_idle(void *arg)
     }
 }
 
+static void stopped(struct lt_message *message, void *owner)
+{
+    struct lt_worker *worker = owner;
+    leave_listeners(worker);
+    answer(worker, message, worker->shared->on_stopped);
+    check_idle(worker);
+}
+
 static void do_drain(struct lt_message *message, void *owner)
 {
     (void)message;
@@ -223,8 +259,7 @@ static void do_drain(struct lt_message *message, void *owner)
     }
     worker->env.draining = true;
     lt_fronts_close(worker->fronts, false);
-    answer(worker, &worker->stopped, worker->shared->on_stopped);
-    check_idle(worker);
+    answer_later(worker, &worker->stopped, stopped);
 }
 
 static void do_cut(struct lt_message *message, void *owner)

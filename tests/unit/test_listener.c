@@ -81,6 +81,7 @@ static void close_all(int *fds, unsigned n)
 static struct seen *listen_with(int fd)
 {
     static struct seen seen;
+    lt_listener_leave(&seen.l); /* of the test before */
     memset(&seen, 0, sizeof(seen));
     lt_listener_start(&seen.l, loop, fd, LT_STR("test"), on_accept, &seen);
     return &seen;
@@ -252,6 +253,7 @@ static void a_stopped_listener_sleeps(void **state)
     clients[1] = dial(&addr);
     assert_true(run_for(loop, 50) < 5);
     assert_int_equal(seen->n, 0);
+    lt_listener_leave(&seen->l);
     lt_listener_start(&seen->l, loop, fd, LT_STR("test"), on_accept, seen);
     RUN_UNTIL(loop, seen->n == 2);
     lt_listener_stop(&seen->l, false);
