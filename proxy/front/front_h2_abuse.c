@@ -6,6 +6,7 @@
 #include "front/front_h2_conn.h"
 
 #define WINDOWS_PER_DATA 4u   /* WINDOW_UPDATE that one of our DATA frames pays for */
+#define MESSAGE_MIN 5u        /* bytes of DATA that pay for one more: a message of gRPC */
 #define PAID_MAX 65536u       /* frames paid in advance */
 #define PRIORITY_UPDATE 0x10u /* RFC 9218 §7.1 */
 #define FRAME_MAX 16384u      /* what we announced */
@@ -43,12 +44,16 @@ void lt_front_h2_count(struct lt_front_h2 *f, enum lt_front_h2_kind kind)
     }
 }
 
-void lt_front_h2_pay(struct lt_front_h2 *f, bool sent)
+void lt_front_h2_pay_received(struct lt_front_h2 *f)
 {
     f->pings_paid = lt_min(f->pings_paid + 1, PAID_MAX);
-    if (sent) {
-        f->windows_paid = lt_min(f->windows_paid + WINDOWS_PER_DATA, PAID_MAX);
-    }
+}
+
+void lt_front_h2_pay_sent(struct lt_front_h2 *f, size_t n)
+{
+    unsigned windows = WINDOWS_PER_DATA + (unsigned)(n / MESSAGE_MIN);
+    f->pings_paid = lt_min(f->pings_paid + 1, PAID_MAX);
+    f->windows_paid = lt_min(f->windows_paid + windows, PAID_MAX);
 }
 
 static bool is_paid(unsigned *paid)

@@ -267,7 +267,10 @@ void lt_front_h2_watch_body(struct lt_front_h2_stream *s);
 void lt_front_h2_count(struct lt_front_h2 *f, enum lt_front_h2_kind kind);
 /* A frame has begun to come: counts what is counted by its head. */
 void lt_front_h2_count_frame(struct lt_front_h2 *f, const nghttp2_frame_hd *hd);
-/* A DATA frame passed, which the client may answer or ping about. */
-void lt_front_h2_pay(struct lt_front_h2 *f, bool sent);
+/* A DATA frame came, which the client may ping about. */
+void lt_front_h2_pay_received(struct lt_front_h2 *f);
+/* One with n bytes was sent: the client may ping about it and open its windows again, as clients of
+ * gRPC do for each message in it. */
+void lt_front_h2_pay_sent(struct lt_front_h2 *f, size_t n);
 
 #endif

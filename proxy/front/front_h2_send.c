@@ -85,7 +85,7 @@ int lt_front_h2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, con
         at += bytes;
         left -= bytes;
     }
-    lt_front_h2_pay(f, true);
+    lt_front_h2_pay_sent(f, length);
     note_progress(s, length);
     return 0;
 }

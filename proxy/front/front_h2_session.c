@@ -245,7 +245,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         on_headers(f, frame);
         break;
     case NGHTTP2_DATA:
-        lt_front_h2_pay(f, false);
+        lt_front_h2_pay_received(f);
         s = stream_of(f, frame->hd.stream_id);
         if (s != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
             end_request(s);

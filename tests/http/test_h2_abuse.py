@@ -214,6 +214,15 @@ def test_many_small_windows_are_paid_for_by_data(gw):
         assert len(record.body) == 200000 and record.ended
 
 
+def test_a_window_for_each_message_is_paid_for_by_their_bytes(gw):
+    """As clients of gRPC send them when many small messages came in one DATA frame."""
+    with H2(gw.plain) as client:
+        for _ in range(3):
+            assert len(client.request(get(path="/bytes/10000")).body) == 10000
+            client.send(window_update(0, 5) * 1900)
+        assert client.serves()
+
+
 @pytest.mark.parametrize("cancel", [False, True], ids=["silent", "cancelling"])
 def test_a_peer_that_does_not_read_holds_a_bounded_amount(shop, cancel):
     """A hundred responses of 1 MB are asked for with every window open, and nothing is read."""
