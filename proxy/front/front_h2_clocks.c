@@ -108,7 +108,7 @@ static void late_window(struct lt_front_h2_stream *s)
 {
     struct lt_front_h2 *f = s->f;
     s->write_us = 0;
-    if (s->out.len == 0) {
+    if (s->out.len == 0 && (s->x != NULL || s->end_sent)) {
         return;
     }
     bool closed = nghttp2_session_get_stream_remote_window_size(f->session, s->id) <= 0;

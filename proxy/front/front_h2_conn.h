@@ -100,6 +100,7 @@ struct lt_front_h2 {
     size_t frame_left;      /* bytes to come of the current frame, at first of the preface */
     unsigned char head[13]; /* of a frame that came in pieces, a PRIORITY's first four bytes too */
     unsigned n_head;
+    bool ends_block; /* the current frame has END_HEADERS */
 
     struct lt_h2_block block;                /* the head or the trailers that come now */
     struct lt_front_h2_stream *block_stream; /* whose; NULL: nobody wants them */

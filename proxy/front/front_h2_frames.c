@@ -140,6 +140,8 @@ static void judge(struct lt_front_h2 *f, const unsigned char *p, nghttp2_frame_h
 {
     read_head(p, hd);
     lt_front_h2_count_frame(f, hd);
+    f->ends_block = (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION) &&
+                    (hd->flags & NGHTTP2_FLAG_END_HEADERS) != 0;
     if (f->error == NGHTTP2_NO_ERROR && is_priority(hd)) {
         judge_priority(f, hd, p + HEAD_LEN);
     }
@@ -187,6 +189,10 @@ void lt_front_h2_frames(struct lt_front_h2 *f, const char *data, size_t n)
             return;
         }
         f->frame_left -= take;
+        if (f->frame_left == 0 && f->ends_block) {
+            f->block_us = 0; /* also of a head that nghttp2 says nothing more of */
+            f->ends_block = false;
+        }
         p += take;
         n -= take;
     }

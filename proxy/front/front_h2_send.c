@@ -33,6 +33,7 @@ ssize_t lt_front_h2_on_read_data(nghttp2_session *session, int32_t id, uint8_t *
             if (nghttp2_submit_trailer(session, id, s->trailers.v, s->trailers.n) != 0) {
                 return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
             }
+            s->trailers.n = 0;
         }
     }
     return (ssize_t)n;

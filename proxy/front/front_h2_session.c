@@ -87,6 +87,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     (void)session;
     struct lt_front_h2 *f = from_arg(arg);
     f->block_stream = NULL;
+    f->block.size = 0;
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         return begin_request(f, frame->hd.stream_id);
     }
@@ -102,11 +103,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct lt_front_h2 *f = from_arg(arg);
     struct lt_front_h2_stream *s = f->block_stream;
     if (s == NULL || s->x == NULL || s->id != frame->hd.stream_id) {
-        return 0; /* its exchange may have ended since its trailers began */
+        f->block.size += name_len + value_len + 4; /* its exchange may have ended: decoding costs */
+    } else {
+        lt_h2_field(&f->block, lt_str((const char *)name, name_len),
+                    lt_str((const char *)value, value_len));
     }
-    lt_h2_field(&f->block, lt_str((const char *)name, name_len),
-                lt_str((const char *)value, value_len));
-    if (f->block.size > lt_max(4 * f->block.limits.head, (size_t)HEAD_ABUSE)) {
+    if (f->block.size > lt_max(4 * lt_front_h2_options(f)->head_max, (size_t)HEAD_ABUSE)) {
         lt_front_h2_fail(f, NGHTTP2_ENHANCE_YOUR_CALM, LT_CAUSE_H2_ABUSE, "header list");
     }
     return result(f);

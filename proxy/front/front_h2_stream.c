@@ -188,9 +188,12 @@ static enum lt_err set_length(struct lt_front_h2_stream *s, struct lt_response *
 
 void lt_front_h2_stream_early(struct lt_front_h2_stream *s)
 {
-    while (s->early.len > 0 && s->x != NULL) {
+    struct lt_chain early;
+    lt_chain_init(&early, &s->f->fronts->env->loop->blocks);
+    lt_chain_move(&early, &s->early); /* the end of the exchange clears the stream's own */
+    while (early.len > 0 && s->x != NULL) {
         struct iovec iov[IOV_BATCH];
-        size_t n = lt_chain_peek(&s->early, iov, IOV_BATCH), bytes = 0;
+        size_t n = lt_chain_peek(&early, iov, IOV_BATCH), bytes = 0;
         for (size_t i = 0; i < n && s->x != NULL; i++) {
             lt_exchange_request_body(s->x, iov[i].iov_base, iov[i].iov_len);
             bytes += iov[i].iov_len;
@@ -198,8 +201,9 @@ void lt_front_h2_stream_early(struct lt_front_h2_stream *s)
         if (s->x != NULL) {
             lt_exchange_request_turn(s->x);
         }
-        lt_chain_consume(&s->early, bytes);
+        lt_chain_consume(&early, bytes);
     }
+    lt_chain_clear(&early);
     if (s->x != NULL && s->body_done) {
         lt_exchange_request_end(s->x);
     }
@@ -272,6 +276,12 @@ static enum lt_err submit(struct lt_front_h2_stream *s)
     return rv == 0 ? LT_OK : LT_ERR_NOMEM;
 }
 
+static bool is_window_shut(const struct lt_front_h2_stream *s)
+{
+    return nghttp2_session_get_stream_remote_window_size(session_of(s), s->id) <= 0 ||
+           nghttp2_session_get_remote_window_size(session_of(s)) <= 0;
+}
+
 static enum lt_err flush(struct lt_front *base)
 {
     struct lt_front_h2_stream *s = from_base(base);
@@ -284,10 +294,17 @@ static enum lt_err flush(struct lt_front *base)
             return err;
         }
     } else if (s->deferred && (s->out.len > 0 || s->ended)) {
-        s->deferred = false;
         if (nghttp2_session_resume_data(session_of(s), s->id) != 0) {
             return LT_ERR_NOMEM;
         }
+        s->deferred = false;
+    }
+    if (s->submitted && s->ended && s->out.len == 0 && s->trailers.n > 0 && is_window_shut(s)) {
+        /* nghttp2 would wait for the window, which trailers need not (RFC 9113 §5.2.1). */
+        if (nghttp2_submit_trailer(session_of(s), s->id, s->trailers.v, s->trailers.n) != 0) {
+            return LT_ERR_NOMEM;
+        }
+        s->trailers.n = 0;
     }
     if (s->out.len > 0) {
         s->was_unsent = true;
@@ -356,6 +373,10 @@ static void let_go(struct lt_front_h2_stream *s)
     s->pauses = 0;
     lt_chain_clear(&s->early);
     lt_front_h2_stream_consume(s);
+    if (!s->end_sent && s->write_us == 0) { /* its end may wait for the window */
+        s->data_out = s->f->data_out;
+        lt_front_h2_set(s->f, &s->write_us, lt_front_h2_options(s->f)->write_ms);
+    }
 }
 
 static void abort_front(struct lt_front *base, enum lt_cause cause)

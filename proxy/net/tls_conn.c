@@ -24,6 +24,11 @@
 #define OUT_SIZE (4u * (RECORD_MAX + 256u))
 /* Answers (to key updates) that may join output that a peer doesn't take. */
 #define REPLIES_MAX 100
+/* Bytes that hold nothing for the reader, such as key updates, which cost far more to take than to
+ * send: in one call, so that others have their turn, and in a row. The first is looked at between
+ * reads only: a record that is there is taken whole. */
+#define SILENT_TURN 4096u
+#define SILENT_MAX (4 * RECORD_MAX)
 
 /* Used during one call only, so one for all connections of a loop will do. */
 struct io {
@@ -81,8 +86,14 @@ static int bio_read(BIO *bio, char *buf, size_t cap, size_t *n)
     if (tls->wire_eof) {
         return 0;
     }
+    if (tls->silent_now >= SILENT_TURN) {
+        BIO_set_retry_read(bio); /* the socket stays readable */
+        return 0;
+    }
     enum lt_err err = lt_stream_wire_recv(tls->stream, buf, cap, n);
     if (err == LT_OK) {
+        tls->silent += *n;
+        tls->silent_now += *n;
         return 1;
     }
     if (err == LT_AGAIN) {
@@ -314,6 +325,7 @@ enum lt_err lt_tls_handshake(struct lt_tls *tls)
         return LT_ERR_NOMEM;
     }
     begin(tls);
+    tls->silent_now = 0;
     int result = SSL_do_handshake(tls->ssl);
     enum lt_err err = result == 1 ? LT_OK : judge(tls, result);
     enum lt_err sent = push(tls); /* an alert too */
@@ -324,6 +336,7 @@ enum lt_err lt_tls_handshake(struct lt_tls *tls)
         tls->error = lt_err_text(sent);
         return sent;
     }
+    tls->silent = 0;
     SSL_free_buffers(tls->ssl); /* keeps them if the first request is in already */
     return tls->server != NULL ? note_info(tls) : LT_OK;
 }
@@ -347,12 +360,21 @@ enum lt_err lt_tls_read(struct lt_tls *tls, void *buf, size_t cap, size_t *n)
 {
     enum lt_err err = tls->read_end;
     *n = 0;
+    tls->silent_now = 0;
     while (err == LT_OK && *n < cap && (*n == 0 || SSL_has_pending(tls->ssl))) {
         size_t got = 0;
         begin(tls);
         int result = SSL_read_ex(tls->ssl, (char *)buf + *n, cap - *n, &got);
         *n += got;
+        if (got > 0) {
+            tls->silent = tls->silent_now = 0;
+        }
         err = result == 1 ? LT_OK : judge(tls, result);
+        if (err == LT_AGAIN && tls->silent > SILENT_MAX) {
+            tls->broken = true;
+            tls->error = "too many records that hold nothing";
+            err = LT_ERR_LIMIT;
+        }
         enum lt_err replied = push_replies(tls);
         if (replied == LT_ERR_LIMIT) {
             err = replied;

@@ -84,6 +84,8 @@ struct lt_tls {
     enum lt_refusal refusal;  /* what kind of failure, where one of our callbacks knows */
     enum lt_err wire_err;     /* what the socket said to the last OpenSSL call; LT_OK: no failure */
     enum lt_err read_end;     /* found behind bytes that were given out: for the next read */
+    size_t silent;            /* bytes taken since the last that held something for the reader */
+    size_t silent_now;        /* of these, in this call */
     unsigned replies;         /* answers to control records sent while output waits */
     bool wire_eof;            /* the socket has ended */
     bool broken;              /* a fatal error: OpenSSL must not be called to shut down */

@@ -223,6 +223,20 @@ def test_a_window_for_each_message_is_paid_for_by_their_bytes(gw):
         assert client.serves()
 
 
+def test_trailers_that_nobody_wants_are_judged_too(shop):
+    """Behind requests that are answered here at once; what they unpack to costs as any head does."""
+    gw = shop.lintel(h2(shop.echo(), routes=[{"match": "/*", "respond": {"body": "ok"}}]))
+    with H2(gw.plain) as client:
+        first = literal("x", "y" * 3900, 0x40)
+        for number in range(1, 40, 2):
+            client.known(number)
+            client.send(headers(number, POST, end=False) +
+                        headers(number, first + indexed(62) * (16000 - len(first))))
+            first = b""
+        client.drain()
+        assert client.goaway[0] == ENHANCE_YOUR_CALM
+
+
 @pytest.mark.parametrize("cancel", [False, True], ids=["silent", "cancelling"])
 def test_a_peer_that_does_not_read_holds_a_bounded_amount(shop, cancel):
     """A hundred responses of 1 MB are asked for with every window open, and nothing is read."""

@@ -5,9 +5,11 @@ The client's ledger (lib/raw_h2.py) fails on every frame that a window or a stat
 import base64
 import hashlib
 import json
+import os
 import random
 import select
 import signal
+import socket
 import time
 
 import pytest
@@ -474,6 +476,44 @@ def test_http_1_goes_on_beside_prior_knowledge(gw):
         assert client.serves()
 
 
+# ---- Ends of streams ----
+
+def late(peer):
+    """A body, and a moment later its end; with trailers where the path asks for them."""
+    while (asked := peer.request_head()) is not None:
+        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        time.sleep(float(asked.target.split("/")[-1]))
+        peer.send(b"0\r\n" + (b"x-end: 1\r\n" if "trailers" in asked.target else b"") + b"\r\n")
+
+
+def test_5_2_1_trailers_need_no_window(shop):
+    gw = shop.lintel(h2(shop.origin(late)))
+    with H2(gw.plain, (WINDOW_SIZE, 5), grants=False) as client:
+        record = client.request(at("/trailers/0.2"))
+        assert record.ended and record.body == b"hello" and list(record.trailers) == [("x-end", "1")]
+
+
+def test_5_2_an_end_that_waits_for_the_window_does_not_wait_for_ever(shop):
+    config = h2(shop.origin(late))
+    config["listen"][0]["timeouts"] = {"write": "1s"}
+    gw = shop.lintel(config)
+    with H2(gw.plain, (WINDOW_SIZE, 5), grants=False) as client:
+        record = client.request(at("/0.2"))
+        assert record.body == b"hello" and (record.ended or record.reset is not None)
+        assert client.alive()
+
+
+def test_5_4_2_a_malformed_head_is_no_matter_of_the_other_streams(shop):
+    """Nor does it leave the time limit of a head behind."""
+    config = h2(shop.origin(late))
+    config["listen"][0]["timeouts"] = {"head": "500ms"}
+    gw = shop.lintel(config)
+    with H2(gw.plain) as client:
+        slow = client.open(at("/1.5"))
+        assert client.request(get(("a", " b"))).reset is not None
+        assert client.response(slow).ended and client.goaway is None
+
+
 # ---- RFC 8441: WebSocket ----
 
 def websocket(peer):
@@ -533,6 +573,30 @@ def test_8441_5_a_websocket_beside_requests(shop):
         record = client.known(stream)
         assert client.until(lambda: record.body == bytes(range(10)))
         client.send(rst(stream))
+        assert client.serves()
+
+
+def test_8441_5_what_came_early_for_a_server_that_leaves(shop):
+    """DATA that didn't wait for the answer; the server switches protocols, fills a read and is gone."""
+    def leave(peer):
+        peer.request_head()
+        os.kill(gw.gateway_pid(), signal.SIGSTOP)
+        answer_ = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                   b"Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n")
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        peer.send(answer_ + bytes(65536 - len(answer_)))
+        peer.sock.close()
+        time.sleep(0.2)
+        os.kill(gw.gateway_pid(), signal.SIGCONT)
+
+    gw = shop.lintel(h2(shop.origin(leave), routes=[
+        {"match": "/chat", "to": "app", "upgrade": ["websocket"]}, {"match": "/*", "respond": {"body": "ok"}}]))
+    with H2(gw.plain) as client:
+        assert client.alive()
+        stream = dial(client)
+        client.send(b"".join(data(stream, b"h" * 16000, end=False) for _ in range(4)))
+        assert client.response(stream).over
+    with H2(gw.plain) as client:
         assert client.serves()
 
 

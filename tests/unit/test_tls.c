@@ -930,6 +930,36 @@ static void key_updates_are_answered_but_not_without_end(void **state)
     lt_tls_server_free(server);
 }
 
+/* They cost us more than the peer, who needs no answer: neither many at once nor many in a row. */
+static void records_that_hold_nothing_are_bounded(void **state)
+{
+    (void)state;
+    struct lt_tls_options options = make_options(NULL);
+    struct lt_tls_server *server = new_server(&options);
+    struct link l;
+    link_open(&l, server, TLS1_3_VERSION, NULL, NULL);
+    link_shake(&l);
+    for (unsigned round = 0; round < 3; round++) { /* what is told in between pays for them */
+        for (unsigned i = 0; i < 1000; i++) {
+            assert_int_equal(SSL_key_update(l.client.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+            assert_int_equal(SSL_do_handshake(l.client.ssl), 1);
+            pump(&l.client);
+        }
+        link_talk(&l);
+    }
+    for (unsigned i = 0; i < 5000 && l.side.last != LT_ERR_LIMIT; i++) {
+        assert_int_equal(SSL_key_update(l.client.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(l.client.ssl), 1);
+        pump(&l.client);
+        if (i % 100 == 0) {
+            run_for(l.side.loop, 1);
+        }
+    }
+    assert_int_equal(l.side.last, LT_ERR_LIMIT);
+    link_close(&l);
+    lt_tls_server_free(server);
+}
+
 /* ---- Ends ---- */
 
 static void the_end_is_the_end_with_and_without_notice(void **state)
@@ -1146,6 +1176,7 @@ int main(void)
         cmocka_unit_test(what_a_pause_leaves_is_read_later),
         cmocka_unit_test(an_idle_connection_holds_no_record_buffers),
         cmocka_unit_test(key_updates_are_answered_but_not_without_end),
+        cmocka_unit_test(records_that_hold_nothing_are_bounded),
         cmocka_unit_test(the_end_is_the_end_with_and_without_notice),
         cmocka_unit_test(closing_says_so),
         cmocka_unit_test(may_be_closed_in_its_callbacks),
