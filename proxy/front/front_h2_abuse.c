@@ -5,11 +5,10 @@
  * measure it) is none. The worker's thread. */
 #include "front/front_h2_conn.h"
 
-#define WINDOWS_PER_DATA 4u   /* WINDOW_UPDATE that one of our DATA frames pays for */
-#define MESSAGE_MIN 5u        /* bytes of DATA that pay for one more: a message of gRPC */
-#define PAID_MAX 65536u       /* frames paid in advance */
-#define PRIORITY_UPDATE 0x10u /* RFC 9218 §7.1 */
-#define FRAME_MAX 16384u      /* what we announced */
+#define WINDOWS_PER_DATA 4u /* WINDOW_UPDATE that one of our DATA frames pays for */
+#define MESSAGE_MIN 5u      /* bytes of DATA that pay for one more: a message of gRPC */
+#define PAID_MAX 65536u     /* frames paid in advance */
+#define FRAME_MAX 16384u    /* what we announced */
 
 static unsigned limit_of(const struct lt_front_h2 *f, enum lt_front_h2_kind kind)
 {
@@ -110,7 +109,7 @@ void lt_front_h2_count_frame(struct lt_front_h2 *f, const nghttp2_frame_hd *hd)
         }
         break;
     case NGHTTP2_PRIORITY:
-    case PRIORITY_UPDATE:
+    case NGHTTP2_PRIORITY_UPDATE:
         lt_front_h2_count(f, LT_FRONT_H2_MANY_PRIORITY);
         break;
     case NGHTTP2_WINDOW_UPDATE:

@@ -101,15 +101,20 @@ static void judge_stream(struct lt_front_h2 *f, const nghttp2_frame_hd *hd)
 
 /* ---- Priorities of RFC 7540 §5.3: not obeyed, but still frames with rules. ---- */
 
+/* Whether the frame's first four bytes name the stream that it is about. */
 static bool is_priority(const nghttp2_frame_hd *hd)
 {
-    return hd->type == NGHTTP2_PRIORITY && hd->length == PRIORITY_LEN;
+    return (hd->type == NGHTTP2_PRIORITY && hd->length == PRIORITY_LEN) ||
+           (hd->type == NGHTTP2_PRIORITY_UPDATE && hd->length >= 4);
 }
 
 static void judge_priority(struct lt_front_h2 *f, const nghttp2_frame_hd *hd,
                            const unsigned char *payload)
 {
-    if (hd->stream_id == 0 || read_u31(payload) == (uint32_t)hd->stream_id) {
+    uint32_t about = read_u31(payload);
+    if (hd->type == NGHTTP2_PRIORITY
+            ? hd->stream_id == 0 || about == (uint32_t)hd->stream_id /* RFC 7540 §5.3.1 */
+            : about == 0 /* RFC 9218 §7.1 */) {
         lt_front_h2_fail(f, NGHTTP2_PROTOCOL_ERROR, LT_CAUSE_H2_PROTOCOL_ERROR,
                          "PRIORITY of no stream or on itself");
     }

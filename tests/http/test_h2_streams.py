@@ -627,6 +627,12 @@ def test_9218_the_urgent_response_comes_first(gw):
         assert client.response(late).ended
 
 
+def test_9218_7_1_a_priority_update_of_no_stream(gw):
+    with H2(gw.plain) as client:
+        client.send(frame(0x10, 0, 0, b"\0\0\0\0u=1"))
+        assert client.drain().goaway[0] == PROTOCOL_ERROR
+
+
 def test_9218_7_1_a_priority_update_frame_changes_nothing_that_works(gw):
     with H2(gw.plain) as client:
         client.send(frame(0x10, 0, 0, b"\0\0\0\1u=1"), head(1), frame(0x10, 0, 0, b"\0\0\0\1u=9;;"))
