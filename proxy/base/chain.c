@@ -69,6 +69,7 @@ static struct lt_block *block_get(struct lt_block_pool *pool, size_t want, bool 
     if (b != NULL) {
         *b = (struct lt_block){.size = size};
         pool->in_use += size;
+        pool->peak = lt_max(pool->peak, pool->in_use);
     }
     return b;
 }

@@ -17,6 +17,7 @@
 struct lt_block_pool {
     struct lt_slab full, middle, small;
     size_t in_use; /* bytes of blocks handed out */
+    size_t peak;   /* the most that in_use was since its user last set this */
     size_t max;    /* what chains should hold, see lt_block_pool_share */
     size_t extra;  /* and what they may hold beyond it, for short pieces */
 };

@@ -2,6 +2,9 @@
 /* Checked allocation with failure injection. Any thread. */
 #include "base/mem.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 
 static _Thread_local unsigned fail_at;
@@ -45,4 +48,11 @@ void lt_free(void *p)
 void lt_mem_fail_at(unsigned n)
 {
     fail_at = n;
+}
+
+void lt_mem_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

@@ -18,6 +18,9 @@ void *lt_realloc(void *p, size_t n, size_t size) LT_MUST_CHECK;
 /* Takes p (NULL is fine). */
 void lt_free(void *p);
 
+/* Gives freed pages back to the system, where the allocator keeps them. Takes a moment. */
+void lt_mem_trim(void);
+
 /* Tests only: the n-th allocation from now on in this thread fails, and all after it, until called
  * with 0. */
 void lt_mem_fail_at(unsigned n);

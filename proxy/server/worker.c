@@ -20,6 +20,9 @@
 #define EXCHANGES_FREE_MAX 1024
 /* How often a draining worker looks whether all is done. */
 #define IDLE_CHECK_MS 10
+/* How often it is looked whether bodies left much memory behind, and what much is. */
+#define TRIM_MS 2000
+#define TRIM_BYTES ((size_t)8 << 20)
 
 /* ---- Views. ---- */
 
@@ -262,6 +265,18 @@ static void do_drain(struct lt_message *message, void *owner)
     answer_later(worker, &worker->stopped, stopped);
 }
 
+/* An allocator keeps what lies below anything that is still in use. */
+static void trim(void *arg)
+{
+    struct lt_worker *worker = arg;
+    struct lt_block_pool *blocks = &worker->loop->blocks;
+    if (blocks->peak > TRIM_BYTES && blocks->in_use < blocks->peak / 4) {
+        lt_mem_trim();
+        blocks->peak = blocks->in_use;
+    }
+    lt_timer_set(&worker->trim, TRIM_MS);
+}
+
 static void do_cut(struct lt_message *message, void *owner)
 {
     (void)message;
@@ -333,6 +348,7 @@ static void worker_free(struct lt_worker *worker)
     if (worker->loop != NULL) {
         lt_spool_env_fini(&worker->env.spools);
         lt_timer_fini(&worker->idle_check);
+        lt_timer_fini(&worker->trim);
         ev_check_stop(worker->loop->ev, &worker->turn_begins);
         ev_prepare_stop(worker->loop->ev, &worker->turn_ends);
         lt_loop_free(worker->loop);
@@ -361,6 +377,8 @@ static void init_env(struct lt_worker *worker)
 static void init_watchers(struct lt_worker *worker)
 {
     lt_timer_init(&worker->idle_check, worker->loop, check_idle, worker);
+    lt_timer_init(&worker->trim, worker->loop, trim, worker);
+    lt_timer_set(&worker->trim, TRIM_MS);
     ev_check_init(&worker->turn_begins, on_turn_begins);
     ev_prepare_init(&worker->turn_ends, on_turn_ends);
     /* After the loop's own: the time is taken before, deferred calls run before. */

@@ -64,6 +64,7 @@ struct lt_worker {
     uint64_t refused_logged_us[2]; /* when a refusal was logged last: at any cap, of a client */
     uint64_t proxied_logged_us;    /* ... one for its PROXY header */
     struct lt_timer idle_check;    /* while draining: whether all is done */
+    struct lt_timer trim;          /* when to look for memory to give back */
     /* For the watchdog: when the current turn of the loop began; 0: it waits for events. */
     _Atomic(uint64_t) busy_since_us;
     ev_check turn_begins;
