@@ -17,7 +17,7 @@
 #include "http/sides.h"
 #include "net/loop.h"
 #include "route/router.h"
-#include "upstream/upstream.h"
+#include "upstream/balance.h"
 
 enum lt_step {
 #define X(id, name) LT_STEP_##id,
@@ -90,6 +90,7 @@ struct lt_exchange {
     const struct lt_route *route; /* NULL before the route step */
     struct lt_route_params params;
     struct lt_upstream *upstream; /* chosen at pick, may be set by a filter */
+    struct lt_pick pick;          /* what is asked of the balancer, over all tries */
     struct lt_server *server;     /* last one tried */
     struct lt_str target_sent; /* what servers get: path by the route's strip or rewrite, query */
     struct lt_str host_sent;   /* the Host that the server got; empty: the client's */
@@ -123,7 +124,6 @@ struct lt_exchange {
     bool server_held;     /* x->server has our in-flight slot */
     bool fresh;           /* the next try takes no idle connection */
     bool hop_done;        /* req.headers are what servers get */
-    uint64_t tried;       /* servers not to try again, a bit per index */
     struct lt_str allow;  /* for 405 */
 
     bool grpc;             /* a call: see grpc.c */

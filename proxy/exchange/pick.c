@@ -18,10 +18,10 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
     if (x->upstream_us == 0) {
         x->upstream_us = x->env->loop->now_us;
     }
-    struct lt_server *server = NULL;
-    switch (lt_upstream_pick(x->env->pools, x->upstream, x->tried, &server)) {
+    x->pick.upstream = x->upstream;
+    switch (lt_upstream_pick(x->env->pools, &x->pick)) {
     case LT_PICK_OK:
-        x->server = server;
+        x->server = x->pick.server;
         x->server_held = true;
         x->connected = false;
         x->tries++;

@@ -25,7 +25,7 @@ void lt_retry_note(struct lt_exchange *x, const struct lt_back_failure *f)
 {
     if (f->connected && f->reused) {
         x->fresh = true;
-    } else if (x->server->index < 64) {
-        x->tried |= UINT64_C(1) << x->server->index;
+    } else {
+        lt_pick_tried(&x->pick, x->server);
     }
 }

@@ -2,21 +2,39 @@
 /* Which server gets an exchange. Two rules hold for every balancer: servers that failed to connect
  * a moment ago come last, and a server with a max is taken only together with an in-flight slot.
  * The worker's thread. */
+#include "upstream/balance.h"
+
 #include "upstream/health.h"
 #include "upstream/pool.h"
 
 /* What one choice looks at. */
 struct choice {
     struct lt_pools *pools;
-    const struct lt_upstream *upstream;
+    const struct lt_pick *pick;
     const struct lt_server_set *set;
-    uint64_t skip; /* servers not to look at, a bit per index */
+    uint64_t full; /* servers at their max, a bit per index */
     bool down_too; /* look at servers that are down as well */
 };
 
+static bool was_tried(const struct lt_pick *pick, const struct lt_server *server)
+{
+    unsigned n = lt_min(pick->n_tried, LT_PICK_TRIED_MAX);
+    for (unsigned i = 0; i < n; i++) {
+        if (pick->tried[i] == server->state->id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void lt_pick_tried(struct lt_pick *pick, const struct lt_server *server)
+{
+    pick->tried[pick->n_tried++ % LT_PICK_TRIED_MAX] = server->state->id;
+}
+
 static bool usable(const struct choice *c, unsigned i)
 {
-    if (i < 64 && (c->skip >> i) & 1) {
+    if ((i < 64 && (c->full >> i) & 1) || was_tried(c->pick, &c->set->v[i])) {
         return false;
     }
     return c->down_too || lt_server_up(&c->set->v[i], c->pools->loop->now_us);
@@ -84,7 +102,7 @@ static struct lt_server *pick_round_robin(const struct choice *c)
 
 static struct lt_server *pick_by(const struct choice *c)
 {
-    switch (c->upstream->balance) {
+    switch (c->pick->upstream->balance) {
     case LT_BALANCE_P2C:
         return pick_p2c(c);
     case LT_BALANCE_ROUND_ROBIN:
@@ -103,11 +121,9 @@ static bool take(struct lt_pools *pools, struct lt_server *server)
     return true;
 }
 
-enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_upstream *upstream,
-                                     uint64_t tried, struct lt_server **server)
+enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_pick *pick)
 {
-    struct choice c = {
-        .pools = pools, .upstream = upstream, .set = lt_upstream_set(upstream), .skip = tried};
+    struct choice c = {.pools = pools, .pick = pick, .set = lt_upstream_set(pick->upstream)};
     bool busy = false;
     /* Each server that is full is left out and the balancer asked again; at most every server once,
      * first among those that are up, then among all. */
@@ -121,14 +137,14 @@ enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_upstream 
             continue;
         }
         if (take(pools, s)) {
-            *server = s;
+            pick->server = s;
             return LT_PICK_OK;
         }
         busy = true;
         if (s->index >= 64) {
             break;
         }
-        c.skip |= UINT64_C(1) << s->index;
+        c.full |= UINT64_C(1) << s->index;
     }
     return busy ? LT_PICK_BUSY : LT_PICK_NONE;
 }

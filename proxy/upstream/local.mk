@@ -3,7 +3,7 @@
 liblintel_a_SOURCES += \
 	proxy/upstream/upstream.h \
 	proxy/upstream/pool.c proxy/upstream/pool.h \
-	proxy/upstream/balance.c \
+	proxy/upstream/balance.c proxy/upstream/balance.h \
 	proxy/upstream/health.c proxy/upstream/health.h \
 	proxy/upstream/dial.c proxy/upstream/dial.h \
 	proxy/upstream/back_h1.c proxy/upstream/back_h1.h proxy/upstream/back_h1_conn.h \

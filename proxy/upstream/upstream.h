@@ -101,18 +101,6 @@ struct lt_tls_client *lt_pools_tls(struct lt_pools *pools, struct lt_tls_client_
 /* Idle connections held now. */
 unsigned lt_pools_idle(const struct lt_pools *pools);
 
-enum lt_pick_result {
-    LT_PICK_OK,   /* *server holds an in-flight slot: give it back with lt_server_release */
-    LT_PICK_BUSY, /* every usable server is at its max */
-    LT_PICK_NONE  /* none left to try */
-};
-
-/* Chooses a server by the upstream's balancer among those not in `tried` (a bit per index; servers
- * beyond 63 share none). Servers that failed to connect a moment ago come last. */
-enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_upstream *upstream,
-                                     uint64_t tried, struct lt_server **server);
-void lt_server_release(struct lt_pools *pools, struct lt_server *server);
-
 /* Opens a back to server in the upstream's protocol, on a connection that is there or a new one.
  * Calls on_connected or on_fail of events, perhaps before it returns. idempotent: whether an idle
  * connection may be used whatever its age. fresh: never use an idle one. The back in *back belongs

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include "upstream/balance.h"
 #include "upstream/health.h"
 #include "upstream/pool.h"
 
@@ -47,9 +48,9 @@ static void pick_many(struct fixture *f, unsigned n, unsigned counts[SERVERS])
 {
     memset(counts, 0, SERVERS * sizeof(counts[0]));
     for (unsigned k = 0; k < n; k++) {
-        struct lt_server *s = NULL;
-        assert_int_equal(lt_upstream_pick(f->pools, &f->upstream, 0, &s), LT_PICK_OK);
-        counts[s->index]++;
+        struct lt_pick pick = {.upstream = &f->upstream};
+        assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_OK);
+        counts[pick.server->index]++;
     }
 }
 
@@ -87,9 +88,10 @@ static void a_server_that_failed_comes_last(void **state)
     }
     pick_many(f, 20, counts);
     assert_int_equal(counts[1], 20);
-    struct lt_server *s = NULL;
-    assert_int_equal(lt_upstream_pick(f->pools, &f->upstream, 1u << 1, &s), LT_PICK_OK);
-    assert_int_not_equal(s->index, 1);
+    struct lt_pick pick = {.upstream = &f->upstream};
+    lt_pick_tried(&pick, &f->servers[1]);
+    assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_OK);
+    assert_int_not_equal(pick.server->index, 1);
     lt_server_connect_result(f->pools, &f->servers[0], true);
     assert_int_equal(f->states[0].failures, 0);
     assert_int_equal(f->states[0].down_until_us, 0);
@@ -111,20 +113,22 @@ static void being_down_lasts_longer_each_time_within_a_limit(void **state)
 static void max_is_never_exceeded_and_slots_come_back(void **state)
 {
     struct fixture *f = *state;
-    struct lt_server *held[2 * SERVERS], *s = NULL;
+    struct lt_server *held[2 * SERVERS];
+    struct lt_pick pick = {.upstream = &f->upstream};
     for (unsigned i = 0; i < SERVERS; i++) {
         f->servers[i].max = 2;
     }
     for (unsigned k = 0; k < 2 * SERVERS; k++) {
-        assert_int_equal(lt_upstream_pick(f->pools, &f->upstream, 0, &held[k]), LT_PICK_OK);
+        assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_OK);
+        held[k] = pick.server;
     }
     for (unsigned i = 0; i < SERVERS; i++) {
         assert_int_equal(lt_server_inflight(&f->states[i]), 2);
     }
-    assert_int_equal(lt_upstream_pick(f->pools, &f->upstream, 0, &s), LT_PICK_BUSY);
+    assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_BUSY);
     lt_server_release(f->pools, held[3]);
-    assert_int_equal(lt_upstream_pick(f->pools, &f->upstream, 0, &s), LT_PICK_OK);
-    assert_ptr_equal(s, held[3]);
+    assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_OK);
+    assert_ptr_equal(pick.server, held[3]);
     for (unsigned k = 0; k < 2 * SERVERS; k++) {
         lt_server_release(f->pools, held[k]);
     }
@@ -136,10 +140,13 @@ static void max_is_never_exceeded_and_slots_come_back(void **state)
 static void nothing_is_left_when_all_were_tried(void **state)
 {
     struct fixture *f = *state;
-    struct lt_server *s = NULL;
+    struct lt_pick pick = {.upstream = &f->upstream};
+    for (unsigned i = 0; i < SERVERS; i++) {
+        lt_pick_tried(&pick, &f->servers[i]);
+    }
     for (int b = LT_BALANCE_P2C; b <= LT_BALANCE_ROUND_ROBIN; b++) {
         f->upstream.balance = (enum lt_balance)b;
-        assert_int_equal(lt_upstream_pick(f->pools, &f->upstream, 0xf, &s), LT_PICK_NONE);
+        assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_NONE);
     }
 }
 

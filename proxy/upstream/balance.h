@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which server of an upstream gets an exchange. The worker's thread. */
+#ifndef LT_UPSTREAM_BALANCE_H
+#define LT_UPSTREAM_BALANCE_H
+
+#include "upstream/upstream.h"
+
+/* Servers that a pick remembers as tried; a further one takes the place of the oldest. */
+#define LT_PICK_TRIED_MAX 16
+
+/* What one exchange asks of the balancer, and what it got. It stays with the exchange over all its
+ * tries; zeroed it is a first try that wishes nothing. */
+struct lt_pick {
+    struct lt_upstream *upstream; /* set it before each pick */
+
+    uint32_t tried[LT_PICK_TRIED_MAX]; /* ids of server states: they hold over sets and reloads */
+    unsigned n_tried;                  /* in all; lt_pick_tried adds one */
+
+    bool hashed; /* there is a key to choose by: hash is its own */
+    uint64_t hash;
+    struct lt_str sticky; /* the client's cookie that names its server; empty: it has none */
+    unsigned priority;    /* class in the queue, 0 is served first */
+
+    struct lt_server *server; /* result: the one taken last; NULL: none yet */
+};
+
+enum lt_pick_result {
+    LT_PICK_OK,   /* pick->server holds an in-flight slot: give it back with lt_server_release */
+    LT_PICK_BUSY, /* every usable server is at its max */
+    LT_PICK_NONE  /* none left to try */
+};
+
+/* Chooses a server of pick->upstream by its balancer among those not tried. Servers that failed to
+ * connect a moment ago come last. */
+enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_pick *pick);
+void lt_server_release(struct lt_pools *pools, struct lt_server *server);
+
+/* No further pick takes server. */
+void lt_pick_tried(struct lt_pick *pick, const struct lt_server *server);
+
+#endif
