@@ -19,6 +19,7 @@
 #include "exchange/compress.h"
 #include "http/uri.h"
 #include "net/tls_info.h"
+#include "upstream/server_set.h"
 
 #define TRAILERS_MAX 32
 
@@ -82,6 +83,14 @@ struct lt_exchange *lt_exchange_new(struct lt_exchange_env *env, struct lt_front
     return x;
 }
 
+void lt_exchange_take_server(struct lt_exchange *x, struct lt_server *server)
+{
+    if (x->server != NULL) {
+        lt_server_let_go(x->env->pools, x->server);
+    }
+    x->server = server;
+}
+
 static void free_now(void *arg)
 {
     struct lt_exchange *x = arg;
@@ -109,6 +118,9 @@ static void end(struct lt_exchange *x)
     x->env->live--;
     lt_metrics_add(x->env->metrics, LT_COUNTER_EXCHANGES, -1);
     lt_tunnel_end(x);
+    if (x->server != NULL) {
+        lt_server_let_go(x->env->pools, x->server);
+    }
     lt_challenge_forget(x);
     lt_loop_defer(x->env->loop, &x->deferred, free_now, x);
 }

@@ -91,7 +91,7 @@ struct lt_exchange {
     struct lt_route_params params;
     struct lt_upstream *upstream; /* chosen at pick, may be set by a filter */
     struct lt_pick pick;          /* what is asked of the balancer, over all tries */
-    struct lt_server *server;     /* last one tried */
+    struct lt_server *server;     /* last one tried; held */
     struct lt_str target_sent; /* what servers get: path by the route's strip or rewrite, query */
     struct lt_str host_sent;   /* the Host that the server got; empty: the client's */
     struct lt_str prefix_told; /* X-Forwarded-Prefix by the route's strip; may be empty */

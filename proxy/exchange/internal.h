@@ -19,6 +19,9 @@ void lt_exchange_goto(struct lt_exchange *x, enum lt_step step);
  * Runs. */
 void lt_exchange_fail(struct lt_exchange *x, enum lt_cause cause);
 
+/* x has picked server, which is held: lets go of the one before. */
+void lt_exchange_take_server(struct lt_exchange *x, struct lt_server *server);
+
 /* deadline.c */
 
 /* The route is known: its limit for the whole exchange holds from now on. */

@@ -21,7 +21,7 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
     x->pick.upstream = x->upstream;
     switch (lt_upstream_pick(x->env->pools, &x->pick)) {
     case LT_PICK_OK:
-        x->server = x->pick.server;
+        lt_exchange_take_server(x, x->pick.server);
         x->server_held = true;
         x->connected = false;
         x->tries++;

@@ -296,10 +296,10 @@ void lt_tunnel_let_go(struct lt_exchange *x)
         return;
     }
     lt_server_state_hold(t->server.state);
+    lt_exchange_take_server(x, &t->server);
     x->view = &t->view;
     x->route = &t->route;
     x->upstream = &t->upstream;
-    x->server = &t->server;
     x->params.n = 0;
     x->filter_state = NULL;
     lt_view_unpin(view);

@@ -16,7 +16,6 @@
 #include "exchange/exchange.h"
 #include "filters/host.h"
 #include "front/front_h2.h"
-#include "server/cpus.h"
 #include "server/log_writer.h"
 #include "server/privileges.h"
 #include "server/watchdog.h"
@@ -212,10 +211,7 @@ void lt_gateway_put_snapshot(struct lt_gateway *g, struct lt_snapshot *snapshot)
     }
     g->snapshots--;
     lt_snapshot_free(snapshot);
-    /* Its servers may be nobody's now; a worker that ends closes its connections by itself. */
-    for (unsigned i = 0; i < g->n_workers && g->drain.state != LT_DRAIN_OVER; i++) {
-        lt_worker_sweep(g->workers[i]);
-    }
+    lt_server_sets_round(g->sets, NULL); /* its servers may be nobody's now */
 }
 
 void lt_gateway_put_view(struct lt_gateway *g, struct lt_worker_view *view)
@@ -320,9 +316,7 @@ void lt_gateway_log_bounds(struct lt_gateway *g, const struct lt_snapshot *s)
 
 enum lt_err lt_gateway_start_workers(struct lt_gateway *g, const struct lt_snapshot *first)
 {
-    const struct lt_root_conf *conf = first->root->conf;
-    unsigned n = conf->workers > 0 ? (unsigned)conf->workers : lt_cpus_usable();
-    n = lt_min(n, LT_WORKERS_MAX);
+    unsigned n = first->n_workers;
     g->shared.n_workers = n;
     if (!lt_addr_table_init(&g->shared.clients, first->connections_max, lt_shm_seed(g->shm))) {
         return LT_ERR_NOMEM;
@@ -431,9 +425,10 @@ static bool init(struct lt_gateway *g)
     g->metrics = lt_metrics_new(LT_WORKERS_MAX + 1, METRICS_ROUTES_MAX, METRICS_SERVERS_MAX);
     g->watch = lt_budget_watch_new();
     g->box = g->loop != NULL ? lt_mailbox_new(g->loop, g) : NULL;
-    if (g->log == NULL || g->registry == NULL || g->upstreams == NULL || g->metrics == NULL ||
-        g->watch == NULL || g->box == NULL || lt_log_writer_join(g->log) != LT_OK ||
-        !lt_budget_signal_setup()) {
+    g->sets = lt_server_sets_new(g);
+    if (g->log == NULL || g->sets == NULL || g->registry == NULL || g->upstreams == NULL ||
+        g->metrics == NULL || g->watch == NULL || g->box == NULL ||
+        lt_log_writer_join(g->log) != LT_OK || !lt_budget_signal_setup()) {
         lt_log_error("gateway", "start_failed", LT_KV_CSTR("why", why));
         return false;
     }
@@ -477,6 +472,7 @@ static void fini(struct lt_gateway *g)
     if (g->box != NULL) {
         lt_mailbox_free(g->box); /* delivers the last views */
     }
+    lt_server_sets_free(g->sets);
     for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
         lt_slot_close(&g->slots.v[i]);
     }

@@ -13,9 +13,9 @@
 #include "server/certs.h"
 #include "server/drain.h"
 #include "server/reload.h"
+#include "server/server_sets.h"
 #include "server/worker.h"
 
-#define LT_WORKERS_MAX 256u
 /* Commands that arrived while an answer was awaited. */
 #define LT_GATEWAY_QUEUE_MAX 32u
 
@@ -46,6 +46,7 @@ struct lt_gateway {
     struct lt_shm *shm;
     struct lt_server_registry *registry;
     struct lt_upstream_registry *upstreams;
+    struct lt_server_sets *sets;
     struct lt_metrics *metrics;
     struct lt_metrics_worker *own_metrics; /* main's rows */
     struct lt_log_writer *log;

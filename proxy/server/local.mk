@@ -13,6 +13,8 @@ liblintel_a_SOURCES += \
 	proxy/server/notify.c proxy/server/notify.h \
 	proxy/server/privileges.c proxy/server/privileges.h \
 	proxy/server/reload.c proxy/server/reload.h \
+	proxy/server/server_sets.c proxy/server/server_sets.h proxy/server/server_sets_impl.h \
+	proxy/server/server_changes.c \
 	proxy/server/slots.c proxy/server/slots.h \
 	proxy/server/snapshot.c proxy/server/snapshot.h \
 	proxy/server/snapshot_build.c proxy/server/snapshot_build.h \

@@ -302,6 +302,7 @@ static void commit(struct lt_gateway *g)
     }
     atomic_store_explicit(&g->shared.connections_max, r->next->connections_max,
                           memory_order_relaxed);
+    lt_server_sets_build(g->sets, r->next);
     r->state = LT_RELOAD_COMMITTING;
     r->waiting = g->n_workers;
     for (unsigned i = 0; i < g->n_workers; i++) {
@@ -360,6 +361,7 @@ static void take_up(struct lt_gateway *g)
         }
     }
     close_unused_sockets(g);
+    lt_server_sets_take_up(g->sets);
     lt_certs_take_up(g);
 }
 
@@ -474,6 +476,7 @@ static void *load(void *arg)
                                      .metrics = g->metrics,
                                      .slots = &g->slots,
                                      .files = r->files,
+                                     .n_workers = g->n_workers,
                                      .log_errors = r->log_errors,
                                      .first = !r->log_errors && !r->from_kept,
                                      .kept = r->from_kept};

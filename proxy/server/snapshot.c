@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "filters/host.h"
 #include "server/worker.h"
+#include "upstream/server_set.h"
 
 /* Bytes of one streamed request body that may wait for a slow server. */
 #define REQUEST_AHEAD ((size_t)256 << 10)
@@ -19,10 +20,7 @@ void lt_snapshot_free(struct lt_snapshot *snapshot)
     lt_tls_set_free(snapshot->tls);
     for (unsigned i = 0; i < snapshot->n_upstreams; i++) {
         lt_tls_client_policy_free(snapshot->upstreams[i].tls);
-        const struct lt_server_set *set = lt_upstream_set(&snapshot->upstreams[i]);
-        for (unsigned j = 0; set != NULL && j < set->n; j++) {
-            lt_server_registry_put(snapshot->registry, set->v[j].state);
-        }
+        lt_server_set_free(lt_upstream_set(&snapshot->upstreams[i]));
     }
     lt_root_load_free(snapshot->root);
     lt_free(snapshot);

@@ -13,8 +13,9 @@
 #include "server/root_conf.h"
 #include "server/slots.h"
 #include "server/tls_set.h"
-#include "shared/server_state.h"
 #include "upstream/upstream.h"
+
+#define LT_WORKERS_MAX 256u
 
 struct lt_filter_program; /* filters/program.h */
 struct lt_worker;
@@ -43,10 +44,10 @@ struct lt_snapshot_field {
 #define LT_SNAPSHOT_HASH_LEN 32
 
 struct lt_snapshot {
-    unsigned number;                     /* 1: the first of this gateway */
-    char hash[LT_SNAPSHOT_HASH_LEN];     /* hex digits: the start of the files' SHA-256 */
-    struct lt_root_load *root;           /* owned: what all else points into */
-    struct lt_server_registry *registry; /* borrowed: the servers' states go back there */
+    unsigned number;                 /* 1: the first of this gateway */
+    char hash[LT_SNAPSHOT_HASH_LEN]; /* hex digits: the start of the files' SHA-256 */
+    struct lt_root_load *root;       /* owned: what all else points into */
+    unsigned n_workers;              /* that run, or are to be started with it */
     struct lt_router *router;
     struct lt_upstream *upstreams; /* in the order of root->conf->upstreams */
     unsigned n_upstreams;

@@ -13,6 +13,7 @@
 #include "config/source.h"
 #include "filters/chain.h"
 #include "route/build.h"
+#include "server/cpus.h"
 #include "shared/tickets.h"
 
 #define CONNECTIONS_AUTO_MAX UINT64_C(10000)
@@ -33,62 +34,43 @@ static void no_memory(struct build *b)
 
 /* ---- Upstreams. ---- */
 
-/* The Host that a server gets by its upstream's policy. A Unix socket has no name of its own. */
-static void set_host(struct build *b, struct lt_server *server, struct lt_str address)
+unsigned lt_build_specs(const struct lt_upstream_conf *conf, struct lt_server_spec *out)
 {
-    struct lt_str policy = server->upstream->host;
-    if (lt_str_eq_c(policy, "client")) {
-        return;
-    }
-    server->host = policy;
-    if (lt_str_eq_c(policy, "upstream")) {
-        bool tls = server->upstream->tls != NULL;
-        /* RFC 9110 section 4.2.3: left out */
-        size_t usual = lt_addr_port(&server->addr) == (tls ? 443u : 80u) ? (tls ? 4u : 3u) : 0;
-        server->host = lt_addr_is_unix(&server->addr) ? server->upstream->name
-                                                      : lt_str_sub(address, 0, address.len - usual);
-        if (!lt_arena_dup(b->arena, server->host, &server->host)) {
-            no_memory(b);
+    const struct lt_server_conf *servers = conf->servers.items;
+    unsigned n = 0;
+    for (size_t i = 0; i < conf->servers.n; i++) {
+        if (servers[i].address.len > 0) { /* else a mistake, which was said */
+            out[n++] = (struct lt_server_spec){.address = servers[i].address,
+                                               .max = (uint32_t)servers[i].max,
+                                               .weight = (uint32_t)servers[i].weight};
         }
     }
+    return n;
 }
 
-static bool set_ip(struct build *b, struct lt_server *server)
+/* The set that main replaces when others name servers too. */
+static void build_set(struct build *b, struct lt_upstream *u, const struct lt_upstream_conf *conf)
 {
-    char ip[LT_ADDR_TEXT_MAX];
-    return lt_addr_is_unix(&server->addr) ||
-           lt_arena_dup(b->arena, lt_str(ip, lt_addr_print_ip(&server->addr, ip)), &server->ip);
-}
-
-static void build_server(struct build *b, struct lt_upstream *u, struct lt_server_set *set,
-                         unsigned i, const struct lt_server_conf *conf)
-{
-    struct lt_server *server = &set->v[i];
-    char text[LT_ADDR_TEXT_MAX];
-    size_t n = lt_addr_print(&conf->address, text);
-    server->upstream = u;
-    server->addr = conf->address;
-    server->max = (uint32_t)conf->max;
-    server->weight = (uint32_t)conf->weight;
-    server->index = i;
-    if (!lt_arena_dup(b->arena, lt_str(text, n), &server->name) || !set_ip(b, server)) {
-        no_memory(b);
-        return;
-    }
-    switch (lt_server_registry_get(b->env->registry, u->name, server->name, server->max > 0,
-                                   &server->state)) {
+    const struct lt_server_set_env env = {
+        .registry = b->env->registry, .metrics = b->env->metrics, .n_workers = b->s->n_workers};
+    struct lt_server_spec *specs = lt_calloc(conf->servers.n, sizeof(*specs));
+    struct lt_server_set *set = NULL;
+    unsigned bad = 0, n = specs != NULL ? lt_build_specs(conf, specs) : 0;
+    enum lt_err err =
+        specs != NULL ? lt_server_set_new(&env, u, specs, n, &set, &bad) : LT_ERR_NOMEM;
+    lt_free(specs);
+    atomic_init(&u->set, set);
+    switch (err) {
     case LT_OK:
         break;
     case LT_ERR_LIMIT:
-        lt_diag_error(b->diags, lt_schema_pos(conf, "address"),
+        lt_diag_error(b->diags, lt_schema_pos(conf, "servers"),
                       "the shared memory keeps count of 4096 servers with a max",
                       "there are too many servers");
         break;
     default:
         no_memory(b);
     }
-    set_host(b, server, lt_str(text, n));
-    server->metrics_id = lt_metrics_server_id(b->env->metrics, u->name, server->name);
 }
 
 static void set_protocol(struct lt_upstream *u, const struct lt_upstream_conf *conf)
@@ -106,7 +88,6 @@ static void set_protocol(struct lt_upstream *u, const struct lt_upstream_conf *c
 static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str name,
                            const struct lt_upstream_conf *conf, struct lt_tls_trust_cache *trusts)
 {
-    const struct lt_server_conf *servers = conf->servers.items;
     u->name = name;
     if (conf->tls.enabled) {
         u->tls = lt_tls_client_conf_load(
@@ -129,19 +110,10 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
     u->keepalive_post_ms = conf->keepalive.unsafe_idle_ms;
     u->head_max = conf->max_head;
     u->headers_max = (unsigned)conf->max_headers;
-    struct lt_server_set *set = lt_arena_new(b->arena, struct lt_server_set);
-    struct lt_server *v = lt_arena_array(b->arena, struct lt_server, conf->servers.n);
-    if (set == NULL || v == NULL ||
-        lt_upstream_registry_get(b->env->upstreams, name, &u->state) != LT_OK) {
+    if (lt_upstream_registry_get(b->env->upstreams, name, &u->state) != LT_OK) {
         no_memory(b);
-        return;
     }
-    set->v = v;
-    atomic_init(&u->set, set);
-    for (unsigned i = 0; i < conf->servers.n; i++) {
-        set->n = i + 1;
-        build_server(b, u, set, i, &servers[i]);
-    }
+    build_set(b, u, conf);
 }
 
 static void build_upstreams(struct build *b)
@@ -433,6 +405,15 @@ static uint32_t connections_max(const struct lt_root_conf *conf)
     return (uint32_t)lt_min((fds - LT_BUILD_OTHER_FDS) / 2, CONNECTIONS_AUTO_MAX);
 }
 
+static unsigned count_workers(const struct lt_build_env *env, const struct lt_root_conf *conf)
+{
+    if (env->n_workers > 0) {
+        return env->n_workers;
+    }
+    unsigned n = conf->workers > 0 ? (unsigned)conf->workers : lt_cpus_usable();
+    return lt_min(n, LT_WORKERS_MAX);
+}
+
 static void set_client_max(struct lt_snapshot *s, const struct lt_root_conf *conf)
 {
     int64_t max = conf->limits.connections_per_client;
@@ -443,6 +424,7 @@ static void set_client_max(struct lt_snapshot *s, const struct lt_root_conf *con
 static void build_all(struct build *b)
 {
     struct lt_router_listener routed[LT_SLOTS_MAX] = {{.redirect_https = false}};
+    b->s->n_workers = count_workers(b->env, b->conf);
     hash_sources(b);
     build_upstreams(b);
     build_listeners(b, routed);
@@ -480,7 +462,6 @@ struct lt_snapshot *lt_build(const char *path, unsigned number, const struct lt_
         return NULL;
     }
     s->number = number;
-    s->registry = env->registry;
     s->root = root;
     if (root->conf != NULL) {
         struct build b = {

@@ -6,6 +6,8 @@
 
 #include "server/snapshot.h"
 #include "shared/metrics.h"
+#include "upstream/server_set.h"
+#include "upstream/upstream_conf.h"
 
 /* Descriptors that are no client's and no server's: listeners, logs, files. */
 #define LT_BUILD_OTHER_FDS UINT64_C(256)
@@ -18,10 +20,16 @@ struct lt_build_env {
     struct lt_metrics *metrics;
     struct lt_slots *slots; /* the loader's alone while it builds */
     struct lt_files *files; /* where the configuration is read; NULL: the disk */
+    unsigned n_workers;     /* that run; 0: none yet, the configuration says how many */
     bool log_errors;        /* each error is a line of the error log too */
     bool first;             /* nothing serves yet: sockets will be opened at their paths */
     bool kept;              /* what worked before: has to serve whatever the disk is like */
 };
+
+/* The servers that the configuration itself lists, in out (room for conf->servers.n); gives how
+ * many.
+ */
+unsigned lt_build_specs(const struct lt_upstream_conf *conf, struct lt_server_spec *out);
 
 /* Builds the configuration at path. NULL when it has errors: errors gets all of them as text for
  * people, n_errors how many. Warnings are added to errors in any case. */

@@ -207,24 +207,7 @@ void lt_worker_discard(struct lt_worker_view *view)
     lt_mailbox_post(view->worker->box, &view->message);
 }
 
-/* ---- Sweep, drain, cut. ---- */
-
-static void do_sweep(struct lt_message *message, void *owner)
-{
-    (void)message;
-    struct lt_worker *worker = owner;
-    atomic_store_explicit(&worker->sweeping, false, memory_order_release);
-    lt_pools_sweep(worker->pools);
-}
-
-void lt_worker_sweep(struct lt_worker *worker)
-{
-    /* Acquire: the message was delivered before it is posted again. */
-    if (!atomic_exchange_explicit(&worker->sweeping, true, memory_order_acquire)) {
-        worker->sweep.fn = do_sweep;
-        lt_mailbox_post(worker->box, &worker->sweep);
-    }
-}
+/* ---- Drain, cut. ---- */
 
 static unsigned connections(const struct lt_worker *worker)
 {
@@ -413,6 +396,9 @@ struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned num
     worker->box = lt_mailbox_new(worker->loop, worker);
     worker->pools = lt_pools_new(worker->loop, worker->env.metrics);
     worker->env.pools = worker->pools;
+    if (worker->pools != NULL) {
+        lt_pools_set_worker(worker->pools, number);
+    }
     worker->fronts = lt_fronts_new(&worker->env);
     if (worker->box == NULL || worker->pools == NULL || worker->fronts == NULL ||
         pthread_create(&worker->thread, NULL, run, worker) != 0) {

@@ -70,11 +70,10 @@ struct lt_worker {
     ev_check turn_begins;
     ev_prepare turn_ends;
     struct lt_budget budget; /* of the filters that run here */
-    _Atomic(bool) sweeping;  /* the sweep message is on its way */
     bool in_use;             /* at the end: connections or exchanges were left */
     /* One of each kind is on its way at most. */
-    struct lt_message sweep, drain, cut, quit; /* main's orders */
-    struct lt_message stopped, idle;           /* our answers to drain */
+    struct lt_message drain, cut, quit; /* main's orders */
+    struct lt_message stopped, idle;    /* our answers to drain */
 };
 
 /* Makes a worker and starts its thread. Returns owned, NULL without memory or thread. Main, as all
@@ -104,9 +103,6 @@ struct lt_worker_renewal {
  * it back on main. Connections whose policy has changed end after their exchanges. */
 void lt_worker_renew(struct lt_worker *worker, struct lt_worker_renewal *renewal,
                      lt_worker_done_fn done);
-
-/* Closes idle connections to servers that no snapshot has any more. */
-void lt_worker_sweep(struct lt_worker *worker);
 
 /* Accepts what waits, then no more, and lets responses close their connections. shared->on_idle
  * comes when all are gone. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registry of servers: states are made once and live as long as the gateway, because workers
- * keep pools by their id; slots in the shared memory are given back when they are needed elsewhere.
- */
+/* The registry of servers: states live until nobody uses them and no worker has a pool by their id;
+ * slots in the shared memory are given back when they are needed elsewhere. */
 #include "shared/server_state.h"
 
 #include <pthread.h>
@@ -18,7 +17,8 @@
 struct entry {
     struct lt_server_state state;
     struct lt_shm_inflight *slot; /* NULL: none taken */
-    char *key;                    /* owned; "upstream\0address" */
+    bool marked;       /* had no user when the round began, and was not asked for since */
+    struct lt_str key; /* owned text; "upstream\0address" */
 };
 
 struct lt_server_registry {
@@ -26,19 +26,31 @@ struct lt_server_registry {
     struct lt_shm *shm;
     uint32_t generation;
     struct lt_map states; /* key to struct entry */
+    uint32_t *free_ids;   /* room for STATES_MAX */
+    uint32_t n_free, next_id;
 };
 
 struct lt_server_registry *lt_server_registry_new(struct lt_shm *shm, uint32_t generation)
 {
     struct lt_server_registry *reg = lt_calloc(1, sizeof(*reg));
-    if (reg == NULL) {
+    uint32_t *ids = lt_calloc(STATES_MAX, sizeof(*ids));
+    if (reg == NULL || ids == NULL) {
+        lt_free(reg);
+        lt_free(ids);
         return NULL;
     }
+    reg->free_ids = ids;
     pthread_mutex_init(&reg->lock, NULL);
     reg->shm = shm;
     reg->generation = generation;
     lt_map_init(&reg->states, *lt_shm_seed(shm), STATES_MAX);
     return reg;
+}
+
+static void free_entry(struct entry *entry)
+{
+    lt_free((char *)entry->key.p);
+    lt_free(entry);
 }
 
 void lt_server_registry_free(struct lt_server_registry *reg)
@@ -48,11 +60,10 @@ void lt_server_registry_free(struct lt_server_registry *reg)
     }
     size_t at = 0;
     for (const struct lt_map_entry *e; (e = lt_map_next(&reg->states, &at)) != NULL;) {
-        struct entry *entry = e->value;
-        lt_free(entry->key);
-        lt_free(entry);
+        free_entry(e->value);
     }
     lt_map_fini(&reg->states);
+    lt_free(reg->free_ids);
     pthread_mutex_destroy(&reg->lock);
     lt_free(reg);
 }
@@ -140,14 +151,14 @@ static enum lt_err add_entry(struct lt_server_registry *reg, char **text, struct
     if (entry == NULL) {
         return LT_ERR_NOMEM;
     }
-    entry->key = *text;
+    entry->key = key;
     entry->state.lane = reg->generation % LANES;
-    entry->state.id = (uint32_t)reg->states.live;
     enum lt_err err = lt_map_set(&reg->states, key, entry);
     if (err != LT_OK) {
         lt_free(entry);
         return err;
     }
+    entry->state.id = reg->n_free > 0 ? reg->free_ids[--reg->n_free] : reg->next_id++;
     *text = NULL;
     *out = entry;
     return LT_OK;
@@ -169,6 +180,7 @@ enum lt_err lt_server_registry_get(struct lt_server_registry *reg, struct lt_str
         err = add_entry(reg, &text, key, &entry);
     }
     if (err == LT_OK) {
+        entry->marked = false;
         /* Counted before a slot is looked for, so that it isn't reclaimed at once. */
         atomic_fetch_add_explicit(&entry->state.users, 1, memory_order_acq_rel);
         if (needs_slot && entry->slot == NULL && !give_slot(reg, entry, key)) {
@@ -181,6 +193,52 @@ enum lt_err lt_server_registry_get(struct lt_server_registry *reg, struct lt_str
     pthread_mutex_unlock(&reg->lock);
     lt_free(text);
     return err;
+}
+
+void lt_server_registry_mark(struct lt_server_registry *reg)
+{
+    pthread_mutex_lock(&reg->lock);
+    size_t at = 0;
+    for (const struct lt_map_entry *e; (e = lt_map_next(&reg->states, &at)) != NULL;) {
+        struct entry *entry = e->value;
+        /* Acquire: what the last user did with the state comes before. */
+        entry->marked = atomic_load_explicit(&entry->state.users, memory_order_acquire) == 0;
+        atomic_store_explicit(&entry->state.kept, false, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&reg->lock);
+}
+
+void lt_server_state_keep(struct lt_server_state *state)
+{
+    /* Relaxed: the message that says the worker is done brings it to who reclaims. */
+    atomic_store_explicit(&state->kept, true, memory_order_relaxed);
+}
+
+unsigned lt_server_registry_reclaim(struct lt_server_registry *reg)
+{
+    unsigned n = 0;
+    size_t at = 0;
+    pthread_mutex_lock(&reg->lock);
+    for (const struct lt_map_entry *e; (e = lt_map_next(&reg->states, &at)) != NULL;) {
+        struct entry *entry = e->value;
+        if (entry->marked && !atomic_load_explicit(&entry->state.kept, memory_order_relaxed) &&
+            atomic_load_explicit(&entry->state.users, memory_order_acquire) == 0) {
+            lt_map_remove(&reg->states, entry->key);
+            reg->free_ids[reg->n_free++] = entry->state.id;
+            free_entry(entry);
+            n++;
+        }
+    }
+    pthread_mutex_unlock(&reg->lock);
+    return n;
+}
+
+uint32_t lt_server_registry_ids(struct lt_server_registry *reg)
+{
+    pthread_mutex_lock(&reg->lock);
+    uint32_t n = reg->next_id;
+    pthread_mutex_unlock(&reg->lock);
+    return n;
 }
 
 void lt_server_state_hold(struct lt_server_state *state)

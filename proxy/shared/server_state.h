@@ -14,16 +14,33 @@
 
 #include <stdatomic.h>
 
+/* What the operator wants of a server. */
+enum lt_server_admin {
+    LT_SERVER_READY,
+    LT_SERVER_DRAIN,      /* no new requests */
+    LT_SERVER_MAINTENANCE /* neither requests nor checks of its health */
+};
+
 struct lt_server_state {
     /* Word in the shared memory; NULL: the server has no max. Changes only when a configuration
      * gives a max to a server that had none. */
     _Atomic(uint64_t) *_Atomic inflight;
     unsigned lane; /* of this gateway's generation */
-    uint32_t id;   /* small number, stable for the life of the gateway; index for pools */
+    uint32_t id;   /* small number, its own as long as the state lives; index for pools */
     _Atomic(uint64_t) down_until_us; /* monotonic; connects failed: try others first until then */
     _Atomic(uint32_t) failures;      /* connects failed in a row */
-    _Atomic(uint32_t) users;         /* snapshots that hold it */
+    _Atomic(uint32_t) users;         /* sets, tunnels and others that hold it */
+    /* Of server/server_sets.c: */
+    _Atomic(int) admin_state; /* enum lt_server_admin; main writes it */
+    _Atomic(bool) kept;       /* a worker has connections to it, though nobody uses it */
 };
+
+/* Any thread. */
+static inline enum lt_server_admin lt_server_admin(const struct lt_server_state *state)
+{
+    /* Relaxed: publishes nothing; workers that must have seen it get a message. */
+    return (enum lt_server_admin)atomic_load_explicit(&state->admin_state, memory_order_relaxed);
+}
 
 struct lt_shm;
 struct lt_server_registry;
@@ -40,6 +57,16 @@ enum lt_err lt_server_registry_get(struct lt_server_registry *reg, struct lt_str
                                    struct lt_str address, bool needs_slot,
                                    struct lt_server_state **out) LT_MUST_CHECK;
 void lt_server_registry_put(struct lt_server_registry *reg, struct lt_server_state *state);
+
+/* Gives back states that nobody uses any more, in three moves. Mark: those without users now. Then
+ * each worker drops what it has of them, or keeps one by lt_server_state_keep. Reclaim, when all
+ * workers have: frees those marked that still have no user and that nobody keeps; gives how many
+ * were freed. A state that is asked for in between is no longer marked. */
+void lt_server_registry_mark(struct lt_server_registry *reg);
+void lt_server_state_keep(struct lt_server_state *state);
+unsigned lt_server_registry_reclaim(struct lt_server_registry *reg);
+/* All ids are below this. */
+uint32_t lt_server_registry_ids(struct lt_server_registry *reg);
 
 /* One more user, and one less, for what outlives the snapshot that holds state now. Any thread. */
 void lt_server_state_hold(struct lt_server_state *state);

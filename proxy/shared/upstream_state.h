@@ -12,7 +12,16 @@
 
 struct lt_upstream_state {
     uint32_t id; /* small number, stable for the life of the gateway */
+    /* Of server/server_sets.c: */
+    _Atomic(bool) paused; /* requests are held until it goes on; main writes it */
 };
+
+/* Any thread. */
+static inline bool lt_upstream_paused(const struct lt_upstream_state *state)
+{
+    /* Relaxed: publishes nothing; workers get a message after each change. */
+    return atomic_load_explicit(&state->paused, memory_order_relaxed);
+}
 
 struct lt_upstream_registry;
 

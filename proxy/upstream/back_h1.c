@@ -96,7 +96,8 @@ void lt_back_h1_retire(struct lt_back_h1 *b)
 {
     const struct lt_upstream *u = b->server->upstream;
     bool keep = b->keep_alive && b->request_done && !b->stream.eof && !b->stream.failed &&
-                lt_stream_unsent(&b->stream) == 0 && b->pool->n_idle < u->keepalive_max;
+                lt_stream_unsent(&b->stream) == 0 && b->pool->n_idle < u->keepalive_max &&
+                lt_server_admin(b->server->state) == LT_SERVER_READY;
     b->events = NULL;
     b->owner = NULL;
     if (!keep) {

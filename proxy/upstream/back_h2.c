@@ -242,6 +242,10 @@ void lt_back_h2_detach(struct lt_back_h2 *b)
     lt_loop_defer(b->pools->loop, &b->deferred, free_back, b);
     c->n_streams--;
     if (c->n_streams > 0) {
+        if (c->state == LT_BACK_H2_CONNECTING) {
+            /* Only exchanges hold their servers: the dial speaks of one that somebody waits for. */
+            c->dial.server = from_link(c->waiting.next)->server;
+        }
         return;
     }
     if (c->state == LT_BACK_H2_OPEN) {
@@ -510,6 +514,7 @@ enum lt_err lt_back_h2_open(struct lt_pools *pools, struct lt_server *server, en
         }
         return LT_ERR_NOMEM;
     }
+    b->server = server;
     b->method = method;
     b->arena = arena;
     b->events = events;

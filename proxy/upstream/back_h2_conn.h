@@ -68,6 +68,7 @@ struct lt_back_h2 {
     enum lt_back_h2_state state;
     struct lt_pools *pools;
     struct lt_back_h2_conn *conn; /* until it is over */
+    struct lt_server *server;     /* as long as its exchange holds it */
     struct lt_list link, touch_link, drain_link;
     struct lt_deferred deferred;
     const struct lt_back_events *events;

@@ -6,6 +6,7 @@
 
 #include "upstream/health.h"
 #include "upstream/pool.h"
+#include "upstream/server_set.h"
 
 /* What one choice looks at. */
 struct choice {
@@ -35,6 +36,9 @@ void lt_pick_tried(struct lt_pick *pick, const struct lt_server *server)
 static bool usable(const struct choice *c, unsigned i)
 {
     if ((i < 64 && (c->full >> i) & 1) || was_tried(c->pick, &c->set->v[i])) {
+        return false;
+    }
+    if (lt_server_admin(c->set->v[i].state) != LT_SERVER_READY) {
         return false;
     }
     return c->down_too || lt_server_up(&c->set->v[i], c->pools->loop->now_us);
@@ -118,6 +122,7 @@ static bool take(struct lt_pools *pools, struct lt_server *server)
         return false;
     }
     pool->active++;
+    lt_server_hold(pools, server);
     return true;
 }
 
@@ -125,6 +130,9 @@ enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_pick *pic
 {
     struct choice c = {.pools = pools, .pick = pick, .set = lt_upstream_set(pick->upstream)};
     bool busy = false;
+    if (c.set->n == 0) {
+        return LT_PICK_NONE;
+    }
     /* Each server that is full is left out and the balancer asked again; at most every server once,
      * first among those that are up, then among all. */
     for (unsigned round = 0; round < 2 * c.set->n + 2; round++) {

@@ -25,7 +25,8 @@ struct lt_pick {
 };
 
 enum lt_pick_result {
-    LT_PICK_OK,   /* pick->server holds an in-flight slot: give it back with lt_server_release */
+    LT_PICK_OK, /* pick->server has an in-flight slot, to be given back with lt_server_release, and
+                   is held: lt_server_let_go (upstream/server_set.h) */
     LT_PICK_BUSY, /* every usable server is at its max */
     LT_PICK_NONE  /* none left to try */
 };

@@ -22,6 +22,11 @@ struct lt_pools *lt_pools_new(struct lt_loop *loop, struct lt_metrics_worker *me
     return pools;
 }
 
+void lt_pools_set_worker(struct lt_pools *pools, unsigned worker)
+{
+    pools->worker = worker;
+}
+
 static void close_idle(struct lt_pool *pool)
 {
     lt_list_each(it, tmp, &pool->idle)
@@ -49,18 +54,41 @@ void lt_pools_free(struct lt_pools *pools)
     lt_free(pools);
 }
 
+static void sweep(struct lt_pools *pools, struct lt_pool *pool)
+{
+    struct lt_server_state *state = pool->state;
+    bool used = atomic_load_explicit(&state->users, memory_order_acquire) > 0;
+    if (used && lt_server_admin(state) == LT_SERVER_READY) {
+        return;
+    }
+    close_idle(pool);
+    lt_back_h2_retire_all(pool);
+    if (used) {
+        return;
+    }
+    lt_tls_peer_fini(&pool->tls);
+    if (pool->n_h2 == 0 && pool->active == 0) {
+        pools->v[state->id] = NULL;
+        lt_free(pool);
+    } else {
+        lt_server_state_keep(state);
+    }
+}
+
 void lt_pools_sweep(struct lt_pools *pools)
 {
     for (uint32_t i = 0; i < pools->n; i++) {
-        struct lt_pool *pool = pools->v[i];
-        if (pool != NULL && pool->state != NULL &&
-            atomic_load_explicit(&pool->state->users, memory_order_acquire) == 0) {
-            close_idle(pool);
-            lt_back_h2_retire_all(pool);
-            lt_tls_peer_fini(&pool->tls);
-            pool->turn = 0;
+        if (pools->v[i] != NULL) {
+            sweep(pools, pools->v[i]);
         }
     }
+}
+
+void lt_pools_count(const struct lt_pools *pools, uint32_t id, uint32_t *active, uint32_t *idle)
+{
+    const struct lt_pool *pool = id < pools->n ? pools->v[id] : NULL;
+    *active = pool != NULL ? pool->active : 0;
+    *idle = pool != NULL ? pool->n_idle : 0;
 }
 
 struct lt_tls_client *lt_pools_tls(struct lt_pools *pools, struct lt_tls_client_policy *policy,

@@ -22,12 +22,13 @@ struct lt_pool {
     unsigned active;        /* exchanges of this worker at the server */
     int64_t turn;           /* smooth weighted round robin */
     struct lt_tls_peer tls; /* sessions to resume, of the settings used last */
-    struct lt_server_state *state; /* NULL: slot not in use */
+    struct lt_server_state *state;
 };
 
 struct lt_pools {
     struct lt_loop *loop;
     struct lt_metrics_worker *metrics; /* may be NULL */
+    unsigned worker;                   /* number of the worker */
     struct lt_slab backs;              /* struct lt_back_h1 */
     struct lt_slab h2_backs;           /* struct lt_back_h2 */
     struct lt_pool **v;                /* by lt_server_state.id; NULL: never used here */

@@ -35,24 +35,32 @@ struct lt_back_h2_options {
     uint64_t pong_ms;         /* until it must have answered */
 };
 
+struct lt_server_set;
+
 struct lt_server {
     struct lt_upstream *upstream;
-    struct lt_str name; /* address as written */
+    struct lt_server_set *set; /* that it is in; NULL: a copy, which nobody counts */
+    struct lt_str name;        /* address as written */
     struct lt_addr addr;
     struct lt_str host;            /* the Host that it gets; empty: the client's */
     uint32_t max;                  /* exchanges at once over all workers; 0 = no limit */
     uint32_t weight;               /* >= 1 */
-    unsigned index;                /* within its upstream */
+    bool backup;                   /* gets requests only when all others can't */
+    unsigned index;                /* within its set */
     struct lt_server_state *state; /* outlives the snapshot */
     uint32_t metrics_id;           /* slot of its counters */
-    struct lt_str ip; /* its certificate is for that if nobody says otherwise; empty for a
-                         Unix socket */
+    struct lt_str ip; /* its certificate is for that if nobody says otherwise: its IP, or the name
+                         that led to it; empty for a Unix socket */
+    struct lt_str source; /* who named it; empty: the configuration */
 };
 
-/* The servers of an upstream at one moment; immutable once published. */
+struct lt_server_set_holds; /* upstream/server_set.h */
+
+/* The servers of an upstream at one moment; immutable once published. There may be none. */
 struct lt_server_set {
     struct lt_server *v;
     unsigned n;
+    struct lt_server_set_holds *holds; /* by worker */
 };
 
 struct lt_upstream {
@@ -89,11 +97,16 @@ struct lt_pools;
 /* metrics: the worker's counters, borrowed; may be NULL. Returns owned. */
 struct lt_pools *lt_pools_new(struct lt_loop *loop,
                               struct lt_metrics_worker *metrics) LT_MUST_CHECK;
+/* The worker's number, 0 unless told. Before anything is picked. */
+void lt_pools_set_worker(struct lt_pools *pools, unsigned worker);
 /* Closes all idle connections. */
 void lt_pools_free(struct lt_pools *pools);
-/* Closes the idle connections of servers that no snapshot uses any more: those whose state isn't in
- * use (shared/server_state.h). */
+/* Closes the idle connections of servers that take no requests by the operator's wish or that no
+ * set has any more (shared/server_state.h), and forgets those of the latter to which there are no
+ * connections; of the others it says so to the registry. */
 void lt_pools_sweep(struct lt_pools *pools);
+/* What this worker has at the server with that id: exchanges under way and idle connections. */
+void lt_pools_count(const struct lt_pools *pools, uint32_t id, uint32_t *active, uint32_t *idle);
 /* Makes what the worker needs for TLS by policy (not NULL) and gives one reference on it: while it
  * is held, opening a connection has nothing left to make. NULL and *why (static) on error. */
 struct lt_tls_client *lt_pools_tls(struct lt_pools *pools, struct lt_tls_client_policy *policy,

@@ -104,6 +104,55 @@ static void states_are_stable_by_name(void **state)
     lt_shm_close(shm);
 }
 
+static void states_of_nobody_are_given_back(void **state)
+{
+    (void)state;
+    struct lt_shm *shm = lt_shm_create(0);
+    struct lt_server_registry *reg = lt_server_registry_new(shm, 1);
+    struct lt_server_state *a = get(reg, "10.0.0.1:80", true);
+    struct lt_server_state *b = get(reg, "10.0.0.2:80", false);
+    struct lt_server_state *c = get(reg, "10.0.0.3:80", false);
+    struct lt_server_state *d = get(reg, "10.0.0.4:80", false);
+    uint32_t a_id = a->id;
+    assert_int_equal(lt_server_registry_ids(reg), 4);
+    lt_server_registry_put(reg, a);
+    lt_server_registry_put(reg, c);
+    lt_server_registry_put(reg, d);
+    assert_int_equal(lt_server_registry_reclaim(reg), 0); /* not marked */
+    lt_server_registry_mark(reg);
+    lt_server_state_keep(c); /* a worker has connections to it */
+    /* Asked for in the meantime, if only for a moment: workers may have a pool of it again. */
+    assert_ptr_equal(get(reg, "10.0.0.4:80", false), d);
+    lt_server_registry_put(reg, d);
+    assert_int_equal(lt_server_registry_reclaim(reg), 1); /* a */
+    assert_int_equal(b->users, 1);
+    assert_int_equal(get(reg, "10.0.0.5:80", false)->id, a_id);
+    lt_server_registry_mark(reg);
+    assert_int_equal(lt_server_registry_reclaim(reg), 2); /* c and d */
+    assert_int_equal(lt_server_registry_ids(reg), 4);
+    lt_server_registry_free(reg);
+    lt_shm_close(shm);
+}
+
+static void addresses_that_change_for_ever_fit(void **state)
+{
+    (void)state;
+    struct lt_shm *shm = lt_shm_create(0);
+    struct lt_server_registry *reg = lt_server_registry_new(shm, 1);
+    char name[32];
+    for (unsigned i = 0; i < 40000; i++) {
+        snprintf(name, sizeof(name), "10.%u.%u.%u:80", i >> 16, i >> 8 & 255, i & 255);
+        lt_server_registry_put(reg, get(reg, name, i % 2 == 0));
+        if (i % 1000 == 999) {
+            lt_server_registry_mark(reg);
+            assert_int_equal(lt_server_registry_reclaim(reg), 1000);
+        }
+    }
+    assert_true(lt_server_registry_ids(reg) <= 1000);
+    lt_server_registry_free(reg);
+    lt_shm_close(shm);
+}
+
 static void slots_run_out_and_come_back(void **state)
 {
     (void)state;
@@ -215,6 +264,8 @@ int main(void)
         cmocka_unit_test(what_is_no_shared_memory_is_refused),
         cmocka_unit_test(a_max_holds_over_generations),
         cmocka_unit_test(states_are_stable_by_name),
+        cmocka_unit_test(states_of_nobody_are_given_back),
+        cmocka_unit_test(addresses_that_change_for_ever_fit),
         cmocka_unit_test(slots_run_out_and_come_back),
         cmocka_unit_test(without_memory_nothing_is_half_made),
         cmocka_unit_test(tickets_rotate_and_old_ones_still_open),
