@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin/admin.h"
+#include "admin/cmd_control.h"
 #include "admin/cmd_status.h"
 #include "base/str.h"
 #include "filters/test_runner.h"
@@ -25,8 +26,17 @@ static int usage(FILE *out)
           "  show schema | reference         print all options\n"
           "  show causes                     print why a request can fail, with hints\n"
           "  help OPTION                     explain one option\n"
-          "  status [-c FILE | --admin ADDRESS] [--json]\n"
-          "                                  ask the running gateway how it is\n"
+          "  status [--json]                 ask the running gateway how it is\n"
+          "  show upstreams [--json]         ... and its upstreams and servers\n"
+          "  drain UPSTREAM/SERVER [--wait[=SECONDS]]\n"
+          "                                  send a server no new requests\n"
+          "  maintenance | ready UPSTREAM/SERVER\n"
+          "                                  take a server out altogether; take it in again\n"
+          "  add UPSTREAM/SERVER [--weight N] [--max N] [--backup]\n"
+          "  remove UPSTREAM/SERVER\n"
+          "  weight UPSTREAM/SERVER N        change the servers of an upstream\n"
+          "  pause | resume UPSTREAM         hold its requests; let them go on\n"
+          "        (from status on: [-c FILE | --admin ADDRESS] says where the gateway is)\n"
           "  test FILE...                    run the tests of filters\n"
           "  version\n"
           "\n"
@@ -108,14 +118,27 @@ static int cmd_help(int argc, char **argv)
     return argc > 1 ? lt_cmd_help(argc, argv) : usage(stdout);
 }
 
+/* What the running gateway shows lies above what files show. */
+static int cmd_show(int argc, char **argv)
+{
+    bool running = argc > 1 && strcmp(argv[1], "upstreams") == 0;
+    return running ? lt_cmd_show_upstreams(argc - 1, argv + 1) : lt_cmd_show(argc, argv);
+}
+
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"run", cmd_run},      {"gateway", cmd_gateway}, {"check", lt_cmd_check},
-    {"show", lt_cmd_show}, {"help", cmd_help},       {"status", lt_cmd_status},
-    {"test", lt_cmd_test}, {"version", cmd_version}, {"--version", cmd_version},
-    {"--help", cmd_help},  {"-h", cmd_help},
+    {"run", cmd_run},           {"gateway", cmd_gateway},
+    {"check", lt_cmd_check},    {"show", cmd_show},
+    {"help", cmd_help},         {"status", lt_cmd_status},
+    {"drain", lt_cmd_drain},    {"maintenance", lt_cmd_server},
+    {"ready", lt_cmd_server},   {"remove", lt_cmd_server},
+    {"add", lt_cmd_add},        {"weight", lt_cmd_weight},
+    {"pause", lt_cmd_pause},    {"resume", lt_cmd_pause},
+    {"test", lt_cmd_test},      {"version", cmd_version},
+    {"--version", cmd_version}, {"--help", cmd_help},
+    {"-h", cmd_help},
 };
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <unistd.h>
 
+#include "admin/control.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
@@ -15,7 +16,7 @@
 
 #define MAGIC 0x61646d69u /* "admi" */
 #define CONNECTIONS_MAX 32u
-#define HEAD_MAX 8192u
+#define HEAD_MAX 8192u /* with the body of a request */
 #define ARENA_MAX ((size_t)64 << 10)
 #define BODY_MAX ((size_t)64 << 20)
 #define TIME_LIMIT_MS 10000u
@@ -29,10 +30,13 @@ struct connection {
     struct lt_timer timer;
     struct lt_deferred deferred;
     struct lt_h1_scan scan;
-    bool answered;
-    struct lt_buf body;
-    struct lt_arena arena; /* head and answer */
-    size_t len;
+    bool answered;               /* or is about to be */
+    struct lt_request req;       /* in the arena, once head_len > 0 */
+    struct lt_control_call call; /* what it is about, for answers after a round */
+    struct lt_server_sets_waiter waiter;
+    struct lt_buf body; /* of the answer */
+    struct lt_arena arena;
+    size_t len, head_len;
     char head[HEAD_MAX];
 };
 
@@ -62,6 +66,7 @@ static void close_connection(struct connection *c)
     struct lt_admin *admin = c->admin;
     lt_stream_close(&c->stream);
     lt_timer_clear(&c->timer);
+    lt_list_remove(&c->waiter.link);
     lt_list_remove(&c->link);
     admin->n--;
     lt_loop_defer(admin->gateway->loop, &c->deferred, free_connection, c);
@@ -121,27 +126,63 @@ static void get_metrics(struct connection *c)
     send_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 
+/* ---- Answers that wait until every worker has counted. ---- */
+
+static void put_status(struct lt_control_call *call, struct lt_buf *out)
+{
+    lt_gateway_status(call->gateway, out);
+}
+
+static void on_round(void *arg)
+{
+    struct connection *c = arg;
+    LT_OBJ_CHECK(c, MAGIC);
+    c->call.status = 200;
+    c->call.put(&c->call, &c->body);
+    send_answer(c, c->call.status, "application/json");
+}
+
+static void after_round(struct connection *c)
+{
+    c->answered = true;
+    c->waiter.fn = on_round;
+    c->waiter.arg = c;
+    lt_server_sets_round(c->admin->gateway->sets, &c->waiter);
+}
+
 static void get_status(struct connection *c)
 {
-    lt_gateway_status(c->admin->gateway, &c->body);
-    send_answer(c, 200, "application/json");
+    c->call.put = put_status;
+    after_round(c);
+}
+
+/* The control API: what is asked is done, then all is said as it is. */
+static void control(struct connection *c)
+{
+    struct lt_str body = lt_str(c->head + c->head_len, c->len - c->head_len);
+    c->call.arena = &c->arena;
+    if (lt_control_call(&c->call, &c->req, body, &c->body)) {
+        after_round(c);
+    } else {
+        send_answer(c, c->call.status, "application/json");
+    }
 }
 
 static const struct {
     const char *path;
     void (*get)(struct connection *c);
+    bool controls; /* takes other methods too */
 } pages[] = {
-    {"/livez", get_livez},
-    {"/readyz", get_readyz},
-    {"/metrics", get_metrics},
-    {"/status", get_status},
+    {"/livez", get_livez, false},     {"/readyz", get_readyz, false},
+    {"/metrics", get_metrics, false}, {"/status", get_status, false},
+    {"/upstreams", control, true},    {"/servers", control, true},
 };
 
-static void answer(struct connection *c, const struct lt_request *req)
+static void answer(struct connection *c)
 {
     for (size_t i = 0; i < lt_countof(pages); i++) {
-        if (lt_str_eq_c(req->path, pages[i].path)) {
-            if (req->method != LT_METHOD_GET) {
+        if (lt_str_eq_c(c->req.path, pages[i].path)) {
+            if (c->req.method != LT_METHOD_GET && !pages[i].controls) {
                 answer_text(c, 405, "only GET is answered here\n");
             } else {
                 pages[i].get(c);
@@ -149,29 +190,52 @@ static void answer(struct connection *c, const struct lt_request *req)
             return;
         }
     }
-    answer_text(c, 404, "there are /livez, /readyz, /metrics and /status\n");
+    answer_text(c, 404, "there are /livez, /readyz, /metrics, /status, /upstreams and /servers\n");
 }
 
 static const struct lt_h1_limits limits = {.head = HEAD_MAX, .headers = 64, .target = 1024};
 
+/* The body lies behind the head when it is whole. */
+static bool body_is_whole(struct connection *c)
+{
+    uint64_t length = c->req.body == LT_BODY_LENGTH ? c->req.content_length : 0;
+    if (c->req.body != LT_BODY_NONE && c->req.body != LT_BODY_LENGTH) {
+        answer_text(c, 411, "say how long the body is\n");
+        return false;
+    }
+    if (length > HEAD_MAX - c->head_len) {
+        answer_text(c, 413, "the body is too long\n");
+        return false;
+    }
+    if (c->len - c->head_len < length) {
+        return false;
+    }
+    c->len = c->head_len + length;
+    return true;
+}
+
 static void on_head(struct connection *c)
 {
-    struct lt_request req = {.method = LT_METHOD_UNKNOWN};
     struct lt_h1 parser;
     enum lt_cause cause = LT_CAUSE_NONE;
-    size_t head_len = 0;
-    enum lt_err err = lt_h1_scan(&c->scan, c->head, c->len, &limits, &head_len, &cause);
-    if (err == LT_AGAIN) {
-        return;
+    if (c->head_len == 0) {
+        size_t head_len = 0;
+        enum lt_err err = lt_h1_scan(&c->scan, c->head, c->len, &limits, &head_len, &cause);
+        if (err == LT_AGAIN) {
+            return;
+        }
+        if (err == LT_OK) {
+            err = lt_h1_request(&parser, &c->arena, c->head, head_len, &limits, &c->req, &cause);
+        }
+        if (err != LT_OK) {
+            answer_text(c, lt_cause_info(cause)->status, lt_cause_info(cause)->name);
+            return;
+        }
+        c->head_len = head_len;
     }
-    if (err == LT_OK) {
-        err = lt_h1_request(&parser, &c->arena, c->head, head_len, &limits, &req, &cause);
+    if (body_is_whole(c)) {
+        answer(c);
     }
-    if (err != LT_OK) {
-        answer_text(c, lt_cause_info(cause)->status, lt_cause_info(cause)->name);
-        return;
-    }
-    answer(c, &req);
 }
 
 static void on_readable(void *owner)
@@ -268,6 +332,7 @@ static void on_accept(void *owner, int fd, const struct lt_addr *peer)
     }
     LT_OBJ_INIT(c, MAGIC);
     c->admin = admin;
+    c->call.gateway = admin->gateway;
     lt_list_push_back(&admin->connections, &c->link);
     admin->n++;
     lt_arena_init(&c->arena, NULL, 0, ARENA_MAX);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The admin socket: a small HTTP/1.1 server on the gateway's main loop. It answers GET /livez,
- * /readyz, /metrics and /status, one request per connection, and never touches a worker. */
+ * /readyz, /metrics and /status, and the control API (admin/control.h), one request per connection.
+ */
 #ifndef LT_ADMIN_ADMIN_H
 #define LT_ADMIN_ADMIN_H
 

@@ -214,7 +214,7 @@ int lt_cmd_show(int argc, char **argv)
         lt_cause_manual(&out);
         return put(&out, stdout, EXIT_WELL);
     }
-    return usage("show config [-c FILE] | schema | reference | causes");
+    return usage("show config [-c FILE] | schema | reference | causes | upstreams");
 }
 
 int lt_cmd_help(int argc, char **argv)

@@ -113,7 +113,8 @@ bool lt_gateway_is_ready(const struct lt_gateway *g);
 void lt_gateway_refresh_metrics(struct lt_gateway *g);
 /* The gateway's own metrics, after those of lt_metrics_write. */
 void lt_gateway_write_metrics(const struct lt_gateway *g, struct lt_buf *out);
-/* The state of all as one JSON object; docs/operations.md lists its members. */
+/* The state of all as one JSON object, with the counts of the last round of server_sets;
+ * docs/operations.md lists its members. */
 void lt_gateway_status(struct lt_gateway *g, struct lt_buf *out);
 
 #endif

@@ -9,6 +9,7 @@ liblintel_a_SOURCES += \
 	proxy/server/cpus.c proxy/server/cpus.h \
 	proxy/server/drain.c proxy/server/drain.h \
 	proxy/server/gateway.c proxy/server/gateway.h \
+	proxy/server/json.c proxy/server/json.h \
 	proxy/server/log_writer.c proxy/server/log_writer.h \
 	proxy/server/notify.c proxy/server/notify.h \
 	proxy/server/privileges.c proxy/server/privileges.h \
@@ -23,6 +24,7 @@ liblintel_a_SOURCES += \
 	proxy/server/supervisor.c proxy/server/supervisor.h \
 	proxy/server/ticket_file.c \
 	proxy/server/tls_set.c proxy/server/tls_set.h \
+	proxy/server/upstream_status.c proxy/server/upstream_status.h \
 	proxy/server/watchdog.c proxy/server/watchdog.h \
 	proxy/server/worker.c proxy/server/worker.h
 

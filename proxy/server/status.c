@@ -4,67 +4,26 @@
 
 #include "base/clock.h"
 #include "server/gateway.h"
-
-static void put_key(struct lt_buf *out, const char *key)
-{
-    char last = out->p[out->len - 1];
-    if (last != '{' && last != '[') {
-        lt_buf_char(out, ',');
-    }
-    lt_buf_json_str(out, lt_str_c(key));
-    lt_buf_char(out, ':');
-}
-
-static void put_num(struct lt_buf *out, const char *key, uint64_t n)
-{
-    put_key(out, key);
-    lt_buf_u64(out, n);
-}
-
-static void put_str(struct lt_buf *out, const char *key, struct lt_str s)
-{
-    put_key(out, key);
-    lt_buf_json_str(out, s);
-}
-
-static void put_bool(struct lt_buf *out, const char *key, bool b)
-{
-    put_key(out, key);
-    lt_buf_printf(out, "%s", b ? "true" : "false");
-}
-
-static void put_time(struct lt_buf *out, const char *key, uint64_t wall_us)
-{
-    char time[LT_LOG_TIME_LEN];
-    lt_clock_log_time(wall_us, time);
-    put_str(out, key, lt_str(time, sizeof(time)));
-}
-
-/* A comma before all but the first element of a list. */
-static void next_item(struct lt_buf *out)
-{
-    if (out->p[out->len - 1] != '[') {
-        lt_buf_char(out, ',');
-    }
-}
+#include "server/json.h"
+#include "server/upstream_status.h"
 
 static void put_config(struct lt_gateway *g, struct lt_buf *out)
 {
-    put_key(out, "config");
+    lt_json_key(out, "config");
     lt_buf_char(out, '{');
-    put_str(out, "file", lt_str_c(g->options->config));
-    put_num(out, "number", g->current->number);
-    put_str(out, "hash", lt_str(g->current->hash, LT_SNAPSHOT_HASH_LEN));
-    put_time(out, "since", g->loaded_wall_us);
-    put_num(out, "snapshots", g->snapshots);
-    put_bool(out, "fallback", g->fallback);
-    put_bool(out, "load_failed", g->load_failed);
+    lt_json_str(out, "file", lt_str_c(g->options->config));
+    lt_json_num(out, "number", g->current->number);
+    lt_json_str(out, "hash", lt_str(g->current->hash, LT_SNAPSHOT_HASH_LEN));
+    lt_json_time(out, "since", g->loaded_wall_us);
+    lt_json_num(out, "snapshots", g->snapshots);
+    lt_json_bool(out, "fallback", g->fallback);
+    lt_json_bool(out, "load_failed", g->load_failed);
     lt_buf_char(out, '}');
 }
 
 static void put_listeners(struct lt_gateway *g, struct lt_buf *out)
 {
-    put_key(out, "listeners");
+    lt_json_key(out, "listeners");
     lt_buf_char(out, '[');
     for (unsigned i = 0; i < g->slots.n; i++) {
         struct lt_slot *slot = &g->slots.v[i];
@@ -73,49 +32,13 @@ static void put_listeners(struct lt_gateway *g, struct lt_buf *out)
         if (!slot->active && open == 0) {
             continue;
         }
-        next_item(out);
+        lt_json_item(out);
         lt_buf_char(out, '{');
-        put_str(out, "address", lt_str(text, lt_addr_print(&slot->bound, text)));
-        put_bool(out, "tls", slot->options.tls);
-        put_bool(out, "accepting", slot->active && g->drain.state < LT_DRAIN_FINISH);
-        put_num(out, "connections", open);
+        lt_json_str(out, "address", lt_str(text, lt_addr_print(&slot->bound, text)));
+        lt_json_bool(out, "tls", slot->options.tls);
+        lt_json_bool(out, "accepting", slot->active && g->drain.state < LT_DRAIN_FINISH);
+        lt_json_num(out, "connections", open);
         lt_buf_char(out, '}');
-    }
-    lt_buf_char(out, ']');
-}
-
-static void put_server(struct lt_gateway *g, struct lt_buf *out, const struct lt_server *server)
-{
-    const struct lt_server_state *state = server->state;
-    uint64_t down_until = atomic_load_explicit(&state->down_until_us, memory_order_relaxed);
-    next_item(out);
-    lt_buf_char(out, '{');
-    put_str(out, "address", server->name);
-    if (server->max > 0) {
-        put_num(out, "in_flight", lt_server_inflight(state));
-        put_num(out, "max", server->max);
-    }
-    put_bool(out, "down", down_until > g->loop->now_us);
-    put_num(out, "failures", atomic_load_explicit(&state->failures, memory_order_relaxed));
-    lt_buf_char(out, '}');
-}
-
-static void put_upstreams(struct lt_gateway *g, struct lt_buf *out)
-{
-    put_key(out, "upstreams");
-    lt_buf_char(out, '[');
-    for (unsigned i = 0; i < g->current->n_upstreams; i++) {
-        const struct lt_upstream *u = &g->current->upstreams[i];
-        next_item(out);
-        lt_buf_char(out, '{');
-        put_str(out, "name", u->name);
-        put_key(out, "servers");
-        lt_buf_char(out, '[');
-        const struct lt_server_set *set = lt_upstream_set(u);
-        for (unsigned j = 0; j < set->n; j++) {
-            put_server(g, out, &set->v[j]);
-        }
-        lt_buf_add(out, "]}", 2);
     }
     lt_buf_char(out, ']');
 }
@@ -142,21 +65,23 @@ void lt_gateway_status(struct lt_gateway *g, struct lt_buf *out)
     const char *state = g->ready ? "ready" : g->current == NULL ? "starting" : "draining";
     lt_gateway_refresh_metrics(g);
     lt_buf_char(out, '{');
-    put_str(out, "version", LT_STR(PACKAGE_VERSION));
-    put_str(out, "state", lt_str_c(state));
-    put_num(out, "pid", (uint64_t)getpid());
-    put_num(out, "generation", g->options->generation);
-    put_time(out, "since", g->began_wall_us);
-    put_num(out, "uptime_s", (lt_clock_us() - g->began_us) / 1000000);
-    put_num(out, "workers", g->n_workers);
-    put_num(out, "connections", atomic_load_explicit(&g->shared.connections, memory_order_relaxed));
-    put_num(out, "exchanges", lt_metrics_sum(g->metrics, LT_COUNTER_EXCHANGES));
-    put_num(out, "tunnels", lt_metrics_sum(g->metrics, LT_COUNTER_TUNNELS));
-    put_num(out, "log_dropped", lt_metrics_sum(g->metrics, LT_COUNTER_LOG_DROPPED));
+    lt_json_str(out, "version", LT_STR(PACKAGE_VERSION));
+    lt_json_str(out, "state", lt_str_c(state));
+    lt_json_num(out, "pid", (uint64_t)getpid());
+    lt_json_num(out, "generation", g->options->generation);
+    lt_json_time(out, "since", g->began_wall_us);
+    lt_json_num(out, "uptime_s", (lt_clock_us() - g->began_us) / 1000000);
+    lt_json_num(out, "workers", g->n_workers);
+    lt_json_num(out, "connections",
+                atomic_load_explicit(&g->shared.connections, memory_order_relaxed));
+    lt_json_num(out, "exchanges", lt_metrics_sum(g->metrics, LT_COUNTER_EXCHANGES));
+    lt_json_num(out, "tunnels", lt_metrics_sum(g->metrics, LT_COUNTER_TUNNELS));
+    lt_json_num(out, "log_dropped", lt_metrics_sum(g->metrics, LT_COUNTER_LOG_DROPPED));
     if (g->current != NULL) {
         put_config(g, out);
         put_listeners(g, out);
-        put_upstreams(g, out);
+        lt_json_key(out, "upstreams");
+        lt_upstreams_status(g, out);
     }
     lt_buf_add(out, "}\n", 2);
 }

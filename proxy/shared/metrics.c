@@ -302,6 +302,20 @@ uint64_t lt_metrics_sum(const struct lt_metrics *m, enum lt_counter c)
     return sum;
 }
 
+void lt_metrics_server_time(const struct lt_metrics *m, uint32_t server_id, uint64_t *exchanges,
+                            uint64_t *sum_us)
+{
+    *exchanges = *sum_us = 0;
+    for (unsigned i = 0; server_id < m->servers.max && i < m->n_workers; i++) {
+        const struct lt_metrics_worker *w = worker_at(m, i);
+        const struct histogram *h = w != NULL ? &w->servers[server_id].duration : NULL;
+        for (unsigned j = 0; h != NULL && j < LT_METRICS_BUCKETS; j++) {
+            *exchanges += get(&h->buckets[j]);
+        }
+        *sum_us += h != NULL ? get(&h->sum_us) : 0;
+    }
+}
+
 /* ---- Writing. ---- */
 
 /* A label value: the text format escapes backslash, quote and line feed; control bytes, which no

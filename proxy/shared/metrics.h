@@ -55,6 +55,10 @@ enum lt_counter {
 void lt_metrics_add(struct lt_metrics_worker *w, enum lt_counter c, int64_t n);
 uint64_t lt_metrics_sum(const struct lt_metrics *m, enum lt_counter c);
 
+/* Exchanges that ended with this server as the last one tried, and their time there. */
+void lt_metrics_server_time(const struct lt_metrics *m, uint32_t server_id, uint64_t *exchanges,
+                            uint64_t *sum_us);
+
 /* Why a TLS handshake with a client failed, from shared/refusal.def. */
 enum lt_refusal {
     LT_REFUSAL_NONE,

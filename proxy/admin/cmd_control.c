@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clients of the control API (admin/control.h). A process of its own; may block. */
+#include "admin/cmd_control.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "admin/client.h"
+#include "base/clock.h"
+#include "server/cmd_config.h"
+
+#define ANSWER_MAX ((size_t)64 << 20)
+#define TARGET_MAX ((size_t)16 << 10)
+#define LOOK_US 100000u
+#define WAIT_MAX_S UINT64_C(604800)
+
+enum { WELL = 0, REFUSED = 1, USAGE = 2, LATE = 3 };
+
+/* One request and its answer. */
+struct call {
+    struct lt_admin_where where;
+    struct lt_buf target, out;
+    struct lt_str body; /* of the answer */
+};
+
+static void call_init(struct call *c)
+{
+    *c = (struct call){.where = {.config = lt_cmd_config_path()}};
+    lt_buf_init(&c->target, TARGET_MAX);
+    lt_buf_init(&c->out, ANSWER_MAX);
+}
+
+static void call_fini(struct call *c)
+{
+    lt_buf_fini(&c->target);
+    lt_buf_fini(&c->out);
+}
+
+static int usage(const char *text)
+{
+    fprintf(stderr, "usage: lintel %s [-c FILE | --admin ADDRESS]\n", text);
+    return USAGE;
+}
+
+/* A value of the query: all but unreserved characters are percent-encoded (RFC 3986 §2.1). */
+static void put_value(struct lt_buf *out, const char *key, struct lt_str value)
+{
+    lt_buf_printf(out, "%s=", key);
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+            strchr("-._~", c) != NULL) {
+            lt_buf_char(out, (char)c);
+        } else {
+            lt_buf_printf(out, "%%%02X", c);
+        }
+    }
+}
+
+/* Asks; what the gateway refuses is said. */
+static int ask(struct call *c, const char *method, const char *body)
+{
+    struct lt_addr addr;
+    int code = lt_admin_find(&c->where, &addr);
+    if (code != WELL) {
+        return code;
+    }
+    c->out.len = 0;
+    unsigned status = lt_admin_ask(&addr, method, lt_buf_view(&c->target),
+                                   body != NULL ? lt_str_c(body) : LT_STR_NONE, &c->out, &c->body);
+    if (status == 200) {
+        return WELL;
+    }
+    if (status != 0) {
+        json_t *root = json_loadb(c->body.p, c->body.len, 0, NULL);
+        const char *error = json_string_value(json_object_get(root, "error"));
+        fprintf(stderr, "lintel: %s\n", error != NULL ? error : "the answer was not understood");
+        json_decref(root);
+    }
+    return REFUSED;
+}
+
+/* UPSTREAM/SERVER, into the target of a request about it. */
+static bool name_server(struct call *c, const char *text, struct lt_str *server)
+{
+    struct lt_str all = lt_str_c(text);
+    size_t slash = lt_str_chr(all, '/', 0);
+    if (slash == SIZE_MAX || slash == 0 || slash + 1 == all.len) {
+        fprintf(stderr, "lintel: write UPSTREAM/SERVER, such as app/127.0.0.1:8000 or "
+                        "app/unix:/run/app/1.sock\n");
+        return false;
+    }
+    *server = lt_str_sub(all, slash + 1, all.len);
+    lt_buf_printf(&c->target, "/servers?");
+    put_value(&c->target, "upstream", lt_str(all.p, slash));
+    return true;
+}
+
+static void name_address(struct call *c, struct lt_str server)
+{
+    lt_buf_char(&c->target, '&');
+    put_value(&c->target, "address", server);
+}
+
+/* ---- show upstreams ---- */
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+    return s != NULL ? s : "";
+}
+
+static long long number_of(const json_t *object, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(object, key));
+}
+
+static void print_server(const json_t *s)
+{
+    const json_t *latency = json_object_get(s, "latency_ms");
+    const char *source = text_of(s, "source"), *error = text_of(s, "last_error");
+    printf("  %-28s %-11s %-5s", text_of(s, "address"), text_of(s, "state"),
+           json_is_true(json_object_get(s, "down")) ? "down" : "up");
+    printf(" %4lld", number_of(s, "in_flight"));
+    if (json_object_get(s, "max") != NULL) {
+        printf("/%-5lld", number_of(s, "max"));
+    } else {
+        printf("      ");
+    }
+    printf(" %5lld %6lld", number_of(s, "idle"), number_of(s, "weight"));
+    if (json_is_real(latency)) {
+        printf(" %9.1f ms", json_real_value(latency));
+    } else {
+        printf("           -");
+    }
+    printf("%s", json_is_true(json_object_get(s, "backup")) ? "  backup" : "");
+    if (strcmp(source, "configuration") != 0) {
+        printf("  from %s", source);
+    }
+    if (error[0] != '\0') {
+        printf("  %s", error);
+    } else if (number_of(s, "failures") > 0) {
+        printf("  %lld connects failed in a row", number_of(s, "failures"));
+    }
+    printf("\n");
+}
+
+static int print_upstreams(struct lt_str body)
+{
+    json_error_t error;
+    json_t *root = json_loadb(body.p, body.len, 0, &error);
+    size_t i, j;
+    json_t *u, *s;
+    if (!json_is_array(root)) {
+        fprintf(stderr, "lintel: the answer is no list: %s\n", error.text);
+        json_decref(root);
+        return REFUSED;
+    }
+    printf("%-30s %-11s %-5s %10s %5s %6s %12s\n", "", "STATE", "", "IN FLIGHT ", "IDLE", "WEIGHT",
+           "LATENCY");
+    json_array_foreach(root, i, u)
+    {
+        printf("%s%s", text_of(u, "name"),
+               json_is_true(json_object_get(u, "paused")) ? "  PAUSED" : "");
+        if (json_object_get(u, "queued") != NULL) {
+            printf("  %lld in the queue", number_of(u, "queued"));
+        }
+        printf("\n");
+        json_array_foreach(json_object_get(u, "servers"), j, s)
+        {
+            print_server(s);
+        }
+    }
+    json_decref(root);
+    return WELL;
+}
+
+int lt_cmd_show_upstreams(int argc, char **argv)
+{
+    struct call c;
+    bool json = false;
+    call_init(&c);
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            json = true;
+        } else if (!lt_admin_option(&c.where, argc, argv, &i)) {
+            return usage("show upstreams [--json]");
+        }
+    }
+    lt_buf_printf(&c.target, "/upstreams");
+    int code = ask(&c, "GET", NULL);
+    if (code == WELL && json) {
+        printf("%.*s", LT_STR_ARG(c.body));
+    } else if (code == WELL) {
+        code = print_upstreams(c.body);
+    }
+    call_fini(&c);
+    return code;
+}
+
+/* ---- drain ---- */
+
+/* The server's member of the last answer; NULL: it is gone. */
+static const json_t *find_server(const json_t *upstream, struct lt_str address)
+{
+    size_t i;
+    json_t *s;
+    json_array_foreach(json_object_get(upstream, "servers"), i, s)
+    {
+        if (lt_str_eq_c(address, text_of(s, "address"))) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+/* As Lintel writes it. */
+static struct lt_str normal(struct lt_str server, char text[LT_ADDR_TEXT_MAX])
+{
+    struct lt_addr addr;
+    const char *why;
+    return lt_addr_parse(server, &addr, &why) == LT_OK ? lt_str(text, lt_addr_print(&addr, text))
+                                                       : server;
+}
+
+/* Looks again and again until nothing is left at the server. */
+static int wait_empty(struct call *c, struct lt_str upstream, struct lt_str server, uint64_t wait_s)
+{
+    char text[LT_ADDR_TEXT_MAX];
+    uint64_t until = lt_clock_us() + wait_s * 1000000;
+    long long left = 0;
+    server = normal(server, text);
+    c->target.len = 0;
+    lt_buf_printf(&c->target, "/upstreams?");
+    put_value(&c->target, "name", upstream);
+    for (;;) {
+        int code = ask(c, "GET", NULL);
+        if (code != WELL) {
+            return code;
+        }
+        json_t *root = json_loadb(c->body.p, c->body.len, 0, NULL);
+        const json_t *s = find_server(root, server);
+        bool draining = s != NULL && strcmp(text_of(s, "state"), "draining") == 0;
+        left = s != NULL ? number_of(s, "in_flight") : 0;
+        bool ready = s != NULL && strcmp(text_of(s, "state"), "ready") == 0;
+        json_decref(root);
+        if (ready) {
+            fprintf(stderr, "lintel: somebody has made it ready again\n");
+            return REFUSED;
+        }
+        if (!draining) {
+            return WELL;
+        }
+        if (lt_clock_us() >= until) {
+            fprintf(stderr, "lintel: %lld requests are still in flight\n", left);
+            return LATE;
+        }
+        usleep(LOOK_US);
+    }
+}
+
+int lt_cmd_drain(int argc, char **argv)
+{
+    static const char text[] = "drain UPSTREAM/SERVER [--wait[=SECONDS]]";
+    struct call c;
+    const char *name = NULL;
+    uint64_t wait_s = WAIT_MAX_S;
+    bool waits = false, ok = true;
+    struct lt_str server;
+    call_init(&c);
+    for (int i = 1; ok && i < argc; i++) {
+        if (strcmp(argv[i], "--wait") == 0) {
+            waits = true;
+        } else if (strncmp(argv[i], "--wait=", 7) == 0) {
+            waits = true;
+            ok = lt_str_to_u64(lt_str_c(argv[i] + 7), &wait_s) && wait_s <= WAIT_MAX_S;
+        } else if (!lt_admin_option(&c.where, argc, argv, &i)) {
+            ok = name == NULL && argv[i][0] != '-';
+            name = argv[i];
+        }
+    }
+    if (!ok || name == NULL) {
+        return usage(text);
+    }
+    if (!name_server(&c, name, &server)) {
+        return USAGE;
+    }
+    name_address(&c, server);
+    int code = ask(&c, "PUT", "{\"state\": \"drain\"}");
+    if (code == WELL && waits) {
+        struct lt_str upstream = lt_str(name, (size_t)(server.p - name) - 1);
+        code = wait_empty(&c, upstream, server, wait_s);
+    }
+    call_fini(&c);
+    return code;
+}
+
+/* ---- the others ---- */
+
+/* The words that are no options of where the socket is; false: there are more than max, or others.
+ */
+static bool words(struct call *c, int argc, char **argv, const char **out, int max)
+{
+    int n = 0;
+    for (int i = 1; i < argc; i++) {
+        if (lt_admin_option(&c->where, argc, argv, &i)) {
+            continue;
+        }
+        if (n == max || argv[i][0] == '-') {
+            return false;
+        }
+        out[n++] = argv[i];
+    }
+    return n == max;
+}
+
+int lt_cmd_server(int argc, char **argv)
+{
+    struct call c;
+    const char *name;
+    char text[64], body[64];
+    struct lt_str server;
+    bool removes = strcmp(argv[0], "remove") == 0;
+    call_init(&c);
+    if (!words(&c, argc, argv, &name, 1)) {
+        snprintf(text, sizeof(text), "%s UPSTREAM/SERVER", argv[0]);
+        return usage(text);
+    }
+    if (!name_server(&c, name, &server)) {
+        return USAGE;
+    }
+    name_address(&c, server);
+    snprintf(body, sizeof(body), "{\"state\": \"%s\"}", argv[0]);
+    int code = removes ? ask(&c, "DELETE", NULL) : ask(&c, "PUT", body);
+    call_fini(&c);
+    return code;
+}
+
+int lt_cmd_weight(int argc, char **argv)
+{
+    struct call c;
+    const char *given[2];
+    char body[64];
+    struct lt_str server;
+    uint64_t weight;
+    call_init(&c);
+    if (!words(&c, argc, argv, given, 2) || !lt_str_to_u64(lt_str_c(given[1]), &weight)) {
+        return usage("weight UPSTREAM/SERVER WEIGHT");
+    }
+    if (!name_server(&c, given[0], &server)) {
+        return USAGE;
+    }
+    name_address(&c, server);
+    snprintf(body, sizeof(body), "{\"weight\": %llu}", (unsigned long long)weight);
+    int code = ask(&c, "PUT", body);
+    call_fini(&c);
+    return code;
+}
+
+int lt_cmd_add(int argc, char **argv)
+{
+    static const char text[] = "add UPSTREAM/SERVER [--weight N] [--max N] [--backup]";
+    struct call c;
+    const char *name = NULL;
+    uint64_t weight = 1, max = 0;
+    bool backup = false, ok = true;
+    struct lt_str server;
+    call_init(&c);
+    for (int i = 1; ok && i < argc; i++) {
+        if (strcmp(argv[i], "--backup") == 0) {
+            backup = true;
+        } else if (strcmp(argv[i], "--weight") == 0 && i + 1 < argc) {
+            ok = lt_str_to_u64(lt_str_c(argv[++i]), &weight);
+        } else if (strcmp(argv[i], "--max") == 0 && i + 1 < argc) {
+            ok = lt_str_to_u64(lt_str_c(argv[++i]), &max) && max > 0;
+        } else if (!lt_admin_option(&c.where, argc, argv, &i)) {
+            ok = name == NULL && argv[i][0] != '-';
+            name = argv[i];
+        }
+    }
+    if (!ok || name == NULL) {
+        return usage(text);
+    }
+    if (!name_server(&c, name, &server)) {
+        return USAGE;
+    }
+    struct lt_buf body;
+    lt_buf_init(&body, TARGET_MAX);
+    lt_buf_printf(&body, "{\"address\": ");
+    lt_buf_json_str(&body, server);
+    lt_buf_printf(&body, ", \"weight\": %llu", (unsigned long long)weight);
+    if (max > 0) {
+        lt_buf_printf(&body, ", \"max\": %llu", (unsigned long long)max);
+    }
+    lt_buf_printf(&body, ", \"backup\": %s}", backup ? "true" : "false");
+    lt_buf_char(&body, '\0');
+    int code = ask(&c, "POST", body.p);
+    lt_buf_fini(&body);
+    call_fini(&c);
+    return code;
+}
+
+int lt_cmd_pause(int argc, char **argv)
+{
+    struct call c;
+    const char *name;
+    bool pause = strcmp(argv[0], "pause") == 0;
+    call_init(&c);
+    if (!words(&c, argc, argv, &name, 1)) {
+        return usage(pause ? "pause UPSTREAM" : "resume UPSTREAM");
+    }
+    lt_buf_printf(&c.target, "/upstreams?");
+    put_value(&c.target, "name", lt_str_c(name));
+    int code = ask(&c, "PUT", pause ? "{\"paused\": true}" : "{\"paused\": false}");
+    call_fini(&c);
+    return code;
+}
