@@ -11,6 +11,7 @@
 #include "route/build.h"
 #include "server/tls_set.h"
 #include "shared/shm.h"
+#include "upstream/servers_file.h"
 
 /* ---- listeners ---- */
 
@@ -244,7 +245,7 @@ static void check_tls_files(struct lt_root_load *root)
     lt_tls_set_free(lt_tls_set_new(&spec));
 }
 
-/* Authorities and certificates of the upstreams that name them. */
+/* Authorities, certificates and files of servers of the upstreams that name them. */
 static void check_upstream_files(struct lt_root_load *root)
 {
     const struct lt_conf_map *map = &root->read->upstreams;
@@ -255,6 +256,14 @@ static void check_upstream_files(struct lt_root_load *root)
         if (upstream->tls.enabled) {
             lt_tls_client_policy_free(
                 lt_tls_client_conf_load(&root->load, &upstream->tls, LT_STR_NONE, 0, &trusts));
+        }
+        struct lt_server_spec *servers;
+        unsigned n;
+        if (upstream->servers_file.len > 0 &&
+            !lt_servers_file_read(root->load.files, root->load.arena, &root->diags,
+                                  upstream->servers_file, lt_schema_pos(upstream, "servers_file"),
+                                  &servers, &n)) {
+            root->conf = NULL;
         }
     }
     lt_tls_trust_cache_fini(&trusts);

@@ -426,8 +426,9 @@ static bool init(struct lt_gateway *g)
     g->watch = lt_budget_watch_new();
     g->box = g->loop != NULL ? lt_mailbox_new(g->loop, g) : NULL;
     g->sets = lt_server_sets_new(g);
-    if (g->log == NULL || g->sets == NULL || g->registry == NULL || g->upstreams == NULL ||
-        g->metrics == NULL || g->watch == NULL || g->box == NULL ||
+    g->server_files = lt_server_files_new(g);
+    if (g->log == NULL || g->sets == NULL || g->server_files == NULL || g->registry == NULL ||
+        g->upstreams == NULL || g->metrics == NULL || g->watch == NULL || g->box == NULL ||
         lt_log_writer_join(g->log) != LT_OK || !lt_budget_signal_setup()) {
         lt_log_error("gateway", "start_failed", LT_KV_CSTR("why", why));
         return false;
@@ -463,6 +464,7 @@ static void fini(struct lt_gateway *g)
         g->options->admin->stop(g->admin);
     }
     lt_reload_abandon(g);
+    lt_server_files_stop(g->server_files);
     lt_certs_stop(g);
     if (!stop_workers(g)) {
         lt_log_warn("gateway", "ended_in_use");
@@ -472,6 +474,7 @@ static void fini(struct lt_gateway *g)
     if (g->box != NULL) {
         lt_mailbox_free(g->box); /* delivers the last views */
     }
+    lt_server_files_free(g->server_files);
     lt_server_sets_free(g->sets);
     for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
         lt_slot_close(&g->slots.v[i]);

@@ -13,6 +13,7 @@
 #include "server/certs.h"
 #include "server/drain.h"
 #include "server/reload.h"
+#include "server/server_files.h"
 #include "server/server_sets.h"
 #include "server/worker.h"
 
@@ -47,6 +48,7 @@ struct lt_gateway {
     struct lt_server_registry *registry;
     struct lt_upstream_registry *upstreams;
     struct lt_server_sets *sets;
+    struct lt_server_files *server_files;
     struct lt_metrics *metrics;
     struct lt_metrics_worker *own_metrics; /* main's rows */
     struct lt_log_writer *log;

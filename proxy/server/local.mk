@@ -16,6 +16,8 @@ liblintel_a_SOURCES += \
 	proxy/server/reload.c proxy/server/reload.h \
 	proxy/server/server_sets.c proxy/server/server_sets.h proxy/server/server_sets_impl.h \
 	proxy/server/server_changes.c \
+	proxy/server/server_files.c proxy/server/server_files.h \
+	proxy/server/state_file.c \
 	proxy/server/slots.c proxy/server/slots.h \
 	proxy/server/snapshot.c proxy/server/snapshot.h \
 	proxy/server/snapshot_build.c proxy/server/snapshot_build.h \

@@ -302,6 +302,7 @@ static void commit(struct lt_gateway *g)
     }
     atomic_store_explicit(&g->shared.connections_max, r->next->connections_max,
                           memory_order_relaxed);
+    lt_server_files_build(g->server_files, r->next);
     lt_server_sets_build(g->sets, r->next);
     r->state = LT_RELOAD_COMMITTING;
     r->waiting = g->n_workers;
@@ -362,6 +363,7 @@ static void take_up(struct lt_gateway *g)
     }
     close_unused_sockets(g);
     lt_server_sets_take_up(g->sets);
+    lt_server_files_take_up(g->server_files);
     lt_certs_take_up(g);
 }
 

@@ -39,6 +39,14 @@ static const struct lt_row admin_rows[] = {
      .flags = LT_ROW_ABSENT_OK,
      .doc = "Groups, by number, whose members may connect.",
      .since = "0.1"},
+    {.name = "state_file",
+     .type = LT_T_FILE,
+     .offset = AT(state_file),
+     .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY,
+     .doc = "What the operator changes about servers over this socket is kept in this file, and "
+            "read at the start. Its folder has to be writable by the user that Lintel runs as. "
+            "Without it changes hold until the gateway ends.",
+     .since = "0.1"},
 };
 
 static void check_admin(struct lt_schema_load *load, void *obj)

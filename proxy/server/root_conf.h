@@ -18,6 +18,7 @@ struct lt_admin_conf {
     struct lt_str mode;             /* octal text */
     unsigned mode_bits;             /* of mode; valid when `admin` is set */
     struct lt_conf_list uids, gids; /* int64_t: peers that may connect besides root and ourselves */
+    struct lt_str state_file;       /* path; empty: none */
 };
 
 struct lt_log_conf {

@@ -21,6 +21,19 @@ struct lt_sets_change *lt_sets_change_of(const struct lt_sets_record *record,
     return NULL;
 }
 
+struct lt_sets_change *lt_sets_new_change(struct lt_sets_record *record,
+                                          const struct lt_addr *address)
+{
+    struct lt_sets_change *change =
+        record->n_changes < LT_SETS_SERVERS_MAX ? lt_calloc(1, sizeof(*change)) : NULL;
+    if (change != NULL) {
+        change->address = *address;
+        lt_list_push_back(&record->changes, &change->link);
+        record->n_changes++;
+    }
+    return change;
+}
+
 static void free_change(struct lt_sets_record *record, struct lt_sets_change *change)
 {
     lt_list_remove(&change->link);
@@ -82,13 +95,7 @@ static struct lt_sets_change *begin(struct lt_server_sets *sets, struct lt_str u
         *result = LT_SETS_LIMIT;
         return NULL;
     }
-    change = lt_calloc(1, sizeof(*change));
-    if (change != NULL) {
-        change->address = *address;
-        lt_list_push_back(&(*record)->changes, &change->link);
-        (*record)->n_changes++;
-    }
-    return change;
+    return lt_sets_new_change(*record, address);
 }
 
 static enum lt_server_sets_result finish(struct lt_server_sets *sets, struct lt_sets_record *record,
@@ -99,6 +106,7 @@ static enum lt_server_sets_result finish(struct lt_server_sets *sets, struct lt_
     lt_log_info("upstream", event, LT_KV_STR("upstream", record->name),
                 LT_KV_STR("server", lt_str(text, lt_addr_print(address, text))),
                 LT_KV_CSTR("state", state));
+    lt_sets_remember(sets);
     switch (lt_sets_publish(sets, record)) {
     case LT_OK:
         return LT_SETS_OK;
@@ -205,6 +213,7 @@ enum lt_server_sets_result lt_server_sets_pause(struct lt_server_sets *sets, str
         record->paused = paused;
         atomic_store_explicit(&u->state->paused, paused, memory_order_relaxed);
         lt_log_info("upstream", paused ? "paused" : "resumed", LT_KV_STR("upstream", u->name));
+        lt_sets_remember(sets);
         lt_server_sets_round(sets, NULL); /* workers look at what waits */
     }
     return LT_SETS_OK;

@@ -254,9 +254,10 @@ enum lt_err lt_sets_publish(struct lt_server_sets *sets, struct lt_sets_record *
     struct lt_gateway *g = sets->gateway;
     struct lt_server_set *set = NULL;
     unsigned at = 0;
-    struct lt_upstream *u = find_in(g->current, record->name, &at);
     record->changed = true;
-    if (u == NULL || g->n_workers == 0) {
+    /* Without workers the snapshot is on its way, or gone. */
+    struct lt_upstream *u = g->n_workers > 0 ? find_in(g->current, record->name, &at) : NULL;
+    if (u == NULL) {
         return LT_OK; /* its time comes with a configuration that has it */
     }
     enum lt_err err = make_set(sets, g->current, at, record, &set);
@@ -269,8 +270,23 @@ enum lt_err lt_sets_publish(struct lt_server_sets *sets, struct lt_sets_record *
     return LT_OK;
 }
 
+/* Where conf wants the operator's changes to be kept; true: that is another place. */
+static bool set_state_file(struct lt_server_sets *sets, const struct lt_root_conf *conf)
+{
+    struct lt_str path = conf->admin.state_file, copy;
+    if (lt_str_eq(path, sets->state_file) || !copy_str(path, &copy)) {
+        return false;
+    }
+    lt_free((char *)sets->state_file.p);
+    sets->state_file = copy;
+    return true;
+}
+
 void lt_server_sets_build(struct lt_server_sets *sets, struct lt_snapshot *next)
 {
+    if (sets->gateway->current == NULL && set_state_file(sets, next->root->conf)) {
+        lt_sets_recall(sets);
+    }
     for (unsigned i = 0; i < next->n_upstreams; i++) {
         struct lt_upstream *u = &next->upstreams[i];
         struct lt_sets_record *record = lt_map_get(&sets->records, u->name);
@@ -304,6 +320,9 @@ void lt_server_sets_take_up(struct lt_server_sets *sets)
             (void)err; /* was logged */
         }
         record->changed = false;
+    }
+    if (set_state_file(sets, sets->gateway->current->root->conf)) {
+        lt_sets_remember(sets);
     }
     lt_server_sets_round(sets, NULL);
 }
@@ -393,7 +412,9 @@ static void end_round(struct lt_server_sets *sets)
     if (freed > 0) {
         lt_log_debug("upstream", "servers_forgotten", LT_KV_INT("count", freed));
     }
-    lt_sets_look_for_empty(sets);
+    if (sets->gateway->n_workers > 0) {
+        lt_sets_look_for_empty(sets);
+    }
     tell(&sets->now);
     if (sets->again && sets->missing == 0) {
         start_round(sets);
@@ -516,5 +537,6 @@ void lt_server_sets_free(struct lt_server_sets *sets)
         lt_free(sets->visits[i].counts);
     }
     lt_timer_fini(&sets->look);
+    lt_free((char *)sets->state_file.p);
     lt_free(sets);
 }

@@ -57,6 +57,7 @@ struct lt_server_sets {
     bool again;                 /* another round was asked for */
     struct lt_list now, next;   /* waiters of this round, and of the one after */
     struct lt_timer look;       /* while servers are to become empty */
+    struct lt_str state_file;   /* owned; empty: none */
 };
 
 /* The record of a name, made if there was none; NULL without memory or at the limit. */
@@ -69,8 +70,15 @@ enum lt_err lt_sets_publish(struct lt_server_sets *sets, struct lt_sets_record *
 /* The change of an address, or NULL. */
 struct lt_sets_change *lt_sets_change_of(const struct lt_sets_record *record,
                                          const struct lt_addr *address);
+/* A change of an address that has none yet; NULL without memory or at the limit. */
+struct lt_sets_change *lt_sets_new_change(struct lt_sets_record *record,
+                                          const struct lt_addr *address);
 void lt_sets_free_changes(struct lt_sets_record *record);
 /* After a round: which servers have become empty. */
 void lt_sets_look_for_empty(struct lt_server_sets *sets);
+
+/* state_file.c: writes what the operator changed, where there is a file for it; reads it. */
+void lt_sets_remember(const struct lt_server_sets *sets);
+void lt_sets_recall(struct lt_server_sets *sets);
 
 #endif

@@ -13,6 +13,7 @@
 #include "server/root_conf.h"
 #include "server/slots.h"
 #include "server/tls_set.h"
+#include "upstream/server_set.h"
 #include "upstream/upstream.h"
 
 #define LT_WORKERS_MAX 256u
@@ -41,6 +42,13 @@ struct lt_snapshot_field {
     const struct lt_expr *expr;
 };
 
+/* What an upstream's servers_file said at the load. */
+struct lt_snapshot_file {
+    bool named; /* there is such a file */
+    struct lt_server_spec *v;
+    unsigned n;
+};
+
 #define LT_SNAPSHOT_HASH_LEN 32
 
 struct lt_snapshot {
@@ -51,6 +59,7 @@ struct lt_snapshot {
     struct lt_router *router;
     struct lt_upstream *upstreams; /* in the order of root->conf->upstreams */
     unsigned n_upstreams;
+    struct lt_snapshot_file *files; /* by number of the upstream */
     struct lt_snapshot_listener listeners[LT_SLOTS_MAX];
     struct lt_front_options fronts[LT_SLOTS_MAX];
     unsigned n_listeners;

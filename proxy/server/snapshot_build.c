@@ -15,6 +15,7 @@
 #include "route/build.h"
 #include "server/cpus.h"
 #include "shared/tickets.h"
+#include "upstream/servers_file.h"
 
 #define CONNECTIONS_AUTO_MAX UINT64_C(10000)
 
@@ -116,13 +117,25 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
     build_set(b, u, conf);
 }
 
+/* Read with the configuration, so that mistakes are said with all others. */
+static void build_file(struct build *b, struct lt_snapshot_file *file,
+                       const struct lt_upstream_conf *conf)
+{
+    file->named = conf->servers_file.len > 0;
+    bool ok = !file->named ||
+              lt_servers_file_read(b->s->root->load.files, b->arena, b->diags, conf->servers_file,
+                                   lt_schema_pos(conf, "servers_file"), &file->v, &file->n);
+    (void)ok; /* else the diags have it */
+}
+
 static void build_upstreams(struct build *b)
 {
     const struct lt_conf_map *map = &b->conf->upstreams;
     struct lt_tls_trust_cache trusts;
     b->s->upstreams = lt_arena_array(b->arena, struct lt_upstream, map->n);
+    b->s->files = lt_arena_array(b->arena, struct lt_snapshot_file, map->n);
     b->upstream_names = lt_arena_array(b->arena, const char *, map->n);
-    if (b->s->upstreams == NULL || b->upstream_names == NULL) {
+    if (b->s->upstreams == NULL || b->s->files == NULL || b->upstream_names == NULL) {
         no_memory(b);
         return;
     }
@@ -130,6 +143,7 @@ static void build_upstreams(struct build *b)
     for (unsigned i = 0; i < map->n; i++) {
         b->s->n_upstreams = i + 1;
         b->upstream_names[i] = map->entries[i].key.p;
+        build_file(b, &b->s->files[i], map->entries[i].value);
         build_upstream(b, &b->s->upstreams[i], map->entries[i].key, map->entries[i].value, &trusts);
     }
     lt_tls_trust_cache_fini(&trusts);

@@ -12,11 +12,14 @@ liblintel_a_SOURCES += \
 	proxy/upstream/back_h2_request.c proxy/upstream/back_h2_response.c \
 	proxy/upstream/back_h2_session.c \
 	proxy/upstream/open.c \
-	proxy/upstream/server_set.c proxy/upstream/server_set.h
+	proxy/upstream/server_set.c proxy/upstream/server_set.h \
+	proxy/upstream/servers_file.c proxy/upstream/servers_file.h
 liblintel_a_SOURCES += \
 	proxy/upstream/upstream_conf.c proxy/upstream/upstream_conf.h
 
-check_PROGRAMS += tests/unit/test_back_h2 tests/unit/test_balance tests/unit/test_server_set
+check_PROGRAMS += tests/unit/test_back_h2 tests/unit/test_balance tests/unit/test_server_set \
+	tests/unit/test_servers_file
+tests_unit_test_servers_file_SOURCES = tests/unit/test_servers_file.c
 tests_unit_test_server_set_SOURCES = tests/unit/test_server_set.c
 tests_unit_test_back_h2_SOURCES = tests/unit/test_back_h2.c tests/unit/net_env.h
 tests_unit_test_balance_SOURCES = tests/unit/test_balance.c

@@ -293,13 +293,33 @@ static const struct lt_row rows[] = {
      .type = LT_T_LIST,
      .offset = AT(servers),
      .max = "1024",
-     .flags = LT_ROW_REQUIRED | LT_ROW_NONEMPTY,
+     .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY,
      .levels = LT_LEVEL_UPSTREAM,
      .sub = &server_schema,
      .item = LT_T_OBJECT,
      .doc = "The servers that share the requests.",
      .since = "0.1",
      .sub_level = LT_LEVEL_SERVER},
+    {.name = "servers_file",
+     .type = LT_T_FILE,
+     .offset = AT(servers_file),
+     .flags = LT_ROW_ABSENT_OK | LT_ROW_NONEMPTY,
+     .levels = LT_LEVEL_UPSTREAM,
+     .doc =
+         "A file that names servers too, besides `servers` or in their place: one a line, as "
+         "`10.0.0.1:8000` or `unix:/run/app/1.sock`; behind the address may stand `weight=N`, "
+         "`max=N` and `backup`. A `#` begins a comment. It is watched: a change needs no reload.",
+     .since = "0.1"},
+    {.name = "servers_file_watch",
+     .type = LT_T_DURATION,
+     .offset = AT(servers_file_watch_ms),
+     .def = "1s",
+     .min = "0",
+     .max = "1h",
+     .levels = BOTH,
+     .doc = "How often is looked whether `servers_file` has changed. A change is taken up when the "
+            "file was the same at two looks. `0`: it is read with the configuration only.",
+     .since = "0.1"},
     {.name = "host",
      .type = LT_T_STRING,
      .offset = AT(host),
@@ -463,6 +483,12 @@ static void check(struct lt_schema_load *load, void *obj)
     const struct lt_server_conf *servers = upstream->servers.items;
     check_names(load, upstream);
     check_protocol(load, upstream);
+    if (upstream->conf.level == LT_LEVEL_UPSTREAM && upstream->servers.n == 0 &&
+        upstream->servers_file.len == 0) {
+        lt_diag_error(load->diags, lt_schema_pos(upstream, "servers"),
+                      "add servers: [\"127.0.0.1:8000\"], or servers_file: PATH",
+                      "upstream: \"servers\" is missing");
+    }
     for (size_t i = 1; i < upstream->servers.n; i++) {
         for (size_t j = 0; j < i; j++) {
             if (servers[i].address.len > 0 &&

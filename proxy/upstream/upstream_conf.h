@@ -53,10 +53,12 @@ struct lt_retry_conf {
 
 struct lt_upstream_conf {
     struct lt_conf conf;
-    int preset;                  /* enum lt_upstream_preset */
-    struct lt_conf_list servers; /* struct lt_server_conf */
-    struct lt_str host;          /* "client", "upstream" or a host */
-    int balance;                 /* 0 p2c, 1 round robin: the order of enum lt_balance */
+    int preset;                     /* enum lt_upstream_preset */
+    struct lt_conf_list servers;    /* struct lt_server_conf */
+    struct lt_str servers_file;     /* path; empty: none */
+    uint64_t servers_file_watch_ms; /* between looks at it; 0: read with the configuration only */
+    struct lt_str host;             /* "client", "upstream" or a host */
+    int balance;                    /* 0 p2c, 1 round robin: the order of enum lt_balance */
     struct lt_tls_client_conf tls;
     int protocol; /* the order of enum lt_upstream_protocol */
     struct lt_upstream_http2_conf http2;
