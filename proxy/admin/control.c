@@ -185,9 +185,6 @@ static bool add_server(struct lt_control_call *call, struct lt_str body, struct 
     return ok && result(call, lt_server_sets_add(call->gateway->sets, call->upstream, &entry), out);
 }
 
-/* enum lt_server_admin */
-static const char *const states[] = {"ready", "drain", "maintenance"};
-
 static bool change_server(struct lt_control_call *call, const struct lt_addr *address,
                           struct lt_str body, struct lt_buf *out)
 {
@@ -197,13 +194,11 @@ static bool change_server(struct lt_control_call *call, const struct lt_addr *ad
         return false;
     }
     const json_t *state = json_object_get(root, "state");
-    uint32_t weight = 0, admin = 0;
+    const char *name = json_string_value(state);
+    enum lt_server_admin admin = LT_SERVER_READY;
+    uint32_t weight = 0;
     bool ok = number(call, root, "weight", WEIGHT_MAX, &weight, out);
-    while (state != NULL && admin < lt_countof(states) &&
-           (!json_is_string(state) || strcmp(json_string_value(state), states[admin]) != 0)) {
-        admin++;
-    }
-    if (ok && admin == lt_countof(states)) {
+    if (ok && state != NULL && (name == NULL || !lt_server_admin_find(lt_str_c(name), &admin))) {
         ok = refuse(call, out, 400, "\"state\" has to be ready, drain or maintenance");
     }
     bool sets_state = state != NULL;
@@ -214,7 +209,7 @@ static bool change_server(struct lt_control_call *call, const struct lt_addr *ad
         r = lt_server_sets_weigh(sets, call->upstream, address, weight);
     }
     if (ok && r == LT_SETS_OK && sets_state) {
-        r = lt_server_sets_admin(sets, call->upstream, address, (enum lt_server_admin)admin);
+        r = lt_server_sets_admin(sets, call->upstream, address, admin);
     }
     return ok && result(call, r, out);
 }

@@ -176,15 +176,15 @@ enum lt_server_sets_result lt_server_sets_weigh(struct lt_server_sets *sets, str
         return result;
     }
     change->weight = weight;
+    enum lt_server_admin admin = change->admin;
     tidy(record, change);
-    return finish(sets, record, "server_weighed", &at, "ready");
+    return finish(sets, record, "server_weighed", &at, lt_server_admin_name(admin));
 }
 
 enum lt_server_sets_result lt_server_sets_admin(struct lt_server_sets *sets, struct lt_str upstream,
                                                 const struct lt_addr *address,
                                                 enum lt_server_admin admin)
 {
-    static const char *const names[] = {"ready", "drain", "maintenance"};
     struct lt_sets_record *record = NULL;
     enum lt_server_sets_result result;
     struct lt_addr at = *address;
@@ -198,7 +198,7 @@ enum lt_server_sets_result lt_server_sets_admin(struct lt_server_sets *sets, str
     }
     change->admin = admin;
     tidy(record, change);
-    return finish(sets, record, "server_state", &at, names[admin]);
+    return finish(sets, record, "server_state", &at, lt_server_admin_name(admin));
 }
 
 enum lt_server_sets_result lt_server_sets_pause(struct lt_server_sets *sets, struct lt_str upstream,

@@ -21,9 +21,6 @@
 #define ARENA_MAX ((size_t)64 << 20)
 #define PATH_BYTES 4096u
 
-/* enum lt_server_admin */
-static const char *const states[] = {"ready", "drain", "maintenance"};
-
 /* ---- Writing. ---- */
 
 static void put_change(const struct lt_sets_change *change, struct lt_buf *out)
@@ -48,7 +45,7 @@ static void put_change(const struct lt_sets_change *change, struct lt_buf *out)
         lt_json_num(out, "weight", change->weight);
     }
     if (change->admin != LT_SERVER_READY) {
-        lt_json_str(out, "state", lt_str_c(states[change->admin]));
+        lt_json_str(out, "state", lt_str_c(lt_server_admin_name(change->admin)));
     }
     lt_buf_char(out, '}');
 }
@@ -130,12 +127,8 @@ static uint32_t number(const json_t *object, const char *key, uint32_t max)
 static enum lt_server_admin state_of(const json_t *object)
 {
     const char *name = json_string_value(json_object_get(object, "state"));
-    for (unsigned i = 0; name != NULL && i < lt_countof(states); i++) {
-        if (strcmp(name, states[i]) == 0) {
-            return (enum lt_server_admin)i;
-        }
-    }
-    return LT_SERVER_READY;
+    enum lt_server_admin admin = LT_SERVER_READY;
+    return name != NULL && lt_server_admin_find(lt_str_c(name), &admin) ? admin : LT_SERVER_READY;
 }
 
 /* False: the address is none, or memory was short. */

@@ -8,13 +8,13 @@ static const char *state_name(const struct lt_gateway *g, const struct lt_server
 {
     switch (lt_server_admin(server->state)) {
     case LT_SERVER_READY:
-        return "ready";
+        break;
     case LT_SERVER_DRAIN:
         return lt_server_sets_empty(g->sets, server) ? "drained" : "draining";
     case LT_SERVER_MAINTENANCE:
-        return "maintenance";
+        break;
     }
-    return "ready";
+    return lt_server_admin_name(lt_server_admin(server->state));
 }
 
 static void put_server(const struct lt_gateway *g, const struct lt_server *server,

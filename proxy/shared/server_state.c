@@ -261,6 +261,25 @@ void lt_server_registry_put(struct lt_server_registry *reg, struct lt_server_sta
     }
 }
 
+/* The order of enum lt_server_admin. */
+static const char *const admin_names[] = {"ready", "drain", "maintenance"};
+
+const char *lt_server_admin_name(enum lt_server_admin admin)
+{
+    return admin_names[admin];
+}
+
+bool lt_server_admin_find(struct lt_str text, enum lt_server_admin *admin)
+{
+    for (unsigned i = 0; i < lt_countof(admin_names); i++) {
+        if (lt_str_eq_c(text, admin_names[i])) {
+            *admin = (enum lt_server_admin)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static uint32_t sum_lanes(uint64_t word)
 {
     uint32_t n = 0;

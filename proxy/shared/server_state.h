@@ -42,6 +42,10 @@ static inline enum lt_server_admin lt_server_admin(const struct lt_server_state 
     return (enum lt_server_admin)atomic_load_explicit(&state->admin_state, memory_order_relaxed);
 }
 
+/* As files and the control API write it. find: false when text is none of them. */
+const char *lt_server_admin_name(enum lt_server_admin admin);
+bool lt_server_admin_find(struct lt_str text, enum lt_server_admin *admin);
+
 struct lt_shm;
 struct lt_server_registry;
 
