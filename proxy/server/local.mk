@@ -33,11 +33,13 @@ liblintel_a_SOURCES += \
 check_PROGRAMS += \
 	tests/unit/test_access_log \
 	tests/unit/test_log_writer \
+	tests/unit/test_server_sets \
 	tests/unit/test_slots \
 	tests/unit/test_supervision \
 	tests/unit/test_tls_set
 tests_unit_test_tls_set_SOURCES = tests/unit/test_tls_set.c tests/unit/tls_env.h
 tests_unit_test_access_log_SOURCES = tests/unit/test_access_log.c
+tests_unit_test_server_sets_SOURCES = tests/unit/test_server_sets.c
 tests_unit_test_slots_SOURCES = tests/unit/test_slots.c
 tests_unit_test_log_writer_SOURCES = tests/unit/test_log_writer.c
 tests_unit_test_supervision_SOURCES = tests/unit/test_supervision.c

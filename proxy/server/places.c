@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether log files, temporary files and Unix sockets could be made where the configuration wants
- * them: tried without making anything. Loader thread, and `lintel check`. */
+/* Whether log files, temporary files, the state file and Unix sockets could be made where the
+ * configuration wants them: tried without making anything. Loader thread, and `lintel check`. */
 #include "server/root_conf.h"
 
 #include <errno.h>
@@ -122,6 +122,21 @@ static void check_temporary(struct place *p, const struct lt_buffers_conf *buffe
     }
 }
 
+/* It is written beside its place and moved there, so its folder has to be open always. */
+static void check_state_file(struct place *p, const struct lt_admin_conf *admin)
+{
+    char text[PATH_BYTES];
+    struct lt_str path = admin->state_file;
+    size_t slash = lt_str_rchr(path, '/');
+    p->option = "state_file";
+    p->pos = lt_schema_pos(admin, "state_file");
+    if (path.len > 0 && path.len < sizeof(text) && slash != SIZE_MAX && check_file(p, path.p)) {
+        memcpy(text, path.p, path.len);
+        text[slash > 0 ? slash : 1] = '\0';
+        check_folder(p, text);
+    }
+}
+
 /* The folder of challenges: that it isn't there yet is usual before the first one, and a warning.
  */
 static void check_challenges(struct lt_root_load *root, const struct lt_acme_conf *acme)
@@ -159,6 +174,7 @@ void lt_root_check_places(struct lt_root_load *root, unsigned places)
         p.option = "errors";
         check_log(&p, &conf->log, "errors", conf->log.errors);
         check_temporary(&p, &conf->limits.buffers);
+        check_state_file(&p, &conf->admin);
         check_challenges(root, &conf->acme);
     }
     if ((places & LT_PLACES_SOCKETS) != 0) {

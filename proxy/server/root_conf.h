@@ -126,7 +126,7 @@ void lt_root_check_files(struct lt_root_load *root);
 
 /* What lt_root_check_places looks at. */
 enum lt_places {
-    LT_PLACES_FILES = 1,        /* logs, and the folder for temporary files */
+    LT_PLACES_FILES = 1,        /* logs, the state file, and the folder for temporary files */
     LT_PLACES_SOCKETS = 2,      /* of the listeners and of admin */
     LT_PLACES_SOCKETS_OURS = 4, /* we are who makes them: their folders have to be open to us */
 };

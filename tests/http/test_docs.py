@@ -26,6 +26,7 @@ def test_a_whole_configuration_in_a_document_passes_the_check(tmp_path, authorit
     text = re.sub(r"/[\w./-]+\.pem\b", str(cert), text)
     text = re.sub(r"/[\w./-]+\.key\b", str(key), text)
     text = text.replace("unix:/run/lintel/", f"unix:{tmp_path}/")
+    text = text.replace("/var/lib/lintel/state", f"{tmp_path}/state")
     (tmp_path / "app.servers").write_text("127.0.0.1:8000\n")
     text = text.replace("/etc/lintel/app.servers", f"{tmp_path}/app.servers")
     path = tmp_path / "lintel.yaml"

@@ -220,12 +220,18 @@ def test_what_is_not_understood_is_left_out(shop, path):
 
 def test_a_place_that_is_closed_is_told(shop, path):
     app = shop.echo()
-    gw = shop.lintel(remembering(path / "no" / "such", app))
+    folder = path.with_name("folder")
+    folder.mkdir()
+    gw = shop.lintel(remembering(folder / "state", app))
+    folder.rmdir()
     well(gw, "drain", f"app/{app.address}")
     gw.allowed.add("state_not_written")
     event = gw.wait_event("state_not_written")
     assert "No such file" in event["error"]
     assert upstream(gw)["servers"][0]["state"] != "ready"
+    checked = command("check", "-c", gw.config)
+    assert checked.returncode == 1
+    assert f"state_file: the folder {folder}: No such file" in checked.stderr
     # Another place, from a reload on: what was changed so far is written there.
     gw.reload(remembering(path, app))
     wait_until(path.exists, "the state")
