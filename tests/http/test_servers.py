@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers come, go and are drained while requests run, by the admin socket and by commands."""
+import itertools
 import json
 import threading
 import time
@@ -7,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from lib.asgi import Uvicorn
 from lib.client import Client, fetch, head
 from lib.configs import basic
 from lib.gateway import command
@@ -47,8 +49,8 @@ class Load:
     """Threads that ask over kept connections, GET and POST in turn, and note what failed."""
 
     def __init__(self, gw, threads=6):
-        self.count, self.failures = 0, []
-        self._gw, self._stop = gw, threading.Event()
+        self.count, self.failures, self.posted = 0, [], set()
+        self._gw, self._stop, self._numbers = gw, threading.Event(), itertools.count()
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -57,10 +59,12 @@ class Load:
         try:
             with Client(self._gw.plain) as client:
                 while not self._stop.is_set():
-                    post = self.count % 2
-                    response = client.request("POST" if post else "GET", "/load",
-                                              body=b"x" if post else None)
+                    number = next(self._numbers)
+                    body = b"%d" % number if number % 2 else None
+                    response = client.request("POST" if body else "GET", "/load", body=body)
                     assert response.status == 200, response
+                    if body:
+                        self.posted.add(body)
                     self.count += 1
         except Exception as failure:  # pylint: disable=broad-except
             self.failures.append(repr(failure))
@@ -135,6 +139,53 @@ def test_servers_are_replaced_one_by_one_under_load(shop):
             assert old.served == served and new.served > 0
             apps[i % 2] = new
     assert {s["address"] for s in upstream(gw)["servers"]} == {a.address for a in apps}
+
+
+# Notes each POST in a file that all processes share.
+APP = """
+import os
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    body = b""
+    while True:
+        event = await receive()
+        body += event.get("body", b"")
+        if not event.get("more_body"):
+            break
+    if scope["method"] == "POST":
+        with open("../posts", "ab", buffering=0) as f:
+            f.write(body + b"\\n")
+    await send({"type": "http.response.start", "status": 200,
+                "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
+
+def test_uvicorn_is_replaced_without_a_failure_and_no_post_runs_twice(shop, tmp_path):
+    made = []
+
+    def start():
+        made.append(Uvicorn(tmp_path / f"app-{len(made)}", "counted", APP))
+        shop.finally_(made[-1].stop)
+        return made[-1]
+
+    apps = [start(), start()]
+    gw = shop.lintel(basic(*({"address": a.address} for a in apps), workers=2,
+                           app={"preset": "uvicorn"}))
+    with Load(gw) as load:
+        for i in range(4):
+            old, new = apps[i % 2], start()
+            well(gw, "add", f"app/{new.address}")
+            well(gw, "drain", f"app/{old.address}", "--wait=20")
+            old.process.terminate()
+            old.process.wait(10)  # nobody keeps it: no connection is left
+            well(gw, "remove", f"app/{old.address}")
+            load.goes_on(100)
+            apps[i % 2] = new
+    posts = (tmp_path / "posts").read_bytes().split()
+    assert len(posts) == len(set(posts)) and set(posts) == load.posted
 
 
 def test_a_drain_lets_requests_and_keeps_none(shop):
