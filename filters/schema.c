@@ -434,6 +434,7 @@ static void push_value(lua_State *L, const struct lt_row *row, enum lt_type type
         push_map(L, row, value);
         break;
     case LT_T_ADDRESS:
+    case LT_T_ENDPOINT:
     case LT_T_CIDR:
     case LT_T_OBJECT:
     case LT_T_NODE:

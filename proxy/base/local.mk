@@ -8,6 +8,7 @@ liblintel_a_SOURCES += \
 	proxy/base/chain.c proxy/base/chain.h \
 	proxy/base/clock.c proxy/base/clock.h \
 	proxy/base/defs.h \
+	proxy/base/endpoint.c proxy/base/endpoint.h \
 	proxy/base/err.c proxy/base/err.def proxy/base/err.h \
 	proxy/base/hash.c proxy/base/hash.h \
 	proxy/base/list.h \
@@ -24,10 +25,12 @@ check_PROGRAMS += \
 	tests/unit/test_arena \
 	tests/unit/test_buf \
 	tests/unit/test_chain \
+	tests/unit/test_endpoint \
 	tests/unit/test_log \
 	tests/unit/test_map \
 	tests/unit/test_str
 tests_unit_test_addr_SOURCES = tests/unit/test_addr.c
+tests_unit_test_endpoint_SOURCES = tests/unit/test_endpoint.c
 tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
 tests_unit_test_chain_SOURCES = tests/unit/test_chain.c

@@ -60,6 +60,7 @@ static void add_type(const struct lt_row *row, enum lt_type type, unsigned level
     case LT_T_EXPR:
     case LT_T_FILE:
     case LT_T_ADDRESS:
+    case LT_T_ENDPOINT:
     case LT_T_CIDR:
     case LT_T_URL:
         lt_buf_str(out, LT_STR("\"type\":[\"string\",\"number\",\"boolean\"]"));

@@ -22,6 +22,7 @@ enum lt_type {
     LT_T_RATE,     /* struct lt_rate: 100/1m, 5/s */
     LT_T_PERCENT,  /* uint32_t in hundredths of a percent: 95% 0.5% */
     LT_T_ADDRESS,  /* struct lt_addr (base/addr.h): ":443" "127.0.0.1:80" "[::1]:443" "unix:/x" */
+    LT_T_ENDPOINT, /* struct lt_endpoint (base/endpoint.h): an address or "dns:app:80" */
     LT_T_CIDR,     /* struct lt_cidr (base/addr.h) */
     LT_T_URL,      /* struct lt_str, absolute http(s) URL, checked */
     LT_T_ENUM,     /* int, the index in row->choices */

@@ -5,7 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-#include "base/addr.h"
+#include "base/endpoint.h"
 #include "config/expr.h"
 #include "config/file.h"
 #include "config/redact.h"
@@ -124,26 +124,49 @@ static bool absolute(struct parse *p, struct lt_str path, struct lt_str *out)
     return true;
 }
 
+/* The text of an address with the path of a Unix socket made absolute; false without memory. */
+static bool address_text(struct parse *p, struct lt_str *text)
+{
+    struct lt_str path;
+    *text = p->text;
+    if (!lt_str_starts(*text, LT_STR("unix:")) || text->len <= 5 || text->p[5] == '/' ||
+        text->p[5] == '@') {
+        return true;
+    }
+    if (!absolute(p, lt_str_sub(*text, 5, text->len), &path) ||
+        !lt_arena_printf(p->load->arena, text, "unix:%.*s", LT_STR_ARG(path))) {
+        p->load->nomem = true;
+        return false;
+    }
+    return true;
+}
+
+static const char *not_an_address(struct parse *p, struct lt_str text, const char *why)
+{
+    size_t from = 0, to;
+    p->secret = lt_redact_userinfo(text, &from, &to);
+    p->hint = p->secret ? "write host and port alone, without user and password" : why;
+    return "is not an address";
+}
+
 static const char *parse_address(struct parse *p, void *out)
 {
-    struct lt_str text = p->text;
+    struct lt_str text;
     const char *why = NULL;
-    if (lt_str_starts(text, LT_STR("unix:")) && text.len > 5 && text.p[5] != '/' &&
-        text.p[5] != '@') {
-        struct lt_str path;
-        if (!absolute(p, lt_str_sub(text, 5, text.len), &path) ||
-            !lt_arena_printf(p->load->arena, &text, "unix:%.*s", LT_STR_ARG(path))) {
-            p->load->nomem = true;
-            return nomem;
-        }
+    if (!address_text(p, &text)) {
+        return nomem;
     }
-    if (lt_addr_parse(text, out, &why) != LT_OK) {
-        size_t from = 0, to;
-        p->secret = lt_redact_userinfo(text, &from, &to);
-        p->hint = p->secret ? "write host and port alone, without user and password" : why;
-        return "is not an address";
+    return lt_addr_parse(text, out, &why) == LT_OK ? NULL : not_an_address(p, text, why);
+}
+
+static const char *parse_endpoint(struct parse *p, void *out)
+{
+    struct lt_str text;
+    const char *why = NULL;
+    if (!address_text(p, &text)) {
+        return nomem;
     }
-    return NULL;
+    return lt_endpoint_parse(text, out, &why) == LT_OK ? NULL : not_an_address(p, text, why);
 }
 
 static const char *parse_cidr(struct parse *p, void *out)
@@ -241,6 +264,7 @@ static const struct {
     [LT_T_RATE] = {"rate", sizeof(struct lt_rate), parse_rate},
     [LT_T_PERCENT] = {"percentage", sizeof(uint32_t), parse_percent},
     [LT_T_ADDRESS] = {"address", sizeof(struct lt_addr), parse_address},
+    [LT_T_ENDPOINT] = {"address", sizeof(struct lt_endpoint), parse_endpoint},
     [LT_T_CIDR] = {"block of addresses", sizeof(struct lt_cidr), parse_cidr},
     [LT_T_URL] = {"URL", sizeof(struct lt_str), parse_url},
     [LT_T_ENUM] = {"choice", sizeof(int), parse_enum},
@@ -372,7 +396,7 @@ bool lt_type_parse_text(struct lt_schema_load *load, const struct lt_row *row, e
 void lt_type_print(const struct lt_row *row, enum lt_type type, const void *value,
                    struct lt_buf *out)
 {
-    char text[LT_ADDR_TEXT_MAX];
+    char text[LT_ENDPOINT_TEXT_MAX];
     switch (type) {
     case LT_T_STRING:
     case LT_T_URL:
@@ -408,6 +432,9 @@ void lt_type_print(const struct lt_row *row, enum lt_type type, const void *valu
         break;
     case LT_T_ADDRESS:
         lt_buf_add(out, text, lt_addr_print(value, text));
+        break;
+    case LT_T_ENDPOINT:
+        lt_buf_add(out, text, lt_endpoint_print(value, text));
         break;
     case LT_T_CIDR:
         lt_buf_add(out, text, lt_cidr_print(value, text));

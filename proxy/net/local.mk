@@ -4,13 +4,18 @@ liblintel_a_SOURCES += \
 	proxy/net/compress_conf.c proxy/net/compress_conf.h \
 	proxy/net/http2_conf.c proxy/net/http2_conf.h \
 	proxy/net/connect.c proxy/net/connect.h \
+	proxy/net/dns_answer.c proxy/net/dns_answer.h \
+	proxy/net/hosts.c proxy/net/hosts.h \
 	proxy/net/listen_conf.c proxy/net/listen_conf.h \
 	proxy/net/listen_open.c \
 	proxy/net/listener.c proxy/net/listener.h \
 	proxy/net/loop.c proxy/net/loop.h \
 	proxy/net/mailbox.c proxy/net/mailbox.h \
+	proxy/net/names.c proxy/net/names.h \
 	proxy/net/proxy_protocol.c proxy/net/proxy_protocol.h \
 	proxy/net/proxy_reader.c proxy/net/proxy_reader.h \
+	proxy/net/resolve.c proxy/net/resolve.h \
+	proxy/net/resolver_conf.c proxy/net/resolver_conf.h \
 	proxy/net/stream.c proxy/net/stream.h \
 	proxy/net/timer.c \
 	proxy/net/tls.h \
@@ -40,9 +45,12 @@ endif
 
 check_PROGRAMS += \
 	tests/unit/test_connect \
+	tests/unit/test_dns_answer \
+	tests/unit/test_hosts \
 	tests/unit/test_listener \
 	tests/unit/test_loop \
 	tests/unit/test_mailbox \
+	tests/unit/test_names \
 	tests/unit/test_proxy_protocol \
 	tests/unit/test_proxy_reader \
 	tests/unit/test_stream \
@@ -52,9 +60,12 @@ check_PROGRAMS += \
 	tests/unit/test_tls_conf \
 	tests/unit/test_tls_policy
 tests_unit_test_connect_SOURCES = tests/unit/test_connect.c tests/unit/net_env.h
+tests_unit_test_dns_answer_SOURCES = tests/unit/test_dns_answer.c tests/unit/dns_env.h
+tests_unit_test_hosts_SOURCES = tests/unit/test_hosts.c
 tests_unit_test_listener_SOURCES = tests/unit/test_listener.c
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
 tests_unit_test_mailbox_SOURCES = tests/unit/test_mailbox.c
+tests_unit_test_names_SOURCES = tests/unit/test_names.c tests/unit/dns_env.h
 tests_unit_test_proxy_protocol_SOURCES = tests/unit/test_proxy_protocol.c
 tests_unit_test_proxy_reader_SOURCES = tests/unit/test_proxy_reader.c
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
@@ -63,6 +74,10 @@ tests_unit_test_tls_client_SOURCES = tests/unit/test_tls_client.c tests/unit/tls
 tests_unit_test_tls_client_conf_SOURCES = tests/unit/test_tls_client_conf.c tests/unit/tls_env.h
 tests_unit_test_tls_conf_SOURCES = tests/unit/test_tls_conf.c tests/unit/tls_env.h
 tests_unit_test_tls_policy_SOURCES = tests/unit/test_tls_policy.c tests/unit/tls_env.h
+
+check_PROGRAMS += tests/fuzz/fuzz_dns_answer
+tests_fuzz_fuzz_dns_answer_SOURCES = tests/fuzz/fuzz_dns_answer.c tests/fuzz/main.c
+EXTRA_DIST += tests/fuzz/corpus/dns_answer
 
 check_PROGRAMS += tests/fuzz/fuzz_proxy_protocol
 tests_fuzz_fuzz_proxy_protocol_SOURCES = tests/fuzz/fuzz_proxy_protocol.c tests/fuzz/main.c

@@ -8,6 +8,7 @@
 #include "config/load.h"
 #include "filters/filter_conf.h"
 #include "net/listen_conf.h"
+#include "net/resolver_conf.h"
 #include "route/site_conf.h"
 #include "server/acme.h"
 #include "upstream/upstream_conf.h"
@@ -85,6 +86,7 @@ struct lt_root_conf {
     struct lt_log_conf log;
     struct lt_limits_conf limits;
     struct lt_drain_conf drain;
+    struct lt_resolver_conf resolver;
     struct lt_defaults_conf defaults;
     struct lt_conf_map upstreams; /* struct lt_upstream_conf */
     struct lt_conf_map filters;   /* struct lt_filter_conf */

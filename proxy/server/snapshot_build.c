@@ -18,6 +18,7 @@
 #include "upstream/servers_file.h"
 
 #define CONNECTIONS_AUTO_MAX UINT64_C(10000)
+#define NAMES_BYTES_MAX 500u
 
 struct build {
     const struct lt_build_env *env;
@@ -40,8 +41,8 @@ unsigned lt_build_specs(const struct lt_upstream_conf *conf, struct lt_server_sp
     const struct lt_server_conf *servers = conf->servers.items;
     unsigned n = 0;
     for (size_t i = 0; i < conf->servers.n; i++) {
-        if (servers[i].address.len > 0) { /* else a mistake, which was said */
-            out[n++] = (struct lt_server_spec){.address = servers[i].address,
+        if (servers[i].address.addr.len > 0) { /* else a name: server/dns_servers.c */
+            out[n++] = (struct lt_server_spec){.address = servers[i].address.addr,
                                                .max = (uint32_t)servers[i].max,
                                                .weight = (uint32_t)servers[i].weight};
         }
@@ -86,6 +87,24 @@ static void set_protocol(struct lt_upstream *u, const struct lt_upstream_conf *c
                                         .pong_ms = conf->timeouts.connect_ms};
 }
 
+/* Its names, or the first of them, for those who have to tell why there is no server. */
+static void name_servers(struct build *b, struct lt_upstream *u,
+                         const struct lt_upstream_conf *conf)
+{
+    const struct lt_server_conf *servers = conf->servers.items;
+    for (size_t i = 0; i < conf->servers.n; i++) {
+        char text[LT_ENDPOINT_TEXT_MAX];
+        if (servers[i].address.kind == LT_ENDPOINT_ADDR || u->dns_names.len > NAMES_BYTES_MAX) {
+            continue;
+        }
+        lt_endpoint_print(&servers[i].address, text);
+        if (!lt_arena_printf(b->arena, &u->dns_names, "%.*s%s%s", LT_STR_ARG(u->dns_names),
+                             u->dns_names.len > 0 ? ", " : "", text)) {
+            no_memory(b);
+        }
+    }
+}
+
 static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str name,
                            const struct lt_upstream_conf *conf, struct lt_tls_trust_cache *trusts)
 {
@@ -115,6 +134,7 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
         no_memory(b);
     }
     build_set(b, u, conf);
+    name_servers(b, u, conf);
 }
 
 /* Read with the configuration, so that mistakes are said with all others. */

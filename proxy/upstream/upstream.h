@@ -67,7 +67,8 @@ struct lt_upstream {
     struct lt_str name;
     struct lt_server_set *_Atomic set; /* read it by lt_upstream_set, once per decision */
     struct lt_upstream_state *state;   /* outlives the snapshot */
-    struct lt_str host;                /* "client", "upstream" or what servers get as Host */
+    struct lt_str dns_names; /* its servers that are names, as written; empty: there are none */
+    struct lt_str host;      /* "client", "upstream" or what servers get as Host */
     enum lt_balance balance;
     enum lt_upstream_protocol protocol;
     struct lt_back_h2_options h2;

@@ -32,11 +32,14 @@ static const struct {
 
 static const struct lt_row server_rows[] = {
     {.name = "address",
-     .type = LT_T_ADDRESS,
+     .type = LT_T_ENDPOINT,
      .offset = AT(address),
      .flags = LT_ROW_REQUIRED,
-     .doc = "Where the server listens: `127.0.0.1:8000`, `\"[::1]:8000\"` or "
-            "`unix:/run/app/1.sock`.",
+     .doc =
+         "Where the server listens: `127.0.0.1:8000`, `\"[::1]:8000\"` or "
+         "`unix:/run/app/1.sock`. `dns:app.internal:8000` stands for all addresses of that name, "
+         "`dns+srv:_http._tcp.app.internal` for all that its SRV records lead to; both are "
+         "looked up again and again, see `resolver`. `max` and `weight` hold for each address.",
      .since = "0.1"},
     {.name = "max",
      .type = LT_T_INT,
@@ -448,7 +451,7 @@ static void check_names(struct lt_schema_load *load, const struct lt_upstream_co
         return;
     }
     for (size_t i = 0; i < upstream->servers.n; i++) {
-        if (servers[i].address.len > 0 && lt_addr_is_unix(&servers[i].address)) {
+        if (lt_addr_is_unix(&servers[i].address.addr)) {
             lt_diag_error(load->diags, lt_schema_pos(&servers[i], "address"),
                           "set tls: {server_name: NAME} to what its certificate is for",
                           "TLS needs the name of the server behind this Unix socket");
@@ -491,8 +494,7 @@ static void check(struct lt_schema_load *load, void *obj)
     }
     for (size_t i = 1; i < upstream->servers.n; i++) {
         for (size_t j = 0; j < i; j++) {
-            if (servers[i].address.len > 0 &&
-                lt_addr_eq(&servers[i].address, &servers[j].address)) {
+            if (lt_endpoint_eq(&servers[i].address, &servers[j].address)) {
                 lt_diag_error(load->diags, lt_schema_pos(&servers[i], "address"),
                               "give one of them a larger `weight` or `max` instead",
                               "this server is listed twice");

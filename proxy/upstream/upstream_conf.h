@@ -3,7 +3,7 @@
 #ifndef LT_UPSTREAM_UPSTREAM_CONF_H
 #define LT_UPSTREAM_UPSTREAM_CONF_H
 
-#include "base/addr.h"
+#include "base/endpoint.h"
 #include "config/schema.h"
 #include "net/tls_client_conf.h"
 
@@ -18,7 +18,7 @@ enum lt_upstream_preset {
 
 struct lt_server_conf {
     struct lt_conf conf;
-    struct lt_addr address;
+    struct lt_endpoint address;
     int64_t max;    /* exchanges at once; 0 = no limit */
     int64_t weight; /* >= 1 */
 };

@@ -96,7 +96,7 @@ def test_proxy_headers_that_nobody_may_send_are_a_warning(tmp_path, trust, mode,
 
 
 @pytest.mark.parametrize("address,says", [("http://127.0.0.1:80", "leave the scheme out"),
-                                          ("localhost:8000", "names are not looked up")])
+                                          ("localhost:8000", "write `dns:` before it")])
 def test_addresses_as_they_are_written_elsewhere(tmp_path, address, says):
     config = basic()
     config["upstreams"] = {"app": {"servers": [address]}}

@@ -200,7 +200,7 @@ static const struct {
     {BASE SITE "filters: {a b: headers}\n", "\"a b\" can't be a name"},
     {BASE SITE "filters: {a: ev-il}\n", "\"ev-il\" is not the name of a filter"},
     {BASE SITE "defaults: {upstream: {servers: []}}\n", "\"servers\" may not stand in this"},
-    {BASE SITE "servers: []\n", "it may stand in upstreams.*"},
+    {BASE SITE "servers: []\n", "it may stand in resolver, upstreams.*"},
     {"lintel: 1\nlisten: [\":80\"]\nupstreams: {app: {servers: [\"unix:/a\", \"unix:/a\"]}}\n" SITE,
      "this server is listed twice"},
     {"lintel: 1\nlisten: [{address: \":80\", name: a}, {address: \":81\", name: a}]\n"
