@@ -70,6 +70,28 @@ static void print_upstreams(const json_t *root)
     }
 }
 
+static void print_names(const json_t *root)
+{
+    const json_t *n;
+    size_t i;
+    json_array_foreach(json_object_get(root, "names"), i, n)
+    {
+        printf("name        %s, ", text_of(n, "name"));
+        if (json_is_true(json_object_get(n, "known"))) {
+            printf("%lld %s, answered %lld s ago\n",
+                   (long long)json_array_size(json_object_get(n, "addresses")),
+                   strcmp(text_of(n, "type"), "srv") == 0 ? "targets" : "addresses",
+                   number_of(n, "answer_age_s"));
+        } else {
+            printf("no answer yet\n");
+        }
+        if (json_object_get(n, "why") != NULL) {
+            printf("            FAILING for %lld s: %s\n", number_of(n, "failing_s"),
+                   text_of(n, "why"));
+        }
+    }
+}
+
 static int print_status(struct lt_str body)
 {
     json_error_t error;
@@ -96,6 +118,7 @@ static int print_status(struct lt_str body)
            number_of(root, "tunnels"), number_of(root, "log_dropped"));
     print_listeners(root);
     print_upstreams(root);
+    print_names(root);
     bool ready = strcmp(text_of(root, "state"), "ready") == 0;
     json_decref(root);
     return ready ? 0 : 1;

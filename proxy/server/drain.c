@@ -14,6 +14,7 @@ static void end(struct lt_gateway *g)
 {
     g->drain.state = LT_DRAIN_OVER;
     lt_timer_clear(&g->drain.timer);
+    lt_dns_servers_hurry(g->dns);
     /* Workers hold views of a reload that is under way: it ends first. */
     if (g->reload.state != LT_RELOAD_PREPARING && g->reload.state != LT_RELOAD_COMMITTING) {
         lt_gateway_end(g, 0);

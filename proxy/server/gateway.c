@@ -427,9 +427,10 @@ static bool init(struct lt_gateway *g)
     g->box = g->loop != NULL ? lt_mailbox_new(g->loop, g) : NULL;
     g->sets = lt_server_sets_new(g);
     g->server_files = lt_server_files_new(g);
-    if (g->log == NULL || g->sets == NULL || g->server_files == NULL || g->registry == NULL ||
-        g->upstreams == NULL || g->metrics == NULL || g->watch == NULL || g->box == NULL ||
-        lt_log_writer_join(g->log) != LT_OK || !lt_budget_signal_setup()) {
+    g->dns = g->loop != NULL ? lt_dns_servers_new(g) : NULL;
+    if (g->log == NULL || g->sets == NULL || g->server_files == NULL || g->dns == NULL ||
+        g->registry == NULL || g->upstreams == NULL || g->metrics == NULL || g->watch == NULL ||
+        g->box == NULL || lt_log_writer_join(g->log) != LT_OK || !lt_budget_signal_setup()) {
         lt_log_error("gateway", "start_failed", LT_KV_CSTR("why", why));
         return false;
     }
@@ -475,6 +476,7 @@ static void fini(struct lt_gateway *g)
         lt_mailbox_free(g->box); /* delivers the last views */
     }
     lt_server_files_free(g->server_files);
+    lt_dns_servers_free(g->dns);
     lt_server_sets_free(g->sets);
     for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
         lt_slot_close(&g->slots.v[i]);

@@ -11,6 +11,7 @@
 
 #include "server/snapshot_build.h"
 #include "server/certs.h"
+#include "server/dns_servers.h"
 #include "server/drain.h"
 #include "server/reload.h"
 #include "server/server_files.h"
@@ -49,6 +50,7 @@ struct lt_gateway {
     struct lt_upstream_registry *upstreams;
     struct lt_server_sets *sets;
     struct lt_server_files *server_files;
+    struct lt_dns_servers *dns;
     struct lt_metrics *metrics;
     struct lt_metrics_worker *own_metrics; /* main's rows */
     struct lt_log_writer *log;

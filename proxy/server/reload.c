@@ -193,6 +193,7 @@ static void discard(struct lt_gateway *g)
     struct lt_reload *r = &g->reload;
     struct lt_snapshot *s = r->next;
     r->next = NULL;
+    lt_dns_servers_discard(g->dns, g->current);
     if (s->views == 0) {
         g->snapshots--;
         lt_snapshot_free(s);
@@ -303,11 +304,23 @@ static void commit(struct lt_gateway *g)
     atomic_store_explicit(&g->shared.connections_max, r->next->connections_max,
                           memory_order_relaxed);
     lt_server_files_build(g->server_files, r->next);
+    lt_dns_servers_commit(g->dns);
     lt_server_sets_build(g->sets, r->next);
     r->state = LT_RELOAD_COMMITTING;
     r->waiting = g->n_workers;
     for (unsigned i = 0; i < g->n_workers; i++) {
         lt_worker_commit(r->views[i], on_committed);
+    }
+}
+
+/* Or they were waited for long enough. */
+static void on_names_known(struct lt_gateway *g)
+{
+    if (g->drain.state != LT_DRAIN_NONE) {
+        snprintf(g->reload.why, sizeof(g->reload.why), "shutting down");
+        discard(g);
+    } else {
+        commit(g);
     }
 }
 
@@ -324,8 +337,9 @@ static void on_prepared(struct lt_message *message, void *owner)
     }
     if (r->why[0] != '\0' || g->drain.state != LT_DRAIN_NONE) {
         discard(g);
-    } else {
-        commit(g);
+    } else if (lt_dns_servers_prepare(g->dns, r->next, on_names_known) != LT_OK) {
+        snprintf(r->why, sizeof(r->why), "names can't be looked up: out of memory");
+        discard(g);
     }
 }
 
@@ -362,6 +376,7 @@ static void take_up(struct lt_gateway *g)
         }
     }
     close_unused_sockets(g);
+    lt_dns_servers_take_up(g->dns);
     lt_server_sets_take_up(g->sets);
     lt_server_files_take_up(g->server_files);
     lt_certs_take_up(g);

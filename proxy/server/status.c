@@ -58,6 +58,7 @@ void lt_gateway_write_metrics(const struct lt_gateway *g, struct lt_buf *out)
               "gateway was started again.",
               g->fallback);
     lt_certs_write_metrics(&g->certs, out);
+    lt_dns_servers_write_metrics(g->dns, out);
 }
 
 void lt_gateway_status(struct lt_gateway *g, struct lt_buf *out)
@@ -82,6 +83,7 @@ void lt_gateway_status(struct lt_gateway *g, struct lt_buf *out)
         put_listeners(g, out);
         lt_json_key(out, "upstreams");
         lt_upstreams_status(g, out);
+        lt_dns_servers_write_status(g->dns, out);
     }
     lt_buf_add(out, "}\n", 2);
 }

@@ -14,6 +14,8 @@ struct lt_upstream_state {
     uint32_t id; /* small number, stable for the life of the gateway */
     /* Of server/server_sets.c: */
     _Atomic(bool) paused; /* requests are held until it goes on; main writes it */
+    /* Of server/dns_servers.c: */
+    _Atomic(const char *) dns_why; /* static; why a name has no address; NULL: none has failed */
 };
 
 /* Any thread. */

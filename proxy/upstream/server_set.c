@@ -78,8 +78,14 @@ static enum lt_err make_server(struct set *s, struct lt_upstream *u,
         !set_host(s, server, spec) || !lt_arena_dup(&s->arena, spec->source, &server->source)) {
         return LT_ERR_NOMEM;
     }
+    /* A connection that was made to one name, or a session of it, is none for another name. */
+    struct lt_str key = server->name;
+    if (spec->host.len > 0 &&
+        !lt_arena_printf(&s->arena, &key, "%.*s %.*s", LT_STR_ARG(key), LT_STR_ARG(spec->host))) {
+        return LT_ERR_NOMEM;
+    }
     enum lt_err err =
-        lt_server_registry_get(env->registry, u->name, server->name, spec->max > 0, &server->state);
+        lt_server_registry_get(env->registry, u->name, key, spec->max > 0, &server->state);
     if (err == LT_OK) {
         server->metrics_id = lt_metrics_server_id(env->metrics, u->name, server->name);
         s->set.n = i + 1;

@@ -110,11 +110,11 @@ def always(response):
 
 
 class Origin:
-    """Listens on a free TCP port, or on the Unix socket at path. Connections follow `scripts` in
-    their order, the last one again and again. tls: an ssl.SSLContext to serve with; handshakes that
+    """Listens on a free TCP port, at the place `at`, or on the Unix socket at path. Connections
+    follow `scripts` in their order, the last one again and again. tls: an ssl.SSLContext to serve with; handshakes that
     fail are kept in `tls_errors`."""
 
-    def __init__(self, *scripts, path=None, backlog=512, tls=None):
+    def __init__(self, *scripts, path=None, backlog=512, tls=None, at=("127.0.0.1", 0)):
         self.tls, self.tls_errors = tls, []
         self.scripts = list(scripts) or [always(OK)]
         self.requests = []   # of all connections, in the order read
@@ -128,7 +128,7 @@ class Origin:
         else:
             self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._listener.bind(("127.0.0.1", 0))
+            self._listener.bind(at)
         self._listener.listen(backlog)
         self.name = self._listener.getsockname()  # for clients in the tests
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -137,7 +137,7 @@ class Origin:
     @property
     def address(self):
         """As the configuration names it."""
-        return f"unix:{self.path}" if self.path else f"127.0.0.1:{self.name[1]}"
+        return f"unix:{self.path}" if self.path else "{}:{}".format(*self.name)
 
     @property
     def port(self):
@@ -198,11 +198,11 @@ class EchoOrigin(Origin):
     requests it has in work at once. Paths: /bytes/N and /chunked/N send N bytes of pattern(N),
     /sleep/MS answers later, /status/N answers with that status, anything else echoes."""
 
-    def __init__(self, name="app", path=None, delay=0.0, tls=None):
+    def __init__(self, name="app", path=None, delay=0.0, tls=None, at=("127.0.0.1", 0)):
         self.app_name, self.delay = name, delay
         self.active = self.peak = self.served = 0
         self._lock = threading.Lock()
-        super().__init__(self._converse, path=path, tls=tls)
+        super().__init__(self._converse, path=path, tls=tls, at=at)
 
     def _converse(self, peer):
         while True:
