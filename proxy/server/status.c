@@ -58,6 +58,7 @@ void lt_gateway_write_metrics(const struct lt_gateway *g, struct lt_buf *out)
               "gateway was started again.",
               g->fallback);
     lt_certs_write_metrics(&g->certs, out);
+    lt_probes_write_metrics(g->probes, out);
 }
 
 void lt_gateway_status(struct lt_gateway *g, struct lt_buf *out)

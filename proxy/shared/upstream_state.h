@@ -14,6 +14,12 @@ struct lt_upstream_state {
     uint32_t id; /* small number, stable for the life of the gateway */
     /* Of server/server_sets.c: */
     _Atomic(bool) paused; /* requests are held until it goes on; main writes it */
+
+    /* Health. */
+    _Atomic(bool) ejecting;           /* somebody counts and ejects: upstream/health.c */
+    _Atomic(uint64_t) breaker;        /* its state: upstream/breaker.c */
+    _Atomic(uint64_t) breaker_window; /* requests and errors of the current window: same place */
+    _Atomic(uint32_t) breaker_opened; /* so often */
 };
 
 /* Any thread. */
