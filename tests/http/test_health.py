@@ -238,14 +238,6 @@ def test_checks_of_removed_servers_end(lintel, apps):
     assert len(goes.checks) <= last + 1
 
 
-def test_with_all_down_they_are_used_nevertheless(lintel, apps):
-    one, two = apps("one", "two")
-    one.health = two.health = 500
-    gateway = lintel(basic(one, two, app={"health": FAST}))
-    wait_until(lambda: whole(gateway)["up"] == 0, "both to be down")
-    assert {"one", "two"} == set(who(gateway, 40))
-
-
 def test_only_so_many_checks_run_at_once(lintel, shop):
     count = {"now": 0, "peak": 0}
 
