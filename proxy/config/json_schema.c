@@ -91,10 +91,16 @@ static void add_type(const struct lt_row *row, enum lt_type type, unsigned level
         add_object(row->sub, row->sub_level != 0 ? row->sub_level : level, out);
         break;
     case LT_T_LIST:
+        if ((row->flags & LT_ROW_ONE_OK) != 0) {
+            lt_buf_str(out, LT_STR("\"anyOf\":[{"));
+            add_type(row, row->item, level, out);
+            lt_buf_str(out, LT_STR("},{"));
+        }
         lt_buf_str(out, LT_STR("\"type\":\"array\",\"items\":{"));
         add_type(row, row->item, level, out);
         lt_buf_str(out,
                    (row->flags & LT_ROW_NONEMPTY) != 0 ? LT_STR("},\"minItems\":1") : LT_STR("}"));
+        lt_buf_str(out, (row->flags & LT_ROW_ONE_OK) != 0 ? LT_STR("}]") : LT_STR(""));
         break;
     case LT_T_MAP:
         lt_buf_str(out, LT_STR("\"type\":\"object\",\"additionalProperties\":{"));

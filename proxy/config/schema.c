@@ -115,6 +115,12 @@ static struct slot element_slot(const struct slot *slot, struct lt_str name, str
 static bool read_list(struct lt_schema_load *load, const struct slot *slot,
                       const struct lt_node *node, struct lt_conf_list *list)
 {
+    struct lt_node *one = (struct lt_node *)(uintptr_t)node;
+    const struct lt_node list_of_one = {
+        .kind = LT_NODE_LIST, .pos = node->pos, .items = &one, .n_items = 1};
+    if (node->kind == LT_NODE_SCALAR && (slot->row->flags & LT_ROW_ONE_OK) != 0) {
+        node = &list_of_one;
+    }
     if (node->kind != LT_NODE_LIST) {
         say_kind(load, slot, node, "a list", "write [a, b], or one entry per line after \"- \"");
         return false;

@@ -59,7 +59,8 @@ enum lt_row_flag {
     LT_ROW_RESTART = 1 << 2,   /* a change takes effect at the next start only */
     LT_ROW_NONEMPTY = 1 << 3,  /* for strings, lists and maps */
     LT_ROW_ABSENT_OK = 1 << 4, /* no default and not required: the zero value means "not set" */
-    LT_ROW_RESERVED = 1 << 5   /* a key kept for a later version: an error that says so */
+    LT_ROW_RESERVED = 1 << 5,  /* a key kept for a later version: an error that says so */
+    LT_ROW_ONE_OK = 1 << 6     /* for lists: a value alone is a list of one */
 };
 
 struct lt_schema;

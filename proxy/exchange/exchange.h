@@ -110,6 +110,10 @@ struct lt_exchange {
     struct lt_challenge *challenge; /* a question that waits for its answer, or NULL */
     bool challenged;                /* it was looked whether there is one */
     unsigned tries;
+    uint64_t try_us;      /* when the last one picked its server */
+    bool breaker_passed;  /* the upstream's breaker let it through, for all tries */
+    bool verdict_told;    /* what the last try says about its server */
+    bool breaker_trial;   /* to try, and it wasn't told yet how that went */
     bool replied_here;    /* the answer was made by Lintel */
     bool head_sent;       /* the final head went to the front */
     bool response_done;   /* the response went to the front whole */

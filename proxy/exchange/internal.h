@@ -77,6 +77,16 @@ void lt_step_failed(struct lt_exchange *x);
 /* Takes a server of x->upstream, with its in-flight slot. */
 enum lt_step_result lt_pick_step(struct lt_exchange *x);
 
+/* verdict.c: what a try says about the health of its server. */
+
+/* Whether the upstream's circuit breaker lets x through; asked once for all tries. */
+bool lt_verdict_enter(struct lt_exchange *x);
+/* The try at x->server is over, or a tunnel: cause says why (NONE: nothing went wrong). Told once
+ * for each try. */
+void lt_verdict_tell(struct lt_exchange *x, enum lt_cause cause);
+/* x gives up without a word about any server. */
+void lt_verdict_leave(struct lt_exchange *x);
+
 /* retry.c */
 
 /* Whether another try may be made after f: nothing of the request can have had an effect, and it

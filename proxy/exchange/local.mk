@@ -19,7 +19,8 @@ liblintel_a_SOURCES += \
 	proxy/exchange/spool.c proxy/exchange/spool.h \
 	proxy/exchange/step.def \
 	proxy/exchange/steps.c \
-	proxy/exchange/tunnel.c proxy/exchange/tunnel.h
+	proxy/exchange/tunnel.c proxy/exchange/tunnel.h \
+	proxy/exchange/verdict.c
 
 check_PROGRAMS += tests/unit/test_address tests/unit/test_exchange tests/unit/test_spool
 tests_unit_test_address_SOURCES = tests/unit/test_address.c

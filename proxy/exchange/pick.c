@@ -34,6 +34,9 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
     if (x->upstream_us == 0) {
         x->upstream_us = x->env->loop->now_us;
     }
+    if (!lt_verdict_enter(x)) {
+        return lt_step_fail(x, LT_CAUSE_BREAKER_OPEN);
+    }
     x->pick.upstream = x->upstream;
     switch (lt_upstream_pick(x->env->pools, &x->pick)) {
     case LT_PICK_OK:
@@ -41,6 +44,8 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
         x->server_held = true;
         x->connected = false;
         x->tries++;
+        x->try_us = x->env->loop->now_us;
+        x->verdict_told = false;
         if (x->tries > 1) {
             lt_metrics_add(x->env->metrics, LT_COUNTER_UPSTREAM_RETRIES, 1);
         }

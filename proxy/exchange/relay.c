@@ -22,10 +22,12 @@ static struct lt_exchange *from_owner(void *owner)
     return x;
 }
 
-static void release_server(struct lt_exchange *x)
+/* cause: why the try ended, for the server's health. */
+static void release_server(struct lt_exchange *x, enum lt_cause cause)
 {
     if (x->server_held) {
         x->server_held = false;
+        lt_verdict_tell(x, cause);
         x->upstream_end_us = x->env->loop->now_us;
         lt_server_release(x->env->pools, x->server);
     }
@@ -40,7 +42,8 @@ void lt_relay_drop_back(struct lt_exchange *x)
     if (back != NULL) {
         back->ops->cancel(back);
     }
-    release_server(x);
+    release_server(x, x->cause);
+    lt_verdict_leave(x);
 }
 
 static enum lt_cause client_cause(enum lt_err err)
@@ -458,7 +461,7 @@ static void on_end(void *owner, const struct lt_headers *trailers)
     x->back = NULL;
     x->streaming = false;
     x->response_ended = true;
-    release_server(x);
+    release_server(x, LT_CAUSE_NONE);
     lt_exchange_set_timer(x, 0);
     if (!x->head_sent || x->held.len > 0) {
         return; /* relay sends it when it is its turn */
@@ -536,7 +539,8 @@ static void on_fail(void *owner, const struct lt_back_failure *f)
     bool retry = lt_retry_may(x, f);
     x->back = NULL;
     x->streaming = false;
-    release_server(x);
+    /* That an idle connection was gone is the way of idle connections. */
+    release_server(x, f->reused && f->bytes_received == 0 ? LT_CAUSE_NONE : f->cause);
     lt_exchange_set_timer(x, 0);
     x->cause_errno = f->sys_errno;
     if (!lt_arena_dup(&x->arena, f->detail, &x->detail)) {

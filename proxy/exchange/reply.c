@@ -7,6 +7,7 @@
 
 #include "http/accept.h"
 #include "route/error_pages.h"
+#include "upstream/breaker.h"
 
 #define REPLY_HEADERS_MAX 64
 #define BODY_MAX 4096u
@@ -36,6 +37,7 @@ static const char *proxy_error(enum lt_cause cause)
     case LT_CAUSE_SOCKET_BACKLOG:
     case LT_CAUSE_CONNECT_FAILED:
     case LT_CAUSE_NO_SERVER:
+    case LT_CAUSE_BREAKER_OPEN:
         return "destination_unavailable";
     case LT_CAUSE_SERVER_TLS_FAILED:
     case LT_CAUSE_SERVER_TLS_MISSING:
@@ -225,6 +227,11 @@ static void add_fields(struct lt_exchange *x)
          x->cause == LT_CAUSE_STREAMS_EXHAUSTED || x->cause == LT_CAUSE_STREAM_REFUSED ||
          x->cause == LT_CAUSE_BODY_BUFFER_FULL || x->cause == LT_CAUSE_OUT_OF_MEMORY)) {
         err = lt_headers_add_id(h, LT_HEADER_RETRY_AFTER, LT_STR("1"));
+    }
+    if (err == LT_OK && x->cause == LT_CAUSE_BREAKER_OPEN &&
+        lt_arena_printf(&x->arena, &text, "%u",
+                        lt_breaker_wait_s(x->upstream->state, x->env->loop->now_us))) {
+        err = lt_headers_add_id(h, LT_HEADER_RETRY_AFTER, text);
     }
     if (err == LT_OK && x->ids.request_id.len > 0) {
         err = lt_headers_set_id(h, LT_HEADER_X_REQUEST_ID, x->ids.request_id);

@@ -288,6 +288,8 @@ void lt_tunnel_let_go(struct lt_exchange *x)
         return;
     }
     t->settled = true;
+    lt_verdict_tell(
+        x, LT_CAUSE_NONE); /* its server did what it should; how long it lasts says nothing */
     if (view->retired) {
         look_for_route(x); /* a reload came between the request and here */
     }

@@ -435,7 +435,8 @@ static bool init(struct lt_gateway *g)
         return false;
     }
     g->own_metrics = lt_metrics_for_worker(g->metrics, LT_WORKERS_MAX);
-    return g->own_metrics != NULL && init_shared(g);
+    g->probes = lt_probes_new(g);
+    return g->own_metrics != NULL && g->probes != NULL && init_shared(g);
 }
 
 static void start_watching(struct lt_gateway *g)
@@ -467,6 +468,8 @@ static void fini(struct lt_gateway *g)
     lt_reload_abandon(g);
     lt_server_files_stop(g->server_files);
     lt_certs_stop(g);
+    lt_probes_free(g->probes);
+    g->probes = NULL;
     if (!stop_workers(g)) {
         lt_log_warn("gateway", "ended_in_use");
         lt_log_writer_stop(g->log, LOG_STOP_MS);
@@ -501,6 +504,7 @@ static void fini(struct lt_gateway *g)
 void lt_gateway_end(struct lt_gateway *g, int exit_code)
 {
     g->exit_code = exit_code;
+    lt_probes_stop(g->probes); /* what they hold goes with this turn of the loop */
     lt_loop_stop(g->loop);
 }
 

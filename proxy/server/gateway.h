@@ -13,6 +13,7 @@
 #include "server/certs.h"
 #include "server/dns_servers.h"
 #include "server/drain.h"
+#include "server/probes.h"
 #include "server/reload.h"
 #include "server/server_files.h"
 #include "server/server_sets.h"
@@ -69,6 +70,7 @@ struct lt_gateway {
     int kept;     /* options->kept until something serves; then -1 */
     int admin_fd; /* -1: none, or given to admin */
     struct lt_certs certs;
+    struct lt_probes *probes;
     ev_io control;
     ev_signal term;
     uint32_t queue[LT_GATEWAY_QUEUE_MAX]; /* enum lt_control_type */

@@ -15,6 +15,8 @@ liblintel_a_SOURCES += \
 	proxy/server/log_writer.c proxy/server/log_writer.h \
 	proxy/server/notify.c proxy/server/notify.h \
 	proxy/server/privileges.c proxy/server/privileges.h \
+	proxy/server/probe.c proxy/server/probe.h \
+	proxy/server/probes.c proxy/server/probes.h proxy/server/probes_status.c \
 	proxy/server/reload.c proxy/server/reload.h \
 	proxy/server/server_sets.c proxy/server/server_sets.h proxy/server/server_sets_impl.h \
 	proxy/server/server_changes.c \

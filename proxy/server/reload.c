@@ -380,6 +380,7 @@ static void take_up(struct lt_gateway *g)
     lt_server_sets_take_up(g->sets);
     lt_server_files_take_up(g->server_files);
     lt_certs_take_up(g);
+    lt_probes_look(g->probes);
 }
 
 /* Tells what has changed without effect. */

@@ -343,6 +343,15 @@ static const struct lt_row limits_rows[] = {
             "`trust` and those of Unix sockets have no such limit. `auto`: a quarter of "
             "`connections`, and none for clients on this machine.",
      .since = "0.1"},
+    {.name = "health_checks",
+     .type = LT_T_INT,
+     .offset = AT(health_checks),
+     .def = "64",
+     .min = "1",
+     .max = "128",
+     .doc =
+         "Checks of servers (`health` of upstreams) that run at once; further ones wait in line.",
+     .since = "0.1"},
     {.name = "buffers",
      .type = LT_T_OBJECT,
      .offset = AT(buffers),

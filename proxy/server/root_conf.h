@@ -50,6 +50,7 @@ struct lt_limits_conf {
     struct lt_conf conf;
     int64_t connections;            /* of clients, over all listeners and workers; -1: auto */
     int64_t connections_per_client; /* the same of one address; -1: auto */
+    int64_t health_checks;          /* at once */
     int64_t streams;                /* HTTP/2 requests, over all connections and workers */
     uint64_t heads;                 /* bytes, over all workers */
     struct lt_buffers_conf buffers;

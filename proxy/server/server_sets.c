@@ -266,6 +266,7 @@ enum lt_err lt_sets_publish(struct lt_server_sets *sets, struct lt_sets_record *
         return err;
     }
     publish(g, u, set);
+    lt_probes_look(g->probes);
     lt_server_sets_round(sets, NULL);
     return LT_OK;
 }
@@ -408,6 +409,7 @@ static void tell(struct lt_list *waiters)
 
 static void end_round(struct lt_server_sets *sets)
 {
+    lt_probes_sweep(sets->gateway->probes);
     unsigned freed = lt_server_registry_reclaim(sets->gateway->registry);
     if (freed > 0) {
         lt_log_debug("upstream", "servers_forgotten", LT_KV_INT("count", freed));

@@ -130,6 +130,7 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
     u->keepalive_post_ms = conf->keepalive.unsafe_idle_ms;
     u->head_max = conf->max_head;
     u->headers_max = (unsigned)conf->max_headers;
+    lt_health_conf_build(&b->s->root->load, &conf->health, &u->health);
     if (lt_upstream_registry_get(b->env->upstreams, name, &u->state) != LT_OK) {
         no_memory(b);
     }

@@ -59,6 +59,7 @@ void lt_gateway_write_metrics(const struct lt_gateway *g, struct lt_buf *out)
               g->fallback);
     lt_certs_write_metrics(&g->certs, out);
     lt_dns_servers_write_metrics(g->dns, out);
+    lt_probes_write_metrics(g->probes, out);
 }
 
 void lt_gateway_status(struct lt_gateway *g, struct lt_buf *out)

@@ -3,6 +3,7 @@
 
 #include "server/gateway.h"
 #include "server/json.h"
+#include "upstream/health.h"
 
 static const char *state_name(const struct lt_gateway *g, const struct lt_server *server)
 {
@@ -21,7 +22,7 @@ static void put_server(const struct lt_gateway *g, const struct lt_server *serve
                        struct lt_buf *out)
 {
     const struct lt_server_state *state = server->state;
-    uint64_t down_until = atomic_load_explicit(&state->down_until_us, memory_order_relaxed);
+    enum lt_fit fit = lt_server_fit(server, g->loop->now_us);
     uint64_t requests, us;
     struct lt_server_count count = lt_server_sets_count(g->sets, state);
     lt_json_item(out);
@@ -39,8 +40,9 @@ static void put_server(const struct lt_gateway *g, const struct lt_server *serve
         lt_json_num(out, "max", server->max);
     }
     lt_json_num(out, "idle", count.idle);
-    lt_json_bool(out, "down", down_until > g->loop->now_us);
+    lt_json_bool(out, "down", fit == LT_FIT_DOUBTFUL || fit == LT_FIT_DOWN);
     lt_json_num(out, "failures", atomic_load_explicit(&state->failures, memory_order_relaxed));
+    lt_probes_put_server(g->probes, server, out);
     lt_metrics_server_time(g->metrics, server->metrics_id, &requests, &us);
     lt_json_num(out, "requests", requests);
     if (requests > 0) {
@@ -57,6 +59,7 @@ void lt_upstream_status(const struct lt_gateway *g, const struct lt_upstream *u,
     lt_buf_char(out, '{');
     lt_json_str(out, "name", u->name);
     lt_json_bool(out, "paused", lt_upstream_paused(u->state));
+    lt_probes_put_upstream(g->probes, u, out);
     lt_json_key(out, "servers");
     lt_buf_char(out, '[');
     for (unsigned i = 0; i < set->n; i++) {

@@ -33,6 +33,17 @@ struct lt_server_state {
     /* Of server/server_sets.c: */
     _Atomic(int) admin_state; /* enum lt_server_admin; main writes it */
     _Atomic(bool) kept;       /* a worker has connections to it, though nobody uses it */
+
+    /* Health: upstream/health.h. Each word is valid alone, nothing is published by one: relaxed. */
+    _Atomic(uint32_t) checked;          /* enum lt_checked: what the checks say */
+    _Atomic(uint64_t) up_since_us;      /* when it came back, or will by the clock; 0: never away */
+    _Atomic(uint64_t) ejected_until_us; /* 0: never was */
+    _Atomic(uint32_t) ejected_for;      /* enum lt_eject_why, of the last time */
+    _Atomic(uint32_t) ejections;        /* in a row: the next one's time */
+    _Atomic(uint32_t) ejections_total;
+    _Atomic(uint32_t) errors;               /* of requests in a row */
+    _Atomic(uint32_t) last_cause;           /* enum lt_cause of the last request that failed */
+    _Atomic(uint64_t) tries, bad, first_us; /* requests, errors, sum of times to the first byte */
 };
 
 /* Any thread. */

@@ -16,6 +16,12 @@ struct lt_upstream_state {
     _Atomic(bool) paused; /* requests are held until it goes on; main writes it */
     /* Of server/dns_servers.c: */
     _Atomic(const char *) dns_why; /* static; why a name has no address; NULL: none has failed */
+
+    /* Health. */
+    _Atomic(bool) ejecting;           /* somebody counts and ejects: upstream/health.c */
+    _Atomic(uint64_t) breaker;        /* its state: upstream/breaker.c */
+    _Atomic(uint64_t) breaker_window; /* requests and errors of the current window: same place */
+    _Atomic(uint32_t) breaker_opened; /* so often */
 };
 
 /* Any thread. */

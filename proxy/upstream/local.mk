@@ -4,7 +4,11 @@ liblintel_a_SOURCES += \
 	proxy/upstream/upstream.h \
 	proxy/upstream/pool.c proxy/upstream/pool.h \
 	proxy/upstream/balance.c proxy/upstream/balance.h \
+	proxy/upstream/breaker.c proxy/upstream/breaker.h \
+	proxy/upstream/check.c proxy/upstream/check.h \
 	proxy/upstream/health.c proxy/upstream/health.h \
+	proxy/upstream/health_conf.c proxy/upstream/health_conf.h proxy/upstream/health_options.h \
+	proxy/upstream/outliers.c proxy/upstream/outliers.h \
 	proxy/upstream/dial.c proxy/upstream/dial.h \
 	proxy/upstream/back_h1.c proxy/upstream/back_h1.h proxy/upstream/back_h1_conn.h \
 	proxy/upstream/back_h1_response.c \
@@ -23,3 +27,7 @@ tests_unit_test_servers_file_SOURCES = tests/unit/test_servers_file.c
 tests_unit_test_server_set_SOURCES = tests/unit/test_server_set.c
 tests_unit_test_back_h2_SOURCES = tests/unit/test_back_h2.c tests/unit/net_env.h
 tests_unit_test_balance_SOURCES = tests/unit/test_balance.c
+check_PROGRAMS += tests/unit/test_breaker tests/unit/test_check tests/unit/test_health
+tests_unit_test_breaker_SOURCES = tests/unit/test_breaker.c
+tests_unit_test_check_SOURCES = tests/unit/test_check.c tests/unit/net_env.h
+tests_unit_test_health_SOURCES = tests/unit/test_health.c

@@ -12,6 +12,13 @@
 struct lt_back_h1;
 struct lt_back_h2_conn;
 
+/* What this worker's requests showed of a server and isn't in the shared sums yet. */
+struct lt_tally {
+    uint32_t tries, bad, breaker_bad;
+    uint64_t first_us; /* times to the first byte, summed */
+    uint64_t told_us;  /* when the sums were brought up to date */
+};
+
 /* One server as this worker sees it. */
 struct lt_pool {
     struct lt_list idle; /* struct lt_back_h1, used last first */
@@ -20,6 +27,7 @@ struct lt_pool {
     unsigned n_h2;          /* all to this server, those that end too */
     uint32_t h2_streams;    /* that the server said it takes on one connection; 0: not known */
     unsigned active;        /* exchanges of this worker at the server */
+    struct lt_tally tally;  /* of health.c */
     int64_t turn;           /* smooth weighted round robin */
     struct lt_tls_peer tls; /* sessions to resume, of the settings used last */
     struct lt_server_state *state;

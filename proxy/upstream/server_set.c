@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "upstream/health.h"
 #include "upstream/pool.h"
 
 /* Names and numbers of a set with very many servers. */
@@ -87,6 +88,7 @@ static enum lt_err make_server(struct set *s, struct lt_upstream *u,
     enum lt_err err =
         lt_server_registry_get(env->registry, u->name, key, spec->max > 0, &server->state);
     if (err == LT_OK) {
+        lt_health_begin(server);
         server->metrics_id = lt_metrics_server_id(env->metrics, u->name, server->name);
         s->set.n = i + 1;
     }

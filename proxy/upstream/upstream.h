@@ -14,6 +14,7 @@
 #include "shared/metrics.h"
 #include "shared/server_state.h"
 #include "shared/upstream_state.h"
+#include "upstream/health_options.h"
 
 enum lt_balance { LT_BALANCE_P2C, LT_BALANCE_ROUND_ROBIN };
 
@@ -83,6 +84,7 @@ struct lt_upstream {
     uint64_t keepalive_post_ms; /* how long idle a connection may be for non-idempotent requests */
     size_t head_max;            /* of responses, bytes */
     unsigned headers_max;
+    struct lt_health_options health;
 };
 
 /* The servers as they are now. Any thread that holds the snapshot. */

@@ -399,6 +399,7 @@ static const struct lt_row rows[] = {
      .sub = &retry_schema,
      .doc = "Further tries when a server can't be reached.",
      .since = "0.1"},
+    LT_HEALTH_ROWS(struct lt_upstream_conf, BOTH),
     {.name = "deadline_header",
      .type = LT_T_STRING,
      .offset = AT(deadline_header),
@@ -492,6 +493,7 @@ static void check(struct lt_schema_load *load, void *obj)
                       "add servers: [\"127.0.0.1:8000\"], or servers_file: PATH",
                       "upstream: \"servers\" is missing");
     }
+    lt_health_conf_check(load, &upstream->health, upstream->protocol != LT_PROTOCOL_H1);
     for (size_t i = 1; i < upstream->servers.n; i++) {
         for (size_t j = 0; j < i; j++) {
             if (lt_endpoint_eq(&servers[i].address, &servers[j].address)) {
@@ -519,6 +521,7 @@ void lt_upstream_conf_imply(struct lt_schema_load *load, struct lt_upstream_conf
     if (lt_schema_is_set(upstream, offsetof(struct lt_upstream_conf, tls))) {
         lt_schema_preset(load, upstream, "tls.enabled", "true", "tls is written");
     }
+    lt_health_conf_imply(load, &upstream->health);
 }
 
 void lt_upstream_conf_finish(struct lt_schema_load *load, struct lt_upstream_conf *upstream,

@@ -6,6 +6,7 @@
 #include "base/endpoint.h"
 #include "config/schema.h"
 #include "net/tls_client_conf.h"
+#include "upstream/health_conf.h"
 
 /* The application server that an upstream runs; the order of presets[] in upstream_conf.c. */
 enum lt_upstream_preset {
@@ -66,6 +67,7 @@ struct lt_upstream_conf {
     struct lt_keepalive_conf keepalive;
     struct lt_upstream_timeouts timeouts;
     struct lt_retry_conf retry;
+    struct lt_health_conf health;
     uint64_t max_head;             /* bytes of a response head */
     int64_t max_headers;           /* fields in it */
     struct lt_str deadline_header; /* name; empty: none */
