@@ -8,6 +8,8 @@
 
 #define PATH_LEN 256u
 #define PARTS_MAX 48u
+/* Options named for a word that is none. */
+#define MENTIONS_MAX 4u
 
 /* ---- paths ---- */
 
@@ -112,6 +114,10 @@ struct lookup {
     bool elements;     /* elements of lists and maps are looked for */
     const char *close; /* name that resembles the last part of wanted */
     unsigned distance;
+    struct lt_str word; /* what was asked for, as it is */
+    struct lt_buf mentions;
+    const struct lt_row *mentioned[MENTIONS_MAX]; /* rows that speak of it */
+    unsigned n_mentions;
 };
 
 /* How many parts at the end of wanted name an element of row, whose path is pattern. 0: none do. */
@@ -170,6 +176,41 @@ static void note_close(struct lookup *l, const struct lt_row *row)
     }
 }
 
+static bool is_word_char(char c)
+{
+    return lt_char_is_digit(c) || (lt_char_lower(c) >= 'a' && lt_char_lower(c) <= 'z');
+}
+
+/* Whether text has word, in any case and with nothing of a word before or after it. */
+static bool has_word(struct lt_str text, struct lt_str word)
+{
+    for (size_t i = 0; i + word.len <= text.len; i++) {
+        size_t end = i + word.len;
+        if ((i == 0 || !is_word_char(text.p[i - 1])) &&
+            (end == text.len || !is_word_char(text.p[end])) &&
+            lt_str_eq_nocase(lt_str_sub(text, i, end), word)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Notes an option that has the word among its values or in its text. */
+static void note_mention(struct lookup *l, struct lt_str path, const struct lt_row *row)
+{
+    bool found = has_word(lt_str_c(row->doc), l->word);
+    for (const char *const *c = row->choices; c != NULL && *c != NULL; c++) {
+        found |= lt_str_eq_nocase(lt_str_c(*c), l->word);
+    }
+    for (unsigned i = 0; i < l->n_mentions; i++) {
+        found &= l->mentioned[i] != row; /* at another level */
+    }
+    if (found && l->word.len > 1 && l->n_mentions < MENTIONS_MAX) {
+        l->mentioned[l->n_mentions] = row;
+        lt_buf_printf(&l->mentions, "%s%.*s", l->n_mentions++ > 0 ? ", " : "", LT_STR_ARG(path));
+    }
+}
+
 static bool look_at(void *arg, struct lt_str path, const struct lt_schema *schema LT_UNUSED,
                     const struct lt_row *row, unsigned level LT_UNUSED)
 {
@@ -196,14 +237,17 @@ static bool look_at(void *arg, struct lt_str path, const struct lt_schema *schem
         add_row(l, lt_buf_view(&full), row);
     } else {
         note_close(l, row);
+        note_mention(l, lt_buf_view(&full), row);
     }
     return true;
 }
 
 bool lt_config_help(const struct lt_schema *root, const char *option, struct lt_buf *out)
 {
-    struct lookup l = {.out = out, .distance = 3};
+    struct lookup l = {.out = out, .distance = 3, .word = lt_str_c(option)};
     struct lt_str wanted = lt_str_c(option);
+    char space[MENTIONS_MAX * 2 * PATH_LEN];
+    lt_buf_init_fixed(&l.mentions, space, sizeof(space));
     while (wanted.len > 0 && strchr("*[].", wanted.p[0]) != NULL) {
         wanted = lt_str_sub(wanted, 1, wanted.len); /* "[].hosts" is what ends so */
     }
@@ -216,7 +260,9 @@ bool lt_config_help(const struct lt_schema *root, const char *option, struct lt_
     }
     if (l.found == 0) {
         lt_buf_printf(out, "there is no option \"%.100s\"", option);
-        if (l.close != NULL) {
+        if (l.n_mentions > 0) {
+            lt_buf_printf(out, "; these speak of it: %.*s", LT_STR_ARG(lt_buf_view(&l.mentions)));
+        } else if (l.close != NULL) {
             lt_buf_printf(out, "; did you mean \"%s\"?", l.close);
         }
         lt_buf_char(out, '\n');

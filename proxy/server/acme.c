@@ -26,6 +26,25 @@ static const struct lt_row rows[] = {
      .since = "0.1"},
 };
 
+/* It isn't a switch: no certificate is fetched here. */
+static void check(struct lt_schema_load *load, void *obj)
+{
+    const struct lt_acme_conf *acme = obj;
+    static const char *const words[] = {"true", "false", "yes", "no"};
+    size_t slash = acme->challenges.len;
+    while (slash > 0 && acme->challenges.p[slash - 1] != '/') {
+        slash--;
+    }
+    for (size_t i = 0; i < lt_countof(words); i++) {
+        if (lt_str_eq_c(lt_str_sub(acme->challenges, slash, acme->challenges.len), words[i])) {
+            lt_diag_error(load->diags, lt_schema_pos(acme, "challenges"),
+                          "write the folder, such as /var/lib/acme/challenges; a client of your "
+                          "choice fetches the certificates",
+                          "acme wants the folder of an ACME client's challenges");
+        }
+    }
+}
+
 const struct lt_schema lt_acme_schema = {
     .name = "acme",
     .doc = "Certificates by ACME, with a client of your choice.",
@@ -33,6 +52,7 @@ const struct lt_schema lt_acme_schema = {
     .n_rows = lt_countof(rows),
     .size = sizeof(struct lt_acme_conf),
     .shorthand = "challenges",
+    .check = check,
 };
 
 /* ---- Reading. ---- */

@@ -137,6 +137,13 @@ def test_a_file_is_no_folder(shop, folder):
     assert done.returncode == 1 and "is not a folder" in done.stderr
 
 
+def test_it_is_no_switch(shop):
+    file = shop.folder / "c.yaml"
+    file.write_text(text_of(basic(acme=True, routes=[{"match": "/", "respond": 204}])))
+    done = command("check", "-c", str(file))
+    assert done.returncode == 1 and "acme wants the folder" in done.stderr
+
+
 def test_a_reload_takes_another_folder(shop, folder):
     other = shop.folder / "other"
     other.mkdir()

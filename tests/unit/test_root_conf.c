@@ -534,6 +534,8 @@ static void helps_with_options(void **state)
          "there is no option", false},
         {"a[", "there is no option", false},
         {"blance", "did you mean \"balance\"?", false},
+        {"websocket", "these speak of it: ", false},
+        {"H2", "upstream.protocol", false},
         {"qqqqqq", "there is no option \"qqqqqq\"\n", false},
         {"", "there is no option", false},
         {"lance", "there is no option", false},
