@@ -50,8 +50,12 @@ void lt_exchange_timeout(struct lt_exchange *x)
         lt_exchange_fail(x, LT_CAUSE_DEADLINE);
         return;
     }
-    lt_exchange_fail(x, x->step == LT_STEP_RELAY ? LT_CAUSE_RESPONSE_IDLE_TIMEOUT
-                                                 : LT_CAUSE_FIRST_BYTE_TIMEOUT);
+    if (x->back != NULL && x->back->ops->doubt != NULL) {
+        x->back->ops->doubt(x->back);
+    }
+    lt_exchange_fail(x, x->grpc                    ? LT_CAUSE_CALL_SILENT
+                        : x->step == LT_STEP_RELAY ? LT_CAUSE_RESPONSE_IDLE_TIMEOUT
+                                                   : LT_CAUSE_FIRST_BYTE_TIMEOUT);
 }
 
 struct lt_exchange *lt_exchange_new(struct lt_exchange_env *env, struct lt_front *front,

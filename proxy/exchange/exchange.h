@@ -128,6 +128,7 @@ struct lt_exchange {
     bool server_held;     /* x->server has our in-flight slot */
     bool fresh;           /* the next try takes no idle connection */
     bool hop_done;        /* req.headers are what servers get */
+    bool same_server_too; /* when no other is left */
     struct lt_str allow;  /* for 405 */
 
     bool grpc;             /* a call: see grpc.c */
@@ -216,6 +217,10 @@ enum lt_err lt_exchange_set_user(struct lt_exchange *x, struct lt_str name,
 
 /* Notes for the log which body.max the request went over. */
 void lt_exchange_note_body_max(struct lt_exchange *x);
+
+/* Whether x is a gRPC call to servers that can answer one: its request may take any time and have
+ * any length, as long as somebody says something now and then. */
+bool lt_exchange_is_call(const struct lt_exchange *x);
 
 /* The grpc-status that a call ended with, of the server or of ours; empty: none, or no call. */
 struct lt_str lt_exchange_grpc_status(const struct lt_exchange *x);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gRPC calls, which differ from other requests in four things: their bodies are streams, the client
- * may set the deadline, errors of ours are told in the way their clients understand, and what was
- * sent of a body is kept for another try as long as it is little. The worker's thread.
+/* gRPC calls, which differ from other requests in five things: their bodies are streams, which may
+ * take any time, the client may set the deadline, errors of ours are told in the way their clients
+ * understand, and what was sent of a body is kept for another try as long as it is little. The
+ * worker's thread.
  *
  *   lt_grpc_begin -> [lt_grpc_keep ... lt_grpc_put_back] -> lt_grpc_reply | lt_grpc_end
  *
@@ -17,7 +18,13 @@ void lt_grpc_begin(struct lt_exchange *x)
     x->grpc = lt_grpc_is_call(&x->req);
 }
 
-/* ---- the deadline ---- */
+bool lt_exchange_is_call(const struct lt_exchange *x)
+{
+    /* A server of HTTP/1 can't answer one: it is spared clients that only say so. */
+    return x->grpc && x->upstream != NULL && x->upstream->protocol != LT_PROTOCOL_H1;
+}
+
+/* ---- time ---- */
 
 uint64_t lt_grpc_deadline_us(const struct lt_exchange *x)
 {
@@ -46,6 +53,17 @@ uint64_t lt_grpc_silence_ms(const struct lt_exchange *x)
 {
     /* A call may be silent for as long as a tunnel: it often waits for what happens. */
     return x->grpc ? x->route->options[x->listener].tunnel_ms : x->upstream->idle_ms;
+}
+
+bool lt_grpc_watch(struct lt_exchange *x)
+{
+    bool at_server = x->step == LT_STEP_RESPONSE_HEAD ||
+                     (x->step == LT_STEP_RELAY && x->back != NULL && !x->response_paused);
+    if (!at_server || !lt_exchange_is_call(x)) {
+        return false;
+    }
+    lt_exchange_set_timer(x, lt_grpc_silence_ms(x));
+    return true;
 }
 
 /* ---- another try ---- */
@@ -81,10 +99,13 @@ static bool message(struct lt_exchange *x, struct lt_str reason, struct lt_str *
 {
     const struct lt_cause_info *info = lt_cause_info(x->cause);
     struct lt_str text;
+    if (reason.len == 0) {
+        reason =
+            lt_str_c(x->cause != LT_CAUSE_NONE ? info->name : lt_status_reason(x->reply.status));
+    }
     bool told = x->cause != LT_CAUSE_NONE && x->cause != LT_CAUSE_FILTER_DENIED;
     bool ok = told ? lt_arena_printf(&x->arena, &text, "%s (%s)", info->text, info->name)
-                   : lt_arena_printf(&x->arena, &text, "%.*s",
-                                     LT_STR_ARG(reason.len > 0 ? reason : lt_str_c(info->name)));
+                   : lt_arena_printf(&x->arena, &text, "%.*s", LT_STR_ARG(reason));
     return ok && lt_grpc_message(&x->arena, text, out);
 }
 

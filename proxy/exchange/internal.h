@@ -54,6 +54,8 @@ uint64_t lt_grpc_deadline_us(const struct lt_exchange *x);
 enum lt_err lt_grpc_tell_deadline(struct lt_exchange *x) LT_MUST_CHECK;
 /* How long the server may pause in its response. */
 uint64_t lt_grpc_silence_ms(const struct lt_exchange *x);
+/* Limits how long both sides may be silent. False: x is no call, or not at the server. */
+bool lt_grpc_watch(struct lt_exchange *x);
 /* Body bytes are about to go to a server: keeps them for another try, or notes that there can be
  * none (x->body_started). */
 void lt_grpc_keep(struct lt_exchange *x, const char *p, size_t n);

@@ -74,7 +74,7 @@ void lt_relay_client_lost(struct lt_exchange *x, enum lt_err err)
 
 void lt_relay_watch_response(struct lt_exchange *x)
 {
-    if (x->step != LT_STEP_RESPONSE_HEAD) {
+    if (lt_grpc_watch(x) || x->step != LT_STEP_RESPONSE_HEAD) {
         return;
     }
     bool sent = x->request_done && x->body.len == 0 && (x->streams || x->body_sent) &&
@@ -182,7 +182,8 @@ void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n)
     if (x->step >= LT_STEP_LOG || x->replied_here || x->response_ended) {
         return; /* nobody wants it any more */
     }
-    if (x->route != NULL && x->bytes_in > x->route->options[x->listener].body_max) {
+    if (x->route != NULL && x->bytes_in > x->route->options[x->listener].body_max &&
+        !lt_exchange_is_call(x)) {
         lt_exchange_note_body_max(x);
         lt_exchange_fail(x, LT_CAUSE_BODY_TOO_LARGE);
         return;

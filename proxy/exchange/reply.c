@@ -56,6 +56,7 @@ static const char *proxy_error(enum lt_cause cause)
         return "connection_limit_reached";
     case LT_CAUSE_FIRST_BYTE_TIMEOUT:
     case LT_CAUSE_RESPONSE_IDLE_TIMEOUT:
+    case LT_CAUSE_CALL_SILENT:
     case LT_CAUSE_SERVER_SILENT:
         return "connection_read_timeout";
     case LT_CAUSE_CLOSED_BEFORE_RESPONSE:

@@ -105,7 +105,7 @@ static enum lt_step_result step_route(struct lt_exchange *x)
         return lt_step_fail(x, LT_CAUSE_OUT_OF_MEMORY);
     }
     if (x->req.body == LT_BODY_LENGTH &&
-        x->req.content_length > x->route->options[x->listener].body_max) {
+        x->req.content_length > x->route->options[x->listener].body_max && !x->grpc) {
         lt_exchange_note_body_max(x);
         return lt_step_fail(x, LT_CAUSE_BODY_TOO_LARGE);
     }

@@ -63,12 +63,15 @@ void lt_front_h2_watch_write(struct lt_front_h2 *f)
     lt_front_h2_set(f, &f->write_us, lt_front_h2_options(f)->write_ms);
 }
 
-/* ---- Request bodies: as lt_front_h1_watch_body. ---- */
+/* ---- Request bodies: as lt_front_h1_watch_body; those of calls have no pace. ---- */
 
 void lt_front_h2_watch_body(struct lt_front_h2_stream *s)
 {
     const struct lt_front_options *o = lt_front_h2_options(s->f);
     uint64_t ms = o->body_ms, now = now_us(s->f);
+    if (s->x != NULL && lt_exchange_is_call(s->x)) {
+        return;
+    }
     if (o->body_rate > 0) {
         uint64_t earned_us = (s->body_bytes - s->body_seen) * 1000000 / o->body_rate;
         uint64_t latest_us = now + lt_max(o->body_grace_ms, o->body_ms) * 1000;
@@ -90,7 +93,7 @@ static void late_body(struct lt_front_h2_stream *s)
 {
     const struct lt_front_options *o = lt_front_h2_options(s->f);
     s->body_us = 0;
-    if (s->x == NULL || s->body_done || s->pauses != 0) {
+    if (s->x == NULL || s->body_done || s->pauses != 0 || lt_exchange_is_call(s->x)) {
         return; /* resume begins anew */
     }
     if (s->x->req.expect_continue) {

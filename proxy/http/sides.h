@@ -111,6 +111,8 @@ struct lt_back_ops {
     size_t (*unsent)(struct lt_back *back);
     void (*pause)(struct lt_back *back, enum lt_pause reason);
     void (*resume)(struct lt_back *back, enum lt_pause reason);
+    /* The server was waited for in vain. NULL where that tells nothing about other exchanges. */
+    void (*doubt)(struct lt_back *back);
     /* The exchange needs it no more: closes, no events follow. */
     void (*cancel)(struct lt_back *back);
 };

@@ -73,7 +73,7 @@ static const struct lt_row timeout_rows[] = {
      .min = "100ms",
      .max = "7d",
      .doc = "How long a connection may be silent in both directions after an upgrade (WebSocket), "
-            "for routes and sites that set nothing themselves.",
+            "and a gRPC call, for routes and sites that set nothing themselves.",
      .since = "0.1"},
     {.name = "total",
      .type = LT_T_DURATION,
@@ -131,7 +131,7 @@ static const struct lt_row body_rows[] = {
      .def = "10M",
      .max = "1T",
      .doc = "Largest request body, for routes and sites that set nothing themselves. A larger one "
-            "is answered with 413.",
+            "is answered with 413. gRPC calls may have any length.",
      .since = "0.1"},
     {.name = "min_rate",
      .type = LT_T_SIZE,
@@ -140,8 +140,9 @@ static const struct lt_row body_rows[] = {
      .max = "1G",
      .doc =
          "Bytes per second that a client has to send of a body on average, once `grace` is over. "
-         "A slower one is answered with 408. Time in which we don't read doesn't count. 0: any "
-         "rate.",
+         "A slower one is answered with 408. Time in which we don't read doesn't count, nor do "
+         "gRPC "
+         "calls. 0: any rate.",
      .since = "0.1"},
     {.name = "grace",
      .type = LT_T_DURATION,

@@ -124,12 +124,23 @@ static void put_request(struct line *l, struct lt_exchange *x)
     put_opt(l, "grpc_status", lt_exchange_grpc_status(x));
 }
 
+/* Where it happened: some of what servers do wrong they can do before, in or after a head. */
+static enum lt_stage stage_of(const struct lt_exchange *x, const struct lt_cause_info *info)
+{
+    if (info->stage != LT_STAGE_RESPONSE_HEAD) {
+        return info->stage;
+    }
+    return x->response_begun               ? LT_STAGE_RELAY
+           : x->step_us[LT_STEP_SEND] == 0 ? LT_STAGE_CONNECT
+                                           : LT_STAGE_RESPONSE_HEAD;
+}
+
 static void put_outcome(struct line *l, const struct lt_exchange *x)
 {
     if (x->cause != LT_CAUSE_NONE) {
         const struct lt_cause_info *info = lt_cause_info(x->cause);
         put_str(l, "cause", lt_str_c(info->name));
-        put_str(l, "stage", lt_str_c(lt_stage_name(info->stage)));
+        put_str(l, "stage", lt_str_c(lt_stage_name(stage_of(x, info))));
     }
     if (x->cause_errno != 0) {
         put_opt(l, "error", lt_str_c(strerrordesc_np(x->cause_errno)));

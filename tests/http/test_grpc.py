@@ -241,6 +241,106 @@ def test_a_deadline_in_the_middle_of_a_response(shop):
         assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+# ---- how long a call may take, and how long it may be ----
+
+HASTY = {"timeouts": {"body": "200ms"}, "body": {"grace": "200ms", "min_rate": "1K"}}
+
+
+def hasty(*servers, app=None, **options):
+    """All the limits that hold for other requests, and shorter than these calls."""
+    made = config(*servers, app={"timeouts": {"first_byte": "200ms", "idle": "200ms"},
+                                 **(app or {})}, **options)
+    made["listen"][0].update(HASTY)
+    return made
+
+
+def test_a_client_that_is_silent_for_long(shop, app):
+    def slowly():
+        for i in range(3):
+            yield b"%d" % i
+            time.sleep(0.7)
+    with Calls(shop.lintel(hasty(app))) as calls:
+        assert list(calls.both("Chat", slowly())) == [b"0", b"1", b"2"]
+        assert json.loads(calls.up("Sum", slowly()))["count"] == 3
+
+
+def test_a_server_that_thinks_for_long(shop, app):
+    with Calls(shop.lintel(hasty(app))) as calls:
+        assert calls.unary("Sleep", b"700", timeout=None)[0] == b"late"
+        assert calls.unary("Sleep", b"700", timeout=10)[0] == b"late"
+
+
+def test_a_call_may_be_longer_than_other_bodies(shop, app):
+    gw = gateway(shop, app, routes=[{"match": "/*", "to": "app", "body": {"max": "100K"}}])
+    with Calls(gw) as calls:
+        assert json.loads(calls.up("Sum", (b"x" * 50_000 for _ in range(10))))["count"] == 10
+    response = gw.get("/t.T/Echo", method="POST", body=b"x" * 200_000)
+    assert response.status == 413
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["before", "within"])
+def test_a_call_in_which_nobody_says_anything(shop, answered):
+    @h2_script
+    def script(h2):
+        stream = h2.head()
+        if answered:
+            h2.headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+            h2.data(stream, b"\0\0\0\0\3one")
+        h2.until_closed()
+    gw = gateway(shop, shop.origin(script),
+                 routes=[{"match": "/*", "to": "app", "timeouts": {"tunnel": "500ms"}}])
+    over = threading.Event()
+
+    def quiet():
+        yield b"hello"
+        over.wait(20)
+    with Calls(gw) as calls:
+        answers = calls.both("Chat", quiet())
+        with pytest.raises(grpc.RpcError) as error:
+            list(answers)
+        over.set()
+        assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert error.value.details().endswith("(call_silent)")
+    line = gw.access(cause="call_silent")[0]
+    assert (line["status"], line["grpc_status"]) == (200, "14")
+
+
+def test_a_client_that_speaks_keeps_the_call_open(shop):
+    """While the server only listens."""
+    @h2_script
+    def script(h2):
+        stream = h2.head()
+        h2.headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+        h2.wait(lambda: stream.ended)
+        h2.headers(stream, [("grpc-status", "0")], end=True)
+        h2.until_closed()
+    gw = gateway(shop, shop.origin(script),
+                 routes=[{"match": "/*", "to": "app", "timeouts": {"tunnel": "500ms"}}])
+
+    def slowly():
+        for i in range(6):
+            yield b"%d" % i
+            time.sleep(0.2)
+    with Calls(gw) as calls:
+        assert not list(calls.both("Chat", slowly()))
+
+
+def test_a_server_of_http1_is_spared_slow_clients_that_call(shop):
+    """It couldn't answer a call: the limits of other requests hold."""
+    made = hasty(shop.echo(), app={"protocol": "h1"})
+    gw = shop.lintel(made)
+    over = threading.Event()
+
+    def quiet():
+        yield b"hello"
+        over.wait(20)
+    with Calls(gw) as calls:
+        code, text = refused(calls.both, "Chat", quiet())
+        over.set()
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert text.endswith(("(body_too_slow)", "(body_timeout)"))
+
+
 # ---- errors of ours ----
 
 @pytest.mark.parametrize("status,code", [
@@ -273,11 +373,11 @@ def test_no_server(shop):
         assert text.endswith("(connect_refused_by_server)")
 
 
-def test_a_message_that_is_too_large(shop, app):
-    gw = gateway(shop, app, routes=[{"match": "/*", "to": "app", "body": {"max": "1M"}}])
+def test_the_text_of_a_route_that_refuses(shop, app):
+    gw = gateway(shop, app, routes=[{"match": "/t.T/Echo", "respond": {"status": 403}},
+                                    {"match": "/*", "to": "app"}])
     with Calls(gw) as calls:
-        code, text = refused(calls.unary, "Echo", b"x" * 3_000_000)
-        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED and text.endswith("(body_too_large)")
+        assert refused(calls.unary, "Echo") == (grpc.StatusCode.PERMISSION_DENIED, "Forbidden")
 
 
 def test_a_server_killed_before_it_answers(shop, app):
