@@ -38,7 +38,12 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
         return lt_step_fail(x, LT_CAUSE_BREAKER_OPEN);
     }
     x->pick.upstream = x->upstream;
-    switch (lt_upstream_pick(x->env->pools, &x->pick)) {
+    enum lt_pick_result picked = lt_upstream_pick(x->env->pools, &x->pick);
+    if (picked == LT_PICK_NONE && x->same_server_too) {
+        x->pick.n_tried = 0;
+        picked = lt_upstream_pick(x->env->pools, &x->pick);
+    }
+    switch (picked) {
     case LT_PICK_OK:
         lt_exchange_take_server(x, x->pick.server);
         x->server_held = true;

@@ -27,5 +27,7 @@ void lt_retry_note(struct lt_exchange *x, const struct lt_back_failure *f)
         x->fresh = true;
     } else {
         lt_pick_tried(&x->pick, x->server);
+        /* Another one first; but it may have refused for a moment only. */
+        x->same_server_too = f->cause == LT_CAUSE_STREAM_REFUSED;
     }
 }

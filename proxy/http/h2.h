@@ -34,10 +34,14 @@ enum lt_h2_pseudo {
     LT_H2_PSEUDO_COUNT
 };
 
-/* One header block being read. Private, but for `size` and `rule`. */
+#define LT_H2_FIELD_SHOWN 64u /* bytes of a name that breaks a rule */
+
+/* One header block being read. Private, but for `size`, `rule` and `broken`. */
 struct lt_h2_block {
-    size_t size;        /* bytes so far, as lt_h2_limits.head counts them, also past the limit */
-    enum lt_cause rule; /* the first that is broken, in the words of clients' causes */
+    size_t size;          /* bytes so far, as lt_h2_limits.head counts them, also past the limit */
+    enum lt_cause rule;   /* the first that is broken, in the words of clients' causes */
+    struct lt_str broken; /* the name of the field that breaks it, not judged, perhaps cut; empty:
+                             it is no field, or there is no memory */
 
     struct lt_headers *headers;
     struct lt_h2_limits limits;
@@ -56,6 +60,13 @@ void lt_h2_begin(struct lt_h2_block *b, struct lt_headers *headers,
 
 /* The next field, as decoded. After a broken rule it only counts. */
 void lt_h2_field(struct lt_h2_block *b, struct lt_str name, struct lt_str value);
+
+/* The same for a field that whoever decodes it has found to be malformed. */
+void lt_h2_field_invalid(struct lt_h2_block *b, struct lt_str name);
+
+/* What is wrong with a response's block, for the log; of b->rule, in arena, empty without memory.
+ */
+struct lt_str lt_h2_why(const struct lt_h2_block *b, struct lt_arena *arena);
 
 /* The block is complete: judges it and fills req, whose headers are those of b (the same object).
  * ended: no body follows. Host is set from :authority and agrees with it (§8.3.1). An extended

@@ -117,6 +117,21 @@ static enum lt_cause add_field(struct lt_h2_block *b, struct lt_str name, struct
                                                                    : LT_CAUSE_OUT_OF_MEMORY;
 }
 
+static void note_broken(struct lt_h2_block *b, struct lt_str name)
+{
+    if (!copy(b, lt_str_sub(name, 0, lt_min(name.len, (size_t)LT_H2_FIELD_SHOWN)), &b->broken)) {
+        b->broken = LT_STR_NONE;
+    }
+}
+
+void lt_h2_field_invalid(struct lt_h2_block *b, struct lt_str name)
+{
+    if (b->rule == LT_CAUSE_NONE) {
+        b->rule = LT_CAUSE_HEADER_INVALID;
+        note_broken(b, name);
+    }
+}
+
 void lt_h2_field(struct lt_h2_block *b, struct lt_str name, struct lt_str value)
 {
     b->size += name.len + value.len + FIELD_OVERHEAD;
@@ -131,6 +146,26 @@ void lt_h2_field(struct lt_h2_block *b, struct lt_str name, struct lt_str value)
         b->regular = true;
         b->rule = add_field(b, name, value);
     }
+    if (b->rule != LT_CAUSE_NONE) {
+        note_broken(b, name);
+    }
+}
+
+struct lt_str lt_h2_why(const struct lt_h2_block *b, struct lt_arena *arena)
+{
+    struct lt_str why;
+    const char *rule = lt_cause_info(b->rule)->name;
+    bool ok;
+    if (b->rule == LT_CAUSE_HEAD_TOO_LARGE && b->fields > b->limits.headers) {
+        ok = lt_arena_printf(arena, &why, "more than %u fields (max_headers)", b->limits.headers);
+    } else if (b->rule == LT_CAUSE_HEAD_TOO_LARGE) {
+        ok = lt_arena_printf(arena, &why, "more than %zu bytes (max_head)", b->limits.head);
+    } else if (b->broken.len > 0) {
+        ok = lt_arena_printf(arena, &why, "%s: %.*s", rule, LT_STR_ARG(b->broken));
+    } else {
+        ok = lt_arena_printf(arena, &why, "%s", rule);
+    }
+    return ok ? why : LT_STR_NONE;
 }
 
 /* ---- Requests. ---- */

@@ -133,11 +133,13 @@ static bool unread(const struct lt_back_h1 *b, bool reset)
 
 void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, bool reset)
 {
+    /* A server that refuses our certificate has read nothing, though the handshake seemed over. */
+    bool refused = cause == LT_CAUSE_SERVER_REFUSED_CERTIFICATE && !b->reused;
     struct lt_back_failure failure = {
         .cause = cause,
         .sys_errno = sys_errno,
         .reused = b->reused,
-        .connected = b->state != LT_BACK_H1_CONNECTING,
+        .connected = b->state != LT_BACK_H1_CONNECTING && !refused,
         .reset = reset,
         .unread = b->state != LT_BACK_H1_CONNECTING && unread(b, reset),
         .bytes_sent = b->bytes_sent,

@@ -72,6 +72,7 @@ static enum lt_err read_head(struct lt_back_h1 *b, const char **p, size_t *n)
         return LT_AGAIN;
     }
     if (err != LT_OK) {
+        b->detail = lt_str_c(lt_cause_info(b->scan.rule)->name);
         lt_back_h1_fail(b, cause, 0, false);
         return err;
     }
@@ -84,6 +85,7 @@ static enum lt_err read_head(struct lt_back_h1 *b, const char **p, size_t *n)
     memcpy(head, all, head_len);
     err = lt_h1_response(&b->parser, b->arena, head, head_len, &limits, b->method, res, &cause);
     if (err != LT_OK) {
+        b->detail = lt_str_c(lt_cause_info(b->parser.rule)->name);
         lt_back_h1_fail(b, cause, 0, false);
         return err;
     }
@@ -196,7 +198,7 @@ static void on_end_of_stream(struct lt_back_h1 *b, enum lt_err err)
         b->detail = lt_str_c(lt_tls_error(b->stream.tls));
     }
     enum lt_cause cause = b->bytes_received > 0 ? LT_CAUSE_RESPONSE_CUT
-                          : err == LT_ERR_TLS   ? lt_dial_tls_cause(&b->stream)
+                          : err == LT_ERR_TLS   ? lt_dial_tls_cause(b->pools, b->server, &b->stream)
                           : reset               ? LT_CAUSE_RESET_BEFORE_RESPONSE
                                                 : LT_CAUSE_CLOSED_BEFORE_RESPONSE;
     lt_back_h1_fail(b, cause, b->stream.sys_errno, reset);

@@ -16,6 +16,9 @@
 
 /* Bytes that may wait in the socket before no more are asked for from the streams. */
 #define SEND_AHEAD ((size_t)64 << 10)
+/* All connections to a server, those that end too, are at most so many times as many as may take
+ * streams. */
+#define ENDING_FACTOR 4u
 
 size_t lt_back_h2_size(void)
 {
@@ -53,6 +56,13 @@ static void free_conn(void *arg)
     lt_free(c);
 }
 
+static void count(const struct lt_pools *pools, enum lt_counter counter, int n)
+{
+    if (pools->metrics != NULL) {
+        lt_metrics_add(pools->metrics, counter, n);
+    }
+}
+
 static void leave_idle(struct lt_back_h2_conn *c)
 {
     if (c->idle) {
@@ -68,10 +78,12 @@ static void close_conn(struct lt_back_h2_conn *c)
         return;
     }
     lt_dial_cancel(&c->dial);
+    c->pool->n_h2--;
+    c->pool->n_h2_ending -= c->state == LT_BACK_H2_RETIRING;
     c->state = LT_BACK_H2_CLOSED;
     leave_idle(c);
     lt_list_remove(&c->link);
-    c->pool->n_h2--;
+    count(c->pools, LT_COUNTER_UPSTREAM_H2, -1);
     lt_timer_clear(&c->timer);
     lt_loop_cancel(&c->sending);
     lt_stream_close(&c->stream);
@@ -153,6 +165,7 @@ void lt_back_h2_conn_retire(struct lt_back_h2_conn *c)
         c->state = LT_BACK_H2_RETIRING;
         leave_idle(c);
         lt_list_remove(&c->link);
+        c->pool->n_h2_ending++;
         lt_back_h2_want_send(c);
     }
 }
@@ -174,7 +187,9 @@ void lt_back_h2_conn_fail(struct lt_back_h2_conn *c, enum lt_cause cause, int sy
     if (c->state == LT_BACK_H2_CLOSED) {
         return;
     }
-    bool connected = c->state != LT_BACK_H2_CONNECTING;
+    /* A server that refuses our certificate has read nothing, though the handshake seemed over. */
+    bool connected = c->state != LT_BACK_H2_CONNECTING &&
+                     (c->heard || cause != LT_CAUSE_SERVER_REFUSED_CERTIFICATE);
     struct lt_list *lists[] = {&c->streams, &c->waiting};
     close_conn(c);
     for (size_t i = 0; i < lt_countof(lists); i++) {
@@ -214,10 +229,13 @@ static void free_back(void *arg)
     lt_slab_put(&pools->h2_backs, b);
 }
 
+/* An answer that is waited for has a time of its own. */
 static void watch(struct lt_back_h2_conn *c)
 {
     uint64_t ms = c->n_streams == 0 ? c->options.idle_ms : c->options.ping_ms;
-    c->pinged = false;
+    if (c->pinged) {
+        return;
+    }
     if (ms > 0) {
         lt_timer_set(&c->timer, ms);
     } else {
@@ -265,11 +283,12 @@ void lt_back_h2_fail(struct lt_back_h2 *b, enum lt_cause cause, bool unread, str
     void *owner = b->owner;
     struct lt_back_failure failure = {
         .cause = cause,
-        /* Not this server but this connection didn't take it: another try may get a new one. */
-        .reused = b->reused || unread,
+        /* A connection that was in use says goodbye: not the server refused, another try gets a new
+         * one. */
+        .reused = b->reused && unread && b->conn->state == LT_BACK_H2_RETIRING,
         .connected = true,
-        .reset = b->was_reset,
-        .unread = unread || !b->on_wire,
+        .reset = b->was_reset && unread, /* else the server has acted, and says that it failed */
+        .unread = (unread || !b->on_wire) && !b->unsendable,
         .bytes_sent = b->bytes_sent,
         .bytes_received = b->bytes_received,
         .detail = detail,
@@ -292,10 +311,25 @@ static void on_end_of_stream(struct lt_back_h2_conn *c, enum lt_err err)
     enum lt_cause cause = LT_CAUSE_NONE;
     if (err == LT_ERR_TLS) {
         c->detail = lt_str_c(lt_tls_error(c->stream.tls));
-        cause = c->settings_seen ? LT_CAUSE_NONE : lt_dial_tls_cause(&c->stream);
+    }
+    if (err == LT_ERR_TLS && !c->heard && !lt_list_empty(&c->streams)) {
+        struct lt_server *server = from_link(c->streams.next)->server;
+        cause = lt_dial_tls_cause(c->pools, server, &c->stream);
     }
     bool reset = err != LT_EOF || lt_stream_was_refused(&c->stream);
     lt_back_h2_conn_fail(c, cause, c->stream.sys_errno, reset);
+}
+
+/* Something came. That alone doesn't keep an idle connection open. */
+static void note_life(struct lt_back_h2_conn *c)
+{
+    c->heard = true;
+    c->doubted = false;
+    c->read_us = c->pools->loop->now_us;
+    if (c->pinged || c->n_streams > 0) {
+        c->pinged = false;
+        watch(c);
+    }
 }
 
 static void on_readable(void *owner)
@@ -313,11 +347,13 @@ static void on_readable(void *owner)
             on_end_of_stream(c, err);
             return;
         }
+        note_life(c);
         ssize_t used = nghttp2_session_mem_recv(c->session, (const uint8_t *)scratch, n);
         if (c->state == LT_BACK_H2_CLOSED) {
             return;
         }
         if (used < 0) {
+            c->detail = c->detail.len > 0 ? c->detail : lt_str_c(nghttp2_strerror((int)used));
             lt_back_h2_conn_fail(c, cause_of((int)used), 0, false);
             return;
         }
@@ -327,9 +363,6 @@ static void on_readable(void *owner)
         if (c->state == LT_BACK_H2_CLOSED) {
             return;
         }
-    }
-    if (c->n_streams > 0) {
-        watch(c);
     }
     lt_back_h2_want_send(c);
 }
@@ -346,27 +379,29 @@ static const struct lt_stream_ops stream_ops = {
     .on_drained = on_drained,
 };
 
+void lt_back_h2_ping(struct lt_back_h2_conn *c)
+{
+    /* Without memory it is tried again. */
+    c->pinged = nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL) == 0;
+    lt_timer_set(&c->timer, c->options.pong_ms);
+    lt_back_h2_want_send(c);
+}
+
 /* Idle for too long; or silent for too long while streams are open. */
 static void on_timer(void *arg)
 {
     struct lt_back_h2_conn *c = arg;
     LT_OBJ_CHECK(c, LT_BACK_H2_CONN_MAGIC);
-    if (c->n_streams == 0) {
-        close_politely(c);
+    if (c->pinged && c->n_streams > 0 && c->options.ping_ms == 0) {
+        lt_back_h2_conn_retire(c); /* its streams have their own limits */
     } else if (c->pinged) {
         c->detail = LT_STR("no answer to a PING");
         lt_back_h2_conn_fail(c, LT_CAUSE_SERVER_SILENT, 0, false);
-    } else if (nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL) == 0) {
-        c->pinged = true;
-        lt_timer_set(&c->timer, c->options.pong_ms);
-        lt_back_h2_want_send(c);
+    } else if (c->n_streams == 0) {
+        close_politely(c);
+    } else {
+        lt_back_h2_ping(c);
     }
-}
-
-/* Over TLS the server has to have agreed (RFC 9113 §3.2). */
-static bool agreed(const struct lt_back_h2_conn *c)
-{
-    return c->stream.tls == NULL || lt_str_eq_c(lt_tls_alpn(c->stream.tls), "h2");
 }
 
 static void on_dialled(void *owner, const struct lt_dial_failure *failure)
@@ -380,11 +415,6 @@ static void on_dialled(void *owner, const struct lt_dial_failure *failure)
         return;
     }
     lt_stream_own(&c->stream, &stream_ops, c);
-    if (!agreed(c)) {
-        c->detail = LT_STR("it did not choose h2 by ALPN");
-        lt_back_h2_conn_fail(c, LT_CAUSE_SERVER_PROTOCOL, 0, false);
-        return;
-    }
     c->state = LT_BACK_H2_OPEN;
     watch(c);
     lt_back_h2_want_send(c);
@@ -409,18 +439,20 @@ static struct lt_back_h2_conn *conn_new(struct lt_pools *pools, struct lt_pool *
     c->pools = pools;
     c->pool = pool;
     c->options = u->h2;
+    c->head_max = u->head_max;
     c->stream.fd = -1;
     lt_list_init(&c->waiting);
     lt_list_init(&c->streams);
     lt_list_init(&c->touched);
     lt_list_init(&c->drained);
     lt_timer_init(&c->timer, pools->loop, on_timer, c);
-    if (!lt_back_h2_start_session(c, u->head_max)) {
+    if (!lt_back_h2_start_session(c)) {
         free_conn(c);
         return NULL;
     }
     lt_list_push_back(&pool->h2, &c->link);
     pool->n_h2++;
+    count(pools, LT_COUNTER_UPSTREAM_H2, 1);
     return c;
 }
 
@@ -436,24 +468,39 @@ static uint32_t streams_max(const struct lt_back_h2_conn *c)
     return lt_min(theirs, (uint32_t)c->options.streams_max);
 }
 
+/* Whether a new connection to server would be such a one: a reload may have changed its upstream.
+ */
+static bool fits(const struct lt_back_h2_conn *c, const struct lt_server *server)
+{
+    const struct lt_back_h2_options *was = &c->options, *is = &server->upstream->h2;
+    return was->streams_max == is->streams_max && was->window == is->window &&
+           was->control_max == is->control_max && was->idle_ms == is->idle_ms &&
+           was->ping_ms == is->ping_ms && was->pong_ms == is->pong_ms &&
+           c->head_max == server->upstream->head_max &&
+           (c->state == LT_BACK_H2_CONNECTING || lt_dial_fits(&c->stream, server));
+}
+
 /* Whether the connection takes one more stream to server. */
 static bool has_room(struct lt_back_h2_conn *c, const struct lt_server *server)
 {
-    if (c->n_streams >= streams_max(c)) {
-        return false;
-    }
-    /* Out of stream numbers, or of settings that a reload has changed. */
-    if (c->state == LT_BACK_H2_OPEN && (nghttp2_session_check_request_allowed(c->session) == 0 ||
-                                        !lt_dial_fits(&c->stream, server))) {
+    /* Of settings that a reload has changed, or out of stream numbers. */
+    if (!fits(c, server) ||
+        (c->state == LT_BACK_H2_OPEN && nghttp2_session_check_request_allowed(c->session) == 0)) {
         lt_back_h2_conn_retire(c);
         return false;
     }
-    return true;
+    return c->n_streams < streams_max(c);
+}
+
+static bool may_open(const struct lt_pool *pool, const struct lt_server *server)
+{
+    uint64_t max = server->upstream->h2.connections_max;
+    return pool->n_h2 - pool->n_h2_ending < max && pool->n_h2 < max * ENDING_FACTOR;
 }
 
 /* The oldest connection with room, so that few are filled and the rest becomes idle; else NULL. An
- * idle one that has something to say may say goodbye: it is taken only if no other may be opened.
- */
+ * idle one that has something to say may say goodbye, and one that owes a sign of life may hang:
+ * these are taken only if no other may be opened. */
 static struct lt_back_h2_conn *find_room(struct lt_pool *pool, const struct lt_server *server)
 {
     struct lt_back_h2_conn *talking = NULL;
@@ -461,13 +508,13 @@ static struct lt_back_h2_conn *find_room(struct lt_pool *pool, const struct lt_s
     {
         struct lt_back_h2_conn *c = conn_from_link(it);
         if (has_room(c, server)) {
-            if (!c->idle || lt_stream_is_silent(&c->stream)) {
+            if (!c->pinged && !c->doubted && (!c->idle || lt_stream_is_silent(&c->stream))) {
                 return c;
             }
             talking = c;
         }
     }
-    return pool->n_h2 >= server->upstream->h2.connections_max ? talking : NULL;
+    return may_open(pool, server) ? NULL : talking;
 }
 
 static struct lt_back_h2 *back_new(struct lt_pools *pools, struct lt_back_h2_conn *c,
@@ -501,7 +548,7 @@ enum lt_err lt_back_h2_open(struct lt_pools *pools, struct lt_server *server, en
     if (pool == NULL) {
         return LT_ERR_NOMEM;
     }
-    if (c == NULL && pool->n_h2 >= server->upstream->h2.connections_max) {
+    if (c == NULL && !may_open(pool, server)) {
         events->on_fail(owner, &(struct lt_back_failure){.cause = LT_CAUSE_STREAMS_EXHAUSTED});
         return LT_OK;
     }
@@ -523,10 +570,10 @@ enum lt_err lt_back_h2_open(struct lt_pools *pools, struct lt_server *server, en
     if (c->state == LT_BACK_H2_OPEN) {
         lt_list_push_back(&c->streams, &b->link);
         b->state = LT_BACK_H2_READY;
-        if (pools->metrics != NULL) {
-            lt_metrics_add(pools->metrics, LT_COUNTER_UPSTREAM_REUSED, 1);
+        count(pools, LT_COUNTER_UPSTREAM_REUSED, 1);
+        if (c->n_streams == 1) {
+            watch(c);
         }
-        watch(c);
         events->on_connected(owner, true);
         return LT_OK;
     }

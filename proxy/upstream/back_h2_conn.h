@@ -36,20 +36,27 @@ struct lt_back_h2_conn {
     struct lt_stream stream;
     struct lt_dial dial;
     nghttp2_session *session;
-    struct lt_back_h2_options options;
-    struct lt_list waiting; /* struct lt_back_h2, until the connection is open */
-    struct lt_list streams; /* struct lt_back_h2 */
-    struct lt_list touched; /* of them, who got something in this turn of reading */
-    struct lt_list drained; /* of them, whose waiting bytes have left */
-    unsigned n_streams;     /* waiting ones too */
-    uint32_t served;        /* streams so far */
-    bool idle;              /* counted so in pools */
-    bool settings_seen;     /* the server's first SETTINGS came */
-    bool pinged;            /* and nothing came since */
-    bool deaf;              /* writing failed: what the server said still comes by reading */
-    uint64_t second;        /* in which control frames are counted */
-    unsigned control;       /* so many */
-    struct lt_str detail;   /* why the connection can't go on, static */
+    struct lt_back_h2_options options; /* those that it was opened with */
+    size_t head_max;                   /* that too */
+    struct lt_list waiting;            /* struct lt_back_h2, until the connection is open */
+    struct lt_list streams;            /* struct lt_back_h2 */
+    struct lt_list touched;            /* of them, who got something in this turn of reading */
+    struct lt_list drained;            /* of them, whose waiting bytes have left */
+    unsigned n_streams;                /* waiting ones too */
+    uint32_t served;                   /* streams so far */
+    bool idle;                         /* counted so in pools */
+    bool heard;                        /* the server sent something */
+    bool settings_seen;                /* its first SETTINGS came */
+    bool pinged;                       /* and nothing came since */
+    bool doubted;     /* somebody waited in vain, and nothing came since: others go elsewhere */
+    bool deaf;        /* writing failed: what the server said still comes by reading */
+    uint64_t read_us; /* when something came last */
+    uint64_t second;  /* in which control frames are counted */
+    unsigned control; /* so many */
+    unsigned resets_paid, windows_paid, pings_paid; /* frames that are accounted for */
+    struct lt_str detail;                           /* why the connection can't go on, static */
+    char broken[LT_H2_FIELD_SHOWN]; /* name of the field that nghttp2 objected to last */
+    size_t broken_len;
     struct lt_timer timer; /* idle: until it is closed; else until it is asked for a sign of life */
     struct lt_deferred sending, deferred;
 };
@@ -88,6 +95,8 @@ struct lt_back_h2 {
     bool ended;           /* the exchange put all */
     bool sent;            /* and all has left */
     bool on_wire;         /* the head has left: the server may have acted */
+    uint64_t asked_us;    /* when that was */
+    bool unsendable;      /* the head can't be sent: our fault */
     uint64_t bytes_sent;
 
     /* The response. */
@@ -97,10 +106,11 @@ struct lt_back_h2 {
     unsigned n_informational;
     bool head_done;
     bool tunnel;          /* bytes pass as they are, and each direction has its end */
+    bool eof;             /* of a tunnel: the server ended its direction */
     unsigned paused;      /* bits of enum lt_pause; no credit is given then */
     bool grown;           /* its window has the size of the option */
     bool was_reset;       /* by the server, with code */
-    struct lt_str detail; /* which rule the response broke, static */
+    struct lt_str detail; /* which rule the response broke, static or in the arena */
     size_t owed;          /* bytes received for which the server got no credit yet */
     uint64_t bytes_received;
 };
@@ -123,14 +133,24 @@ void lt_back_h2_conn_fail(struct lt_back_h2_conn *c, enum lt_cause cause, int sy
 /* Takes no new streams; closes once there is none. */
 void lt_back_h2_conn_retire(struct lt_back_h2_conn *c);
 
+/* Asks the server for a sign of life, which has to come in time. */
+void lt_back_h2_ping(struct lt_back_h2_conn *c);
+
 struct lt_back_h2 *lt_back_h2_of_stream(struct lt_back_h2_conn *c, int32_t id);
 
 /* back_h2_session.c */
 
-/* Makes c->session, with our SETTINGS put; head_max: bytes of a response head. False without
- * memory.
- */
-bool lt_back_h2_start_session(struct lt_back_h2_conn *c, size_t head_max) LT_MUST_CHECK;
+/* Makes c->session, with our SETTINGS put, by c's options. False without memory. */
+bool lt_back_h2_start_session(struct lt_back_h2_conn *c) LT_MUST_CHECK;
+
+/* back_h2_abuse.c */
+
+/* One more frame that costs work and carries no message; over the limit the connection fails. */
+void lt_back_h2_count(struct lt_back_h2_conn *c);
+/* A frame has begun to come: counts what is counted by its head. */
+void lt_back_h2_count_frame(struct lt_back_h2_conn *c, const nghttp2_frame_hd *hd);
+/* We sent a frame that the server may answer with frames of that kind. */
+void lt_back_h2_pay(struct lt_back_h2_conn *c, const nghttp2_frame_hd *hd);
 
 /* back_h2_request.c */
 

@@ -156,6 +156,9 @@ static enum lt_err send_head(struct lt_back *base, const struct lt_request *req,
 static enum lt_err send_body(struct lt_back *base, const char *p, size_t n)
 {
     struct lt_back_h2 *b = from_base(base);
+    if (b->tunnel && b->id == 0) {
+        return LT_ERR_RESET; /* the server takes no more */
+    }
     b->bytes_sent += n;
     return lt_chain_append(&b->out, p, n);
 }
@@ -163,14 +166,15 @@ static enum lt_err send_body(struct lt_back *base, const char *p, size_t n)
 static enum lt_err flush(struct lt_back *base)
 {
     struct lt_back_h2 *b = from_base(base);
-    enum lt_err err = LT_OK;
+    enum lt_err err = b->tunnel && b->id == 0 ? LT_ERR_RESET : LT_OK;
     if (b->state == LT_BACK_H2_READY) {
         if (b->offer.len > 0) {
             hold(b);
             return LT_OK;
         }
         err = submit(b);
-    } else if (b->state == LT_BACK_H2_BUSY && !b->sent && (b->out.len > 0 || b->ended) &&
+    } else if (b->state == LT_BACK_H2_BUSY && b->id > 0 && !b->sent &&
+               (b->out.len > 0 || b->ended) &&
                nghttp2_session_resume_data(b->conn->session, b->id) == NGHTTP2_ERR_NOMEM) {
         err = LT_ERR_NOMEM;
     }
@@ -211,12 +215,30 @@ static void cancel(struct lt_back *base)
 {
     struct lt_back_h2 *b = from_base(base);
     struct lt_back_h2_conn *c = b->conn;
+    /* For as long as an answer to a PING may take, nothing has come: the connection may hang. */
+    if (b->on_wire && !b->head_done &&
+        c->pools->loop->now_us - lt_max(b->asked_us, c->read_us) >=
+            c->options.pong_ms * UINT64_C(1000)) {
+        c->doubted = true;
+    }
     if (b->id > 0 &&
         nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, b->id, NGHTTP2_CANCEL) != 0) {
         lt_back_h2_conn_retire(c); /* without memory: its end will tell */
     }
     lt_back_h2_detach(b);
     lt_back_h2_want_send(c);
+}
+
+/* The connection may hang, or only this stream: what came since it was asked tells. */
+static void doubt(struct lt_back *base)
+{
+    struct lt_back_h2 *b = from_base(base);
+    struct lt_back_h2_conn *c = b->conn;
+    if (b->on_wire && c->read_us <= b->asked_us) {
+        lt_back_h2_conn_retire(c);
+    } else if (c->state == LT_BACK_H2_OPEN && !c->pinged) {
+        lt_back_h2_ping(c);
+    }
 }
 
 const struct lt_back_ops lt_back_h2_ops = {
@@ -228,5 +250,6 @@ const struct lt_back_ops lt_back_h2_ops = {
     .unsent = unsent,
     .pause = pause_back,
     .resume = resume_back,
+    .doubt = doubt,
     .cancel = cancel,
 };

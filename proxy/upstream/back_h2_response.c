@@ -95,14 +95,13 @@ static int on_header(nghttp2_session *session LT_UNUSED, const nghttp2_frame *fr
 
 /* nghttp2 would leave such a field out and go on. */
 static int on_invalid_header(nghttp2_session *session LT_UNUSED, const nghttp2_frame *frame,
-                             const uint8_t *name LT_UNUSED, size_t name_len LT_UNUSED,
-                             const uint8_t *value LT_UNUSED, size_t value_len LT_UNUSED,
-                             uint8_t flags LT_UNUSED, void *user_data)
+                             const uint8_t *name, size_t name_len, const uint8_t *value LT_UNUSED,
+                             size_t value_len LT_UNUSED, uint8_t flags LT_UNUSED, void *user_data)
 {
     struct lt_back_h2_conn *c = from_arg(user_data);
     struct lt_back_h2 *b = lt_back_h2_of_stream(c, frame->hd.stream_id);
     if (b != NULL) {
-        b->block.rule = LT_CAUSE_HEADER_INVALID;
+        lt_h2_field_invalid(&b->block, lt_str((const char *)name, name_len));
     }
     return go_on(c);
 }
@@ -149,7 +148,7 @@ static void take_head(struct lt_back_h2 *b, bool ended)
         cause = switch_protocols(b, res);
     }
     if (cause != LT_CAUSE_NONE) {
-        refuse(b, cause, NGHTTP2_PROTOCOL_ERROR, lt_str_c(lt_cause_info(b->block.rule)->name));
+        refuse(b, cause, NGHTTP2_PROTOCOL_ERROR, lt_h2_why(&b->block, b->arena));
         return;
     }
     if (res->status != 101 && res->status < 200) {
@@ -171,6 +170,7 @@ static void complete(struct lt_back_h2 *b)
     struct lt_back_h2_conn *c = b->conn;
     void *owner = b->owner;
     if (b->tunnel) {
+        b->eof = true;
         touch(b);
         events->on_eof(owner);
         return;
@@ -191,8 +191,9 @@ static void take_headers(struct lt_back_h2 *b, bool ended)
     if (!b->head_done) {
         take_head(b, ended);
     } else if (b->tunnel || lt_h2_trailers(&b->block) != LT_CAUSE_NONE) {
-        refuse(b, LT_CAUSE_RESPONSE_INVALID, NGHTTP2_PROTOCOL_ERROR,
-               lt_str_c(lt_cause_info(b->block.rule)->name));
+        struct lt_str why =
+            b->tunnel ? LT_STR("a head in a tunnel") : lt_h2_why(&b->block, b->arena);
+        refuse(b, LT_CAUSE_RESPONSE_INVALID, NGHTTP2_PROTOCOL_ERROR, why);
     }
 }
 
@@ -222,9 +223,17 @@ static int on_stream_close(nghttp2_session *session LT_UNUSED, int32_t id, uint3
     if (b == NULL || c->state == LT_BACK_H2_CLOSED) {
         return go_on(c);
     }
-    if (b->tunnel && code == NGHTTP2_NO_ERROR) {
-        b->id = 0; /* both directions have ended: the exchange cancels it when it likes */
+    if (b->tunnel && code == NGHTTP2_NO_ERROR && b->eof) {
+        b->id = 0; /* both directions have ended, or the server takes no more */
+        lt_chain_clear(&b->out);
+        if (!lt_list_linked(&b->drain_link)) {
+            lt_list_push_back(&c->drained, &b->drain_link);
+        }
         return 0;
+    }
+    if (b->unsendable) {
+        lt_back_h2_fail(b, LT_CAUSE_INTERNAL, false, b->detail);
+        return go_on(c);
     }
     if (b->was_reset || !b->on_wire || code == NGHTTP2_REFUSED_STREAM) {
         bool refused = code == NGHTTP2_REFUSED_STREAM || !b->on_wire;
@@ -309,6 +318,11 @@ static int on_frame(nghttp2_session *session LT_UNUSED, const nghttp2_frame *fra
         return go_on(c);
     }
     switch (frame->hd.type) { /* a default on purpose: the library acts upon the others */
+    case NGHTTP2_DATA:
+        if (frame->hd.length > 0 && frame->hd.length == frame->data.padlen && !ended) {
+            lt_back_h2_count(c); /* nothing but padding */
+        }
+        break;
     case NGHTTP2_SETTINGS:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
             take_settings(c);
@@ -337,34 +351,11 @@ static int on_frame(nghttp2_session *session LT_UNUSED, const nghttp2_frame *fra
     return go_on(c);
 }
 
-/* Frames that cost work and carry no message: a server sends few of them. */
-static bool is_control(const nghttp2_frame_hd *hd)
-{
-    switch (hd->type) { /* a default on purpose: types that nobody knows are among them */
-    case NGHTTP2_DATA:
-        return hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0;
-    case NGHTTP2_HEADERS:
-    case NGHTTP2_CONTINUATION: /* counted by nghttp2 for each block */
-    case NGHTTP2_WINDOW_UPDATE:
-        return false;
-    default:
-        return true;
-    }
-}
-
 static int on_begin_frame(nghttp2_session *session LT_UNUSED, const nghttp2_frame_hd *hd,
                           void *user_data)
 {
     struct lt_back_h2_conn *c = from_arg(user_data);
-    uint64_t second = c->pools->loop->now_us / 1000000;
-    if (!is_control(hd) || c->state == LT_BACK_H2_CLOSED) {
-        return go_on(c);
-    }
-    c->control = second == c->second ? c->control + 1 : 1;
-    c->second = second;
-    if (c->control > c->options.control_max) {
-        lt_back_h2_conn_fail(c, LT_CAUSE_SERVER_FLOOD, 0, false);
-    }
+    lt_back_h2_count_frame(c, hd);
     return go_on(c);
 }
 
@@ -372,11 +363,30 @@ static int on_frame_sent(nghttp2_session *session LT_UNUSED, const nghttp2_frame
                          void *user_data)
 {
     struct lt_back_h2_conn *c = from_arg(user_data);
+    lt_back_h2_pay(c, &frame->hd);
     if (frame->hd.type == NGHTTP2_HEADERS) {
         struct lt_back_h2 *b = lt_back_h2_of_stream(c, frame->hd.stream_id);
-        if (b != NULL) {
+        if (b != NULL && !b->on_wire) {
             b->on_wire = true;
+            b->asked_us = c->pools->loop->now_us;
         }
+    } else if (frame->hd.type == NGHTTP2_GOAWAY && c->detail.len == 0) {
+        c->detail = code_name(frame->goaway.error_code); /* nghttp2's judgement */
+    }
+    return 0;
+}
+
+/* A request's head didn't leave: because the server says goodbye, or because it can't be written.
+ */
+static int on_frame_not_sent(nghttp2_session *session LT_UNUSED, const nghttp2_frame *frame,
+                             int error, void *user_data)
+{
+    struct lt_back_h2_conn *c = from_arg(user_data);
+    struct lt_back_h2 *b =
+        frame->hd.type == NGHTTP2_HEADERS ? lt_back_h2_of_stream(c, frame->hd.stream_id) : NULL;
+    if (b != NULL && (error == NGHTTP2_ERR_FRAME_SIZE_ERROR || error == NGHTTP2_ERR_HEADER_COMP)) {
+        b->unsendable = true; /* on_stream_close follows */
+        b->detail = lt_str_c(nghttp2_strerror(error));
     }
     return 0;
 }
@@ -388,7 +398,32 @@ static int on_invalid_frame(nghttp2_session *session LT_UNUSED, const nghttp2_fr
     struct lt_back_h2_conn *c = from_arg(user_data);
     struct lt_back_h2 *b =
         frame->hd.stream_id > 0 ? lt_back_h2_of_stream(c, frame->hd.stream_id) : NULL;
-    *(b != NULL ? &b->detail : &c->detail) = lt_str_c(nghttp2_strerror(error));
+    struct lt_str *detail = b != NULL ? &b->detail : &c->detail;
+    *detail = lt_str_c(nghttp2_strerror(error));
+    if (b != NULL && error == NGHTTP2_ERR_HTTP_HEADER && c->broken_len > 0) {
+        const struct lt_h2_block block = {.rule = LT_CAUSE_HEADER_INVALID,
+                                          .broken = lt_str(c->broken, c->broken_len)};
+        *detail = lt_h2_why(&block, b->arena);
+    }
+    c->broken_len = 0;
+    return 0;
+}
+
+/* Comes before that. Only its text has the field: "..., name: [NAME], value: [VALUE]". */
+static int on_error(nghttp2_session *session LT_UNUSED, int error, const char *text, size_t len,
+                    void *user_data)
+{
+    struct lt_back_h2_conn *c = from_arg(user_data);
+    const struct lt_str before = LT_STR("name: [");
+    struct lt_str name = lt_str(text, len);
+    size_t begin = lt_str_find(name, before);
+    c->broken_len = 0;
+    if (error == NGHTTP2_ERR_HTTP_HEADER && begin != SIZE_MAX) {
+        name = lt_str_sub(name, begin + before.len, len);
+        name = lt_str_sub(name, 0, lt_str_find(name, LT_STR("], value: [")));
+        c->broken_len = lt_min(name.len, sizeof(c->broken));
+        memcpy(c->broken, name.p, c->broken_len);
+    }
     return 0;
 }
 
@@ -401,7 +436,9 @@ void lt_back_h2_set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
+    nghttp2_session_callbacks_set_error_callback2(callbacks, on_error);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
 }
 

@@ -9,6 +9,11 @@
 #define WINDOW_STREAMS 16u
 /* Acknowledgements that may wait in a server's socket. */
 #define ACKS_MAX 100
+/* Of a request; listeners allow less (max_head). */
+#define REQUEST_HEAD_MAX ((size_t)2 << 20)
+/* CONTINUATION frames that a response head may come in: so many, and one for each piece of it. */
+#define CONTINUATIONS 8u
+#define CONTINUATION_LEN 8192u
 
 /* nghttp2 allocates as we do, so that tests can make any of it fail. */
 static void *h2_malloc(size_t n, void *arg LT_UNUSED)
@@ -32,12 +37,12 @@ static void h2_free(void *p, void *arg LT_UNUSED)
 }
 
 /* Our SETTINGS, and the connection's window. */
-static bool submit_settings(struct lt_back_h2_conn *c, size_t head_max)
+static bool submit_settings(struct lt_back_h2_conn *c)
 {
     const nghttp2_settings_entry entries[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, lt_min(c->options.window, LT_BACK_H2_WINDOW_FIRST)},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)lt_min(head_max, (size_t)UINT32_MAX)},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)lt_min(c->head_max, (size_t)UINT32_MAX)},
     };
     uint64_t window = lt_min((uint64_t)c->options.window * WINDOW_STREAMS, (uint64_t)INT32_MAX);
     return nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, entries, lt_countof(entries)) ==
@@ -46,7 +51,7 @@ static bool submit_settings(struct lt_back_h2_conn *c, size_t head_max)
                                                  (int32_t)window) == 0;
 }
 
-bool lt_back_h2_start_session(struct lt_back_h2_conn *c, size_t head_max)
+bool lt_back_h2_start_session(struct lt_back_h2_conn *c)
 {
     static const nghttp2_mem mem_ops = {NULL, h2_malloc, h2_free, h2_calloc, h2_realloc};
     nghttp2_mem mem = mem_ops;
@@ -58,8 +63,11 @@ bool lt_back_h2_start_session(struct lt_back_h2_conn *c, size_t head_max)
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_peer_max_concurrent_streams(option, LT_BACK_H2_STREAMS_FIRST);
         nghttp2_option_set_max_outbound_ack(option, ACKS_MAX);
+        nghttp2_option_set_max_send_header_block_length(option, REQUEST_HEAD_MAX);
+        nghttp2_option_set_max_continuations(option,
+                                             CONTINUATIONS + c->head_max / CONTINUATION_LEN);
         ok = nghttp2_session_client_new3(&c->session, callbacks, c, option, &mem) == 0 &&
-             submit_settings(c, head_max);
+             submit_settings(c);
     }
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);

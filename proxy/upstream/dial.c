@@ -83,9 +83,14 @@ static enum lt_cause tls_cause(enum lt_tls_fault fault)
     return LT_CAUSE_SERVER_TLS_FAILED;
 }
 
-enum lt_cause lt_dial_tls_cause(const struct lt_stream *stream)
+enum lt_cause lt_dial_tls_cause(struct lt_pools *pools, struct lt_server *server,
+                                const struct lt_stream *stream)
 {
-    return tls_cause(lt_tls_fault(stream->tls));
+    enum lt_cause cause = tls_cause(lt_tls_fault(stream->tls));
+    if (cause == LT_CAUSE_SERVER_REFUSED_CERTIFICATE) {
+        lt_server_connect_result(pools, server, false);
+    }
+    return cause;
 }
 
 /* The stream is closed before anybody is told: who asks for another try may use its memory. */
@@ -102,6 +107,13 @@ static void tls_failed(struct lt_dial *d, enum lt_cause cause, const char *why, 
     fail(d, &failure);
 }
 
+/* Over TLS a server of HTTP/2 has to have chosen it (RFC 9113 §3.2). */
+static bool agreed(const struct lt_dial *d)
+{
+    return d->server->upstream->protocol != LT_PROTOCOL_H2 ||
+           lt_str_eq_c(lt_tls_alpn(d->stream->tls), "h2");
+}
+
 static void on_handshake(void *owner, enum lt_err err)
 {
     struct lt_dial *d = owner;
@@ -110,6 +122,10 @@ static void on_handshake(void *owner, enum lt_err err)
         bool ours = err == LT_ERR_NOMEM || err == LT_ERR_LIMIT;
         tls_failed(d, ours ? LT_CAUSE_OUT_OF_MEMORY : tls_cause(lt_tls_fault(tls)),
                    lt_tls_error(tls), d->stream->sys_errno);
+        return;
+    }
+    if (!agreed(d)) {
+        tls_failed(d, LT_CAUSE_SERVER_PROTOCOL, "it did not choose h2 by ALPN", 0);
         return;
     }
     lt_timer_fini(&d->timer);
@@ -140,17 +156,18 @@ static const struct lt_stream_ops handshake_ops = {.on_drained = on_drained,
 
 static void start_tls(struct lt_dial *d)
 {
-    static const struct lt_dial_failure no_memory = {.cause = LT_CAUSE_OUT_OF_MEMORY};
     const struct lt_upstream *u = d->server->upstream;
     struct lt_pool *pool = lt_pool_get(d->pools, d->server->state);
     struct lt_tls *tls = NULL;
-    const char *why;
+    const char *why = "out of memory";
     if (pool != NULL && lt_tls_peer_use(&pool->tls, &d->pools->tls_clients, u->tls, &why)) {
         tls = lt_tls_connect(&pool->tls, d->server->ip);
     }
     if (tls == NULL) {
+        const struct lt_dial_failure failure = {.cause = LT_CAUSE_OUT_OF_MEMORY,
+                                                .detail = lt_str_c(why)};
         lt_stream_close(d->stream);
-        fail(d, &no_memory);
+        fail(d, &failure);
         return;
     }
     uint64_t used_ms = (d->pools->loop->now_us - d->began_us) / 1000;

@@ -51,8 +51,10 @@ void lt_dial_cancel(struct lt_dial *d);
  * upstream's TLS. */
 bool lt_dial_fits(const struct lt_stream *stream, const struct lt_server *server);
 
-/* What LT_ERR_TLS of an open stream means, before any answer: a server of TLS 1.3 refuses our
- * certificate when the handshake is over on our side. */
-enum lt_cause lt_dial_tls_cause(const struct lt_stream *stream);
+/* What LT_ERR_TLS of a stream means on which server has said nothing yet. With TLS 1.3 a server
+ * refuses our certificate when the handshake is over on our side, before it reads what we sent:
+ * SERVER_REFUSED_CERTIFICATE, and passive health is told. */
+enum lt_cause lt_dial_tls_cause(struct lt_pools *pools, struct lt_server *server,
+                                const struct lt_stream *stream);
 
 #endif

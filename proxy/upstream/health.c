@@ -192,6 +192,7 @@ bool lt_health_blames(enum lt_cause cause)
     case LT_CAUSE_UPGRADE_UNSUPPORTED:
     case LT_CAUSE_UPGRADE_REFUSED:
     case LT_CAUSE_TUNNEL_IDLE:
+    case LT_CAUSE_CALL_SILENT: /* as for a tunnel: whose turn it was isn't known */
     case LT_CAUSE_TUNNEL_CUT:
     case LT_CAUSE_DEADLINE: /* who used the time up isn't known */
         return false;

@@ -12,7 +12,7 @@ liblintel_a_SOURCES += \
 	proxy/upstream/dial.c proxy/upstream/dial.h \
 	proxy/upstream/back_h1.c proxy/upstream/back_h1.h proxy/upstream/back_h1_conn.h \
 	proxy/upstream/back_h1_response.c \
-	proxy/upstream/back_h2.c proxy/upstream/back_h2.h proxy/upstream/back_h2_conn.h \
+	proxy/upstream/back_h2.c proxy/upstream/back_h2.h proxy/upstream/back_h2_abuse.c proxy/upstream/back_h2_conn.h \
 	proxy/upstream/back_h2_request.c proxy/upstream/back_h2_response.c \
 	proxy/upstream/back_h2_session.c \
 	proxy/upstream/open.c \

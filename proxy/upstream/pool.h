@@ -25,6 +25,7 @@ struct lt_pool {
     unsigned n_idle;
     struct lt_list h2;      /* struct lt_back_h2_conn that take streams, oldest first */
     unsigned n_h2;          /* all to this server, those that end too */
+    unsigned n_h2_ending;   /* of them, which take no new streams */
     uint32_t h2_streams;    /* that the server said it takes on one connection; 0: not known */
     unsigned active;        /* exchanges of this worker at the server */
     struct lt_tally tally;  /* of health.c */

@@ -131,7 +131,8 @@ static const struct lt_row http2_rows[] = {
      .min = "1",
      .max = "100000",
      .doc = "Connections that each worker opens to a server. When all are full, the request goes "
-            "to another server or is answered with 503.",
+            "to another server or is answered with 503. Those that end (GOAWAY, a reload) don't "
+            "count, up to three times as many.",
      .since = "0.1"},
     {.name = "window",
      .type = LT_T_SIZE,
@@ -149,8 +150,9 @@ static const struct lt_row http2_rows[] = {
      .def = "1000",
      .min = "10",
      .max = "1000000",
-     .doc = "PINGs, SETTINGS, priorities and empty frames that a server may send in a second. A "
-            "connection with more is closed.",
+     .doc = "PINGs, SETTINGS, priorities, empty frames, and resets and windows beyond what our "
+            "requests account for, that a server may send in a second. A connection with more is "
+            "closed.",
      .since = "0.1"},
     {.name = "idle",
      .type = LT_T_DURATION,
@@ -170,7 +172,8 @@ static const struct lt_row http2_rows[] = {
      .flags = LT_ROW_ABSENT_OK,
      .doc = "A connection with requests on which the server sent nothing for this time gets a "
             "PING. Without an answer within `timeouts.connect` its requests fail and it is closed. "
-            "Absent: no PINGs.",
+            "Absent: a PING only when a time limit was over, and without an answer the connection "
+            "gets no more requests.",
      .since = "0.1"},
 };
 
@@ -200,7 +203,8 @@ static const struct lt_row timeout_rows[] = {
      .def = "35s",
      .min = "1ms",
      .max = "1d",
-     .doc = "Time from the end of the request to the first byte of the response.",
+     .doc = "Time from the end of the request to the first byte of the response. Not for gRPC "
+            "calls, which have deadlines and `timeouts.tunnel`.",
      .since = "0.1"},
     {.name = "idle",
      .type = LT_T_DURATION,
