@@ -50,6 +50,13 @@ void lt_exchange_timeout(struct lt_exchange *x)
         lt_exchange_fail(x, LT_CAUSE_DEADLINE);
         return;
     }
+    if (x->holding) {
+        lt_hold_end(x);
+        return;
+    }
+    if (lt_retry_timeout(x)) {
+        return;
+    }
     lt_exchange_fail(x, x->step == LT_STEP_RELAY ? LT_CAUSE_RESPONSE_IDLE_TIMEOUT
                                                  : LT_CAUSE_FIRST_BYTE_TIMEOUT);
 }

@@ -121,14 +121,24 @@ struct lt_exchange {
     bool response_hooked; /* the response hooks were run */
     bool request_hooked;  /* the request hooks were entered */
     bool request_done;    /* the request was received whole */
+    bool holding;         /* the head is in res, what came of the body in held: see hold.c */
     bool request_paused;  /* the front waits for a server to take more */
     bool response_paused; /* the back waits for the client to take more */
     bool streaming;       /* the head went to the current back: body bytes follow */
     bool connected;       /* the current back is ready */
     bool server_held;     /* x->server has our in-flight slot */
-    bool fresh;           /* the next try takes no idle connection */
+    bool raced;           /* an idle connection died as it was used: no other one is taken */
     bool hop_done;        /* req.headers are what servers get */
     struct lt_str allow;  /* for 405 */
+
+    /* Other tries (retry.c). */
+    enum lt_cause tries_met; /* what the first one met that was followed by another */
+    unsigned tries_status;   /* or the status that was not good enough */
+    bool recovered;          /* and a later one was answered */
+    bool same_server_too;    /* when no other is left */
+    bool budget_spent;       /* no other try for lack of budget */
+    bool try_limited;        /* the timer is that of retry.per_try */
+    bool try_over;           /* that time is over: the rest is this try's */
 
     bool grpc;             /* a call: see grpc.c */
     bool streams;          /* the request body goes on as it comes; else it is collected first */
