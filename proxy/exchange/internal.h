@@ -114,8 +114,10 @@ void lt_retry_answered(struct lt_exchange *x);
 
 /* hold.c */
 
-/* Decides whether the response whose head is in x->res is held until it is whole. */
-bool lt_hold_begin(struct lt_exchange *x);
+/* Whether a response with this head is to be held until it is whole. */
+bool lt_hold_wanted(const struct lt_exchange *x, const struct lt_response *res);
+/* Holds the response whose head is in x->res. */
+void lt_hold_begin(struct lt_exchange *x);
 /* It is whole, or waited for long enough: goes on with it. */
 void lt_hold_end(struct lt_exchange *x);
 

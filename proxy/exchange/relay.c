@@ -352,13 +352,16 @@ static void on_head(void *owner, struct lt_response *res)
         lt_exchange_fail(x, LT_CAUSE_UPGRADE_REFUSED); /* the client would take it for the switch */
         return;
     }
-    /* A word to proxies: we hold nothing back anyway, and it is not for clients. */
+    bool hold = lt_hold_wanted(x, &x->res);
+    /* A word to proxies, not for clients. */
     lt_headers_remove(&x->res.headers, LT_HEADER_X_ACCEL_BUFFERING);
     if (lt_hop_response(&x->res) != LT_OK || lt_address_response(x) != LT_OK) {
         lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
         return;
     }
-    if (!lt_hold_begin(x)) {
+    if (hold) {
+        lt_hold_begin(x);
+    } else {
         lt_relay_accept(x);
     }
 }

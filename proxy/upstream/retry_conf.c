@@ -132,7 +132,8 @@ static const struct lt_row hold_rows[] = {
      .max = "1M",
      .doc = "A response whose `Content-Length` is at most this is sent to the client once it is "
             "here whole, so that one that is cut can be asked for again. Responses without a "
-            "length (streams of events, chunks) and gRPC are never held. 0: none is.",
+            "length (streams of events, chunks), gRPC and what says `X-Accel-Buffering: no` are "
+            "never held. 0: none is.",
      .since = "0.1"},
     {.name = "wait",
      .type = LT_T_DURATION,

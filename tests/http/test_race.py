@@ -2,10 +2,14 @@
 """Idle connections to servers: what becomes of a request that meets the end of one, and how that
 is avoided. What ran is counted at the origin, so that what is repeated and what must not be are
 both seen."""
+import contextlib
 import json
+import os
 import select
+import signal
 import socket
 import ssl
+import struct
 import threading
 import time
 
@@ -146,6 +150,50 @@ def test_posts_to_a_server_that_closes_without_a_word_all_arrive_once(servers):
         for i in range(40):
             assert client.request("POST", f"/{i}", body=b"x").body == b"ok"
     assert [r.target for r in origin.requests] == [f"/{i}" for i in range(40)]
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """While this lasts, no thread of the process runs."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        tasks = [f"/proc/{pid}/task/{t}/stat" for t in os.listdir(f"/proc/{pid}/task")]
+        wait_until(lambda: all(" T " in open(t, encoding="utf-8").read() for t in tasks),
+                   "the process to stand still")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("how", ["closed", "reset"])
+def test_an_end_that_came_before_the_request_is_seen(servers, method, how):
+    """Both wait for Lintel, the request and the end of the connection that it would take."""
+    ends = [threading.Event() for _ in range(4)]
+
+    def script(peer):
+        peer.request()
+        peer.send(OK)
+        ends[peer.number].wait(10)
+        if how == "reset":
+            sock = raw(peer)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+        else:
+            raw(peer).close()
+    origin, gw = servers.start(script, keepalive={"unsafe_idle": "4s"})
+    with gw.client() as client:
+        assert client.request(target="/0").body == b"ok"
+        for i in range(1, 4):
+            with stopped(gw.gateway_pid()):
+                data = head(method, f"/{i}", {"Content-Length": "1"} if method == "POST" else {})
+                client.send(data + b"x" * (method == "POST"))
+                ends[i - 1].set()
+                wait_until(lambda n=i: origin.peers[n - 1].closed.is_set(), "the end")
+            assert client.response().body == b"ok"
+        ends[3].set()
+    assert [r.target for r in origin.requests] == [f"/{i}" for i in range(4)]
+    assert [(line["tries"], line.get("recovered")) for line in gw.access(4)] == [(1, None)] * 4
 
 
 def test_it_is_sent_again_once_only(servers):
@@ -386,10 +434,30 @@ def test_a_small_response_that_comes_slowly_is_not_held_for_long(shop):
         assert client.request().body == b"abc0123456"
 
 
+def test_a_head_alone_is_not_held_for_long(shop):
+    gw = shop.lintel(basic(shop.origin(slow(piece(b""), b"0123456789"))))
+    data, took = first_bytes(gw)
+    assert data.endswith(b"\r\n\r\n") and took < 0.6
+
+
+def test_a_filter_may_think_about_a_response_that_was_held(shop):
+    """Neither it nor the end of the waiting time keeps the head back."""
+    (shop.folder / "think.lua").write_text(
+        "local f = {}\nfunction f.response(ctx) ctx:sleep(0.1) end\nreturn f\n")
+    gw = shop.lintel(basic(shop.origin(slow(piece(b""), b"0123456789", pause=1.2)), workers=1,
+                           filters={"think": {"filter": "think"}},
+                           routes=[{"match": "/*", "to": "app", "filters": ["think"]}]),
+                     env={"LINTEL_SCRIPTS": str(shop.folder)})
+    data, took = first_bytes(gw)
+    assert data.endswith(b"\r\n\r\n") and took < 1
+    assert gw.get().body == b"0123456789"
+
+
 @pytest.mark.parametrize("fields", [
+    b"Content-Length: 10\r\nX-Accel-Buffering: no\r\n",
     b"Content-Type: text/event-stream\r\n",
     b"Transfer-Encoding: chunked\r\n",
-    b"Content-Length: 100000\r\n"], ids=["events", "chunked", "long"])
+    b"Content-Length: 100000\r\n"], ids=["unbuffered", "events", "chunked", "long"])
 def test_streams_are_not_held(shop, fields):
     body = b"3\r\nabc\r\n" if b"chunked" in fields else b"abc"
     gw = shop.lintel(basic(shop.origin(slow(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n" + body)),
