@@ -98,11 +98,9 @@ bool lt_retry_may(struct lt_exchange *x, const struct lt_back_failure *f);
 /* The cause that stands for `cause` when the budget was why no other try was made; x->detail keeps
  * both. */
 enum lt_cause lt_retry_spent(struct lt_exchange *x, enum lt_cause cause);
-/* The next try is told what the last one met. */
-void lt_retry_note(struct lt_exchange *x, const struct lt_back_failure *f);
-/* No server is left that wasn't tried: whether one may be asked again. Then none counts as tried.
+/* The next try is told what the last one met: it goes to a server that wasn't tried, if one is up.
  */
-bool lt_retry_same_server(struct lt_exchange *x);
+void lt_retry_note(struct lt_exchange *x, const struct lt_back_failure *f);
 /* A final head came. True: its status calls for another server, and x is on its way there. */
 bool lt_retry_status(struct lt_exchange *x, const struct lt_response *res);
 /* How long this try waits for the head, of ms (0: for ever). */

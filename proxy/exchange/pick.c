@@ -38,11 +38,7 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
         return lt_step_fail(x, LT_CAUSE_BREAKER_OPEN);
     }
     x->pick.upstream = x->upstream;
-    enum lt_pick_result picked = lt_upstream_pick(x->env->pools, &x->pick);
-    if (picked == LT_PICK_NONE && lt_retry_same_server(x)) {
-        picked = lt_upstream_pick(x->env->pools, &x->pick);
-    }
-    switch (picked) {
+    switch (lt_upstream_pick(x->env->pools, &x->pick)) {
     case LT_PICK_OK:
         lt_exchange_take_server(x, x->pick.server);
         x->server_held = true;

@@ -584,6 +584,7 @@ static void on_fail(void *owner, const struct lt_back_failure *f)
         return;
     }
     x->cause = f->cause;
+    x->res = (struct lt_response){0};
     x->upstream_status = 0;
     lt_grpc_put_back(x);
     lt_retry_note(x, f);

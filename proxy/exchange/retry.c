@@ -92,28 +92,6 @@ static void note(struct lt_exchange *x, enum lt_cause cause, unsigned status)
     }
 }
 
-void lt_retry_note(struct lt_exchange *x, const struct lt_back_failure *f)
-{
-    note(x, f->cause, 0);
-    if (is_race(x, f)) {
-        x->raced = true;
-        return;
-    }
-    lt_pick_tried(&x->pick, x->server);
-    /* Behind one socket there may be several processes. */
-    x->same_server_too = f->connected;
-}
-
-bool lt_retry_same_server(struct lt_exchange *x)
-{
-    bool again = x->same_server_too;
-    x->same_server_too = false;
-    if (again) {
-        x->pick.n_tried = 0;
-    }
-    return again;
-}
-
 /* Whether a server is up that wasn't tried. */
 static bool others_up(const struct lt_exchange *x)
 {
@@ -128,12 +106,25 @@ static bool others_up(const struct lt_exchange *x)
     return false;
 }
 
+void lt_retry_note(struct lt_exchange *x, const struct lt_back_failure *f)
+{
+    note(x, f->cause, 0);
+    if (is_race(x, f)) {
+        x->raced = true;
+        return;
+    }
+    if (f->connected && !others_up(x)) {
+        x->pick.n_tried = 0; /* behind one socket there may be several processes */
+    } else {
+        lt_pick_tried(&x->pick, x->server);
+    }
+}
+
 /* Lets go of a server that answers, if at all, what another one may do better. */
 static void leave_server(struct lt_exchange *x, enum lt_cause cause, unsigned status)
 {
     note(x, cause, status);
     lt_pick_tried(&x->pick, x->server);
-    x->same_server_too = false;
     lt_relay_drop_back(x);
     lt_exchange_set_timer(x, 0);
     x->cause = cause;
