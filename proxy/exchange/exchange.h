@@ -135,6 +135,7 @@ struct lt_exchange {
     enum lt_cause tries_met; /* what the first one met that was followed by another */
     unsigned tries_status;   /* or the status that was not good enough */
     bool recovered;          /* and a later one was answered */
+    bool tried_alive;        /* one that was tried took the connection at least */
     bool budget_spent;       /* no other try for lack of budget */
     bool try_limited;        /* the timer is that of retry.per_try */
     bool try_over;           /* that time is over: the rest is this try's */

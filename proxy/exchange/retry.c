@@ -113,9 +113,12 @@ void lt_retry_note(struct lt_exchange *x, const struct lt_back_failure *f)
         x->raced = true;
         return;
     }
-    if (f->connected && !others_up(x)) {
+    bool others = others_up(x);
+    x->tried_alive |= f->connected;
+    if (x->tried_alive && !others) {
         x->pick.n_tried = 0; /* behind one socket there may be several processes */
-    } else {
+    }
+    if (others || !f->connected) {
         lt_pick_tried(&x->pick, x->server);
     }
 }

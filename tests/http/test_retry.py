@@ -11,7 +11,7 @@ from h2.errors import ErrorCodes
 from lib.configs import basic
 from lib.gateway import command, text_of
 from lib.h2_origin import h2_script
-from lib.origin import OK, always
+from lib.origin import OK, always, answer
 from lib.wait import wait_until
 
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
@@ -214,14 +214,21 @@ def test_a_single_server_is_asked_again(shop):
 
 
 def test_a_server_that_is_up_is_asked_again_rather_than_one_that_is_not(shop):
-    server = shop.origin(always(OK), closes, always(OK))
-    gw = shop.lintel(basic(shop.refusing(), server, app=app_of(), workers=1))
+    server = shop.origin(answer(OK, OK), closes, always(OK))
+    gw = shop.lintel(basic(shop.refusing(), server, app=app_of(attempts=3), workers=1))
     for _ in range(2):
         assert gw.get(method="OPTIONS").status == 200  # the other one is known to refuse
-    server.peers[0].reset()
     wait_until(lambda: server.peers[0].closed.is_set(), "the end of the idle connection")
+    response = gw.get()
+    assert response.body == b"ok", gw.access(3)[-1]
+    assert len(server.requests) == 4
+
+
+def test_a_server_that_took_the_connection_is_asked_again_when_the_other_refuses(shop):
+    server = shop.origin(closes, always(OK))
+    gw = shop.lintel(basic(server, shop.refusing(), app=app_of(attempts=3), workers=1))
     assert gw.get().body == b"ok"
-    assert gw.access(3)[-1]["recovered"] == "closed_before_response"
+    assert gw.access()[0]["tries"] <= 3 and len(server.requests) == 2
 
 
 # ---- how long ----
