@@ -99,7 +99,7 @@ static bool others_up(const struct lt_exchange *x)
     for (unsigned i = 0; i < set->n; i++) {
         const struct lt_server *s = &set->v[i];
         if (s->state != x->server->state && !lt_pick_was_tried(&x->pick, s) &&
-            lt_server_up(s, x->env->loop->now_us)) {
+            lt_server_admin(s->state) == LT_SERVER_READY && lt_server_up(s, x->env->loop->now_us)) {
             return true;
         }
     }
