@@ -110,6 +110,7 @@ struct lt_exchange {
     struct lt_challenge *challenge; /* a question that waits for its answer, or NULL */
     bool challenged;                /* it was looked whether there is one */
     unsigned tries;
+    uint64_t head_us;     /* when the head of a server's response came */
     uint64_t try_us;      /* when the last one picked its server */
     bool breaker_passed;  /* the upstream's breaker let it through, for all tries */
     bool verdict_told;    /* what the last try says about its server */

@@ -343,6 +343,7 @@ static void on_informational(void *owner, const struct lt_response *res)
 static void on_head(void *owner, struct lt_response *res)
 {
     struct lt_exchange *x = from_owner(owner);
+    x->head_us = x->env->loop->now_us;
     if (lt_retry_status(x, res)) {
         return;
     }
@@ -488,6 +489,7 @@ static void on_end(void *owner, const struct lt_headers *trailers)
     x->back = NULL;
     x->streaming = false;
     x->response_ended = true;
+    x->response_begun = true; /* if it was held until now */
     release_server(x, LT_CAUSE_NONE);
     lt_exchange_set_timer(x, 0);
     if (x->holding) {

@@ -99,7 +99,7 @@ static bool others_up(const struct lt_exchange *x)
     for (unsigned i = 0; i < set->n; i++) {
         const struct lt_server *s = &set->v[i];
         if (s->state != x->server->state && !lt_pick_was_tried(&x->pick, s) &&
-            lt_server_admin(s->state) == LT_SERVER_READY && lt_server_up(s, x->env->loop->now_us)) {
+            lt_server_up(s, x->env->loop->now_us)) {
             return true;
         }
     }
@@ -128,9 +128,9 @@ static void leave_server(struct lt_exchange *x, enum lt_cause cause, unsigned st
 {
     note(x, cause, status);
     lt_pick_tried(&x->pick, x->server);
+    x->cause = cause;
     lt_relay_drop_back(x);
     lt_exchange_set_timer(x, 0);
-    x->cause = cause;
     lt_exchange_goto(x, LT_STEP_PICK);
 }
 
@@ -146,6 +146,11 @@ bool lt_retry_status(struct lt_exchange *x, const struct lt_response *res)
         !others_up(x) || !pay(x)) {
         return false;
     }
+    x->response_begun = true; /* for the server's health, it was an answer */
+    x->upstream_status = res->status;
+    lt_verdict_tell(x, LT_CAUSE_NONE);
+    x->response_begun = false;
+    x->upstream_status = 0;
     leave_server(x, LT_CAUSE_NONE, res->status);
     return true;
 }
