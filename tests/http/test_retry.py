@@ -86,6 +86,14 @@ def test_a_status_on_the_list_goes_to_another_server(shop):
     assert all(line["upstream_status"] == 200 and "cause" not in line for line in lines)
 
 
+def test_a_status_that_the_client_never_saw_counts_for_the_servers_health(shop):
+    bad, good = shop.origin(always(BUSY)), shop.echo("good")
+    gw = shop.lintel(basic(bad, good, workers=1, app={
+        **app_of(when=["503"]), "outliers": {"errors": 3, "time": "1m"}}))
+    assert [gw.get().status for _ in range(20)] == [200] * 20
+    assert len(bad.requests) == 3
+
+
 def test_other_statuses_do_not(shop):
     bad, _, gw = both(shop, always(BUSY), when=["502", "504"])
     assert sorted(gw.get().status for _ in range(2)) == [200, 503]
