@@ -50,8 +50,15 @@ void lt_exchange_timeout(struct lt_exchange *x)
         lt_exchange_fail(x, LT_CAUSE_DEADLINE);
         return;
     }
+    if (x->holding) {
+        lt_hold_end(x);
+        return;
+    }
     if (x->back != NULL && x->back->ops->doubt != NULL) {
         x->back->ops->doubt(x->back);
+    }
+    if (lt_retry_timeout(x)) {
+        return;
     }
     lt_exchange_fail(x, x->grpc                    ? LT_CAUSE_CALL_SILENT
                         : x->step == LT_STEP_RELAY ? LT_CAUSE_RESPONSE_IDLE_TIMEOUT

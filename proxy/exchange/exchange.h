@@ -110,6 +110,7 @@ struct lt_exchange {
     struct lt_challenge *challenge; /* a question that waits for its answer, or NULL */
     bool challenged;                /* it was looked whether there is one */
     unsigned tries;
+    uint64_t head_us;     /* when the head of a server's response came */
     uint64_t try_us;      /* when the last one picked its server */
     bool breaker_passed;  /* the upstream's breaker let it through, for all tries */
     bool verdict_told;    /* what the last try says about its server */
@@ -121,15 +122,24 @@ struct lt_exchange {
     bool response_hooked; /* the response hooks were run */
     bool request_hooked;  /* the request hooks were entered */
     bool request_done;    /* the request was received whole */
+    bool holding;         /* the head is in res, what came of the body in held: see hold.c */
     bool request_paused;  /* the front waits for a server to take more */
     bool response_paused; /* the back waits for the client to take more */
     bool streaming;       /* the head went to the current back: body bytes follow */
     bool connected;       /* the current back is ready */
     bool server_held;     /* x->server has our in-flight slot */
-    bool fresh;           /* the next try takes no idle connection */
+    bool raced;           /* an idle connection died as it was used: no other one is taken */
     bool hop_done;        /* req.headers are what servers get */
-    bool same_server_too; /* when no other is left */
     struct lt_str allow;  /* for 405 */
+
+    /* Other tries (retry.c). */
+    enum lt_cause tries_met; /* what the first one met that was followed by another */
+    unsigned tries_status;   /* or the status that was not good enough */
+    bool recovered;          /* and a later one was answered */
+    bool tried_alive;        /* one that was tried took the connection at least */
+    bool budget_spent;       /* no other try for lack of budget */
+    bool try_limited;        /* the timer is that of retry.per_try */
+    bool try_over;           /* that time is over: the rest is this try's */
 
     bool grpc;             /* a call: see grpc.c */
     bool streams;          /* the request body goes on as it comes; else it is collected first */

@@ -91,11 +91,35 @@ void lt_verdict_leave(struct lt_exchange *x);
 
 /* retry.c */
 
-/* Whether another try may be made after f: nothing of the request can have had an effect, and it
- * can be sent again whole (RFC 9110 §9.2.2, RFC 9112 §9.3.1). */
+/* A server was picked for a try. */
+void lt_retry_begun(struct lt_exchange *x);
+/* Whether another try is to be made after f: it can't act twice, it can be sent again whole (RFC
+ * 9110 §9.2.2, RFC 9112 §9.3.1), and the upstream's rules want it. Takes its part of the budget; if
+ * that is spent, x->budget_spent says so. */
 bool lt_retry_may(struct lt_exchange *x, const struct lt_back_failure *f);
-/* The next try is told what the last one met. */
+/* The cause that stands for `cause` when the budget was why no other try was made; x->detail keeps
+ * both. */
+enum lt_cause lt_retry_spent(struct lt_exchange *x, enum lt_cause cause);
+/* The next try is told what the last one met: it goes to a server that wasn't tried, if one is up.
+ */
 void lt_retry_note(struct lt_exchange *x, const struct lt_back_failure *f);
+/* A final head came. True: its status calls for another server, and x is on its way there. */
+bool lt_retry_status(struct lt_exchange *x, const struct lt_response *res);
+/* How long this try waits for the head, of ms (0: for ever). */
+uint64_t lt_retry_first_byte_ms(struct lt_exchange *x, uint64_t ms);
+/* That time is over. True: x is on its way to another server, or goes on waiting. */
+bool lt_retry_timeout(struct lt_exchange *x);
+/* A response is taken for the client: what was met before it is recovered. */
+void lt_retry_answered(struct lt_exchange *x);
+
+/* hold.c */
+
+/* Whether a response with this head is to be held until it is whole. */
+bool lt_hold_wanted(const struct lt_exchange *x, const struct lt_response *res);
+/* Holds the response whose head is in x->res. */
+void lt_hold_begin(struct lt_exchange *x);
+/* It is whole, or waited for long enough: goes on with it. */
+void lt_hold_end(struct lt_exchange *x);
 
 /* relay.c */
 
@@ -109,6 +133,8 @@ enum lt_err lt_relay_send_request(struct lt_exchange *x) LT_MUST_CHECK;
 enum lt_err lt_relay_send_held(struct lt_exchange *x) LT_MUST_CHECK;
 /* The client can't be served any more; err: what its side said. */
 void lt_relay_client_lost(struct lt_exchange *x, enum lt_err err);
+/* The response in x->res goes to the client from here on, and no other. Runs. */
+void lt_relay_accept(struct lt_exchange *x);
 /* Sets how long the server may take: with the request until all has left, then with its answer. */
 void lt_relay_watch_response(struct lt_exchange *x);
 

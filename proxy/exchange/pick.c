@@ -38,12 +38,7 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
         return lt_step_fail(x, LT_CAUSE_BREAKER_OPEN);
     }
     x->pick.upstream = x->upstream;
-    enum lt_pick_result picked = lt_upstream_pick(x->env->pools, &x->pick);
-    if (picked == LT_PICK_NONE && x->same_server_too) {
-        x->pick.n_tried = 0;
-        picked = lt_upstream_pick(x->env->pools, &x->pick);
-    }
-    switch (picked) {
+    switch (lt_upstream_pick(x->env->pools, &x->pick)) {
     case LT_PICK_OK:
         lt_exchange_take_server(x, x->pick.server);
         x->server_held = true;
@@ -51,9 +46,7 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
         x->tries++;
         x->try_us = x->env->loop->now_us;
         x->verdict_told = false;
-        if (x->tries > 1) {
-            lt_metrics_add(x->env->metrics, LT_COUNTER_UPSTREAM_RETRIES, 1);
-        }
+        lt_retry_begun(x);
         return LT_STEP_NEXT;
     case LT_PICK_BUSY:
         return lt_step_fail(x, LT_CAUSE_SERVERS_BUSY);

@@ -39,6 +39,7 @@ void lt_relay_drop_back(struct lt_exchange *x)
     x->back = NULL;
     x->streaming = false;
     x->connected = false;
+    x->holding = false;
     if (back != NULL) {
         back->ops->cancel(back);
     }
@@ -74,7 +75,7 @@ void lt_relay_client_lost(struct lt_exchange *x, enum lt_err err)
 
 void lt_relay_watch_response(struct lt_exchange *x)
 {
-    if (lt_grpc_watch(x) || x->step != LT_STEP_RESPONSE_HEAD) {
+    if (lt_grpc_watch(x) || x->step != LT_STEP_RESPONSE_HEAD || x->holding) {
         return;
     }
     bool sent = x->request_done && x->body.len == 0 && (x->streams || x->body_sent) &&
@@ -84,7 +85,7 @@ void lt_relay_watch_response(struct lt_exchange *x)
     uint64_t ms = 0;
     if (its_turn) {
         ms = x->route->options[x->listener].first_byte_ms;
-        ms = ms > 0 ? ms : x->upstream->first_byte_ms;
+        ms = lt_retry_first_byte_ms(x, ms > 0 ? ms : x->upstream->first_byte_ms);
     } else if (x->request_done || x->request_paused) {
         ms = x->upstream->idle_ms; /* the server has to take more */
     }                              /* else the client has to send more: its own time runs */
@@ -343,21 +344,36 @@ static void on_informational(void *owner, const struct lt_response *res)
 static void on_head(void *owner, struct lt_response *res)
 {
     struct lt_exchange *x = from_owner(owner);
+    x->head_us = x->env->loop->now_us;
+    if (lt_retry_status(x, res)) {
+        return;
+    }
     x->res = *res;
     x->upstream_status = res->status;
-    x->response_begun = true;
-    lt_collect_release(x);
     if (x->req.must_switch && res->status / 100 == 2) {
         lt_exchange_fail(x, LT_CAUSE_UPGRADE_REFUSED); /* the client would take it for the switch */
         return;
     }
-    lt_chain_clear(&x->kept); /* no other try can come */
-    /* A word to proxies: we hold nothing back anyway, and it is not for clients. */
+    bool hold = lt_hold_wanted(x, &x->res);
+    /* A word to proxies, not for clients. */
     lt_headers_remove(&x->res.headers, LT_HEADER_X_ACCEL_BUFFERING);
     if (lt_hop_response(&x->res) != LT_OK || lt_address_response(x) != LT_OK) {
         lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
         return;
     }
+    if (hold) {
+        lt_hold_begin(x);
+    } else {
+        lt_relay_accept(x);
+    }
+}
+
+void lt_relay_accept(struct lt_exchange *x)
+{
+    x->response_begun = true;
+    lt_collect_release(x);
+    lt_chain_clear(&x->kept); /* no other try can come */
+    lt_retry_answered(x);
     lt_exchange_goto(x, LT_STEP_RESPONSE_HOOKS);
 }
 
@@ -381,6 +397,12 @@ static void on_body(void *owner, const char *p, size_t n)
     }
 }
 
+static size_t response_room(const struct lt_exchange *x)
+{
+    size_t waiting = x->front->ops->unsent(x->front) + x->held.len;
+    return lt_room(x, waiting, x->view->response_ahead);
+}
+
 /* How much of the response may be read now. While the client is too far behind, or memory is short,
  * the back is paused; the idle time of the server counts only while it may send. */
 static size_t on_room(void *owner)
@@ -389,8 +411,14 @@ static size_t on_room(void *owner)
     if (x->front == NULL || x->tunnel != NULL) {
         return lt_exchange_env_room(x->env); /* a tunnel pauses after its turn */
     }
-    size_t waiting = x->front->ops->unsent(x->front) + x->held.len;
-    size_t room = lt_room(x, waiting, x->view->response_ahead);
+    size_t room = response_room(x);
+    if (room == 0 && x->holding) {
+        lt_hold_end(x);
+        if (x->back == NULL || x->front == NULL) {
+            return 0;
+        }
+        room = response_room(x);
+    }
     if (room == 0 && !x->response_paused) {
         x->response_paused = true;
         x->back->ops->pause(x->back, LT_PAUSE_PEER);
@@ -462,8 +490,13 @@ static void on_end(void *owner, const struct lt_headers *trailers)
     x->back = NULL;
     x->streaming = false;
     x->response_ended = true;
+    x->response_begun = true; /* if it was held until now */
     release_server(x, LT_CAUSE_NONE);
     lt_exchange_set_timer(x, 0);
+    if (x->holding) {
+        lt_hold_end(x);
+        return;
+    }
     if (!x->head_sent || x->held.len > 0) {
         return; /* relay sends it when it is its turn */
     }
@@ -547,11 +580,15 @@ static void on_fail(void *owner, const struct lt_back_failure *f)
     if (!lt_arena_dup(&x->arena, f->detail, &x->detail)) {
         x->detail = LT_STR_NONE;
     }
+    x->holding = false;
+    lt_chain_clear(&x->held);
     if (!retry) {
-        lt_exchange_fail(x, f->cause);
+        lt_exchange_fail(x, x->budget_spent ? lt_retry_spent(x, f->cause) : f->cause);
         return;
     }
     x->cause = f->cause;
+    x->res = (struct lt_response){0};
+    x->upstream_status = 0;
     lt_grpc_put_back(x);
     lt_retry_note(x, f);
     lt_exchange_goto(x, LT_STEP_PICK);

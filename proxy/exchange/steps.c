@@ -198,7 +198,7 @@ static enum lt_step_result step_connect(struct lt_exchange *x)
         return LT_STEP_WAIT;
     }
     bool idempotent = lt_method_idempotent(x->req.method);
-    bool fresh = x->fresh || x->req.offer.len > 0; /* what may become a tunnel was nothing else */
+    bool fresh = x->raced || x->req.offer.len > 0; /* what may become a tunnel was nothing else */
     if (lt_back_open(x->env->pools, x->server, x->req.method, idempotent, fresh, &x->arena,
                      &lt_exchange_back_events, x, &x->back) != LT_OK) {
         return lt_step_fail(x, LT_CAUSE_OUT_OF_MEMORY);

@@ -25,7 +25,6 @@ void lt_verdict_leave(struct lt_exchange *x)
 void lt_verdict_tell(struct lt_exchange *x, enum lt_cause cause)
 {
     bool blamed = lt_health_blames(cause);
-    uint64_t head_us = x->step_us[LT_STEP_RESPONSE_HOOKS];
     if (x->verdict_told) {
         return;
     }
@@ -37,7 +36,7 @@ void lt_verdict_tell(struct lt_exchange *x, enum lt_cause cause)
     const struct lt_try t = {
         .status = x->response_begun ? x->upstream_status : 0,
         .cause = blamed ? cause : LT_CAUSE_NONE,
-        .first_us = x->response_begun && head_us > x->try_us ? head_us - x->try_us : 0,
+        .first_us = x->response_begun && x->head_us > x->try_us ? x->head_us - x->try_us : 0,
         .trial = x->breaker_trial,
     };
     x->breaker_trial = false;

@@ -52,6 +52,7 @@ struct lt_response {
     enum lt_body_kind body;
     uint64_t content_length; /* for LT_BODY_LENGTH */
     bool keep_alive;         /* whether the server's connection may be used again */
+    size_t with_head;        /* bytes of the body, or more, that came together with the head */
     struct lt_str upgrade;   /* 101: what both sides speak from here on; else empty */
     struct lt_str wants;     /* 426: the protocols that its client has to ask for; else empty */
 };

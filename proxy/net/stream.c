@@ -202,7 +202,8 @@ bool lt_stream_was_refused(const struct lt_stream *s)
     LT_OBJ_CHECK(s, STREAM_MAGIC);
     int error = 0;
     socklen_t len = sizeof(error);
-    return s->fd >= 0 && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0;
+    return s->fd >= 0 && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 &&
+           lt_err_from_errno(error) == LT_ERR_RESET;
 }
 
 void lt_stream_pause(struct lt_stream *s, unsigned reason)

@@ -152,6 +152,16 @@ static void put_outcome(struct line *l, const struct lt_exchange *x)
     put_opt(l, "detail", x->detail);
 }
 
+/* What an earlier try met that the client saw nothing of. */
+static void put_recovered(struct line *l, const struct lt_exchange *x)
+{
+    if (x->recovered && x->tries_met != LT_CAUSE_NONE) {
+        put_str(l, "recovered", lt_str_c(lt_cause_info(x->tries_met)->name));
+    } else if (x->recovered) {
+        put_num(l, "recovered", x->tries_status);
+    }
+}
+
 static void put_server(struct line *l, const struct lt_exchange *x)
 {
     if (x->route != NULL) {
@@ -164,6 +174,7 @@ static void put_server(struct line *l, const struct lt_exchange *x)
     if (x->server != NULL) {
         put_str(l, "server", x->server->name);
         put_num(l, "tries", x->tries);
+        put_recovered(l, x);
     }
     if (x->upstream_status > 0) {
         put_num(l, "upstream_status", x->upstream_status);

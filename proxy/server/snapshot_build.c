@@ -116,7 +116,8 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
     }
     u->host = conf->host;
     u->balance = (enum lt_balance)conf->balance;
-    u->attempts = (unsigned)conf->retry.attempts;
+    lt_retry_conf_options(&conf->retry, &u->retry);
+    u->hold = (struct lt_hold_options){.size = conf->hold.size, .wait_ms = conf->hold.wait_ms};
     u->connect_ms = conf->timeouts.connect_ms;
     u->first_byte_ms = conf->timeouts.first_byte_ms;
     u->idle_ms = conf->timeouts.idle_ms;
@@ -128,6 +129,7 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
     u->deadline_header = conf->deadline_header;
     u->keepalive_ms = conf->keepalive.idle_ms;
     u->keepalive_post_ms = conf->keepalive.unsafe_idle_ms;
+    u->keepalive_learn = conf->keepalive.learn;
     u->head_max = conf->max_head;
     u->headers_max = (unsigned)conf->max_headers;
     lt_health_conf_build(&b->s->root->load, &conf->health, &u->health);

@@ -44,6 +44,10 @@ struct lt_server_state {
     _Atomic(uint32_t) errors;               /* of requests in a row */
     _Atomic(uint32_t) last_cause;           /* enum lt_cause of the last request that failed */
     _Atomic(uint64_t) tries, bad, first_us; /* requests, errors, sum of times to the first byte */
+
+    /* How long the server keeps idle connections (upstream/idle.c); 0: nothing known. */
+    _Atomic(uint64_t) idle_seen;   /* age of one that it closed last in ms << 32 | when, ms */
+    _Atomic(uint64_t) idle_learnt; /* the age at which it does in ms << 32 | until when, s */
 };
 
 /* Any thread. */

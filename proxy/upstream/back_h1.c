@@ -11,9 +11,12 @@
  * never after a 101: from then on it is a tunnel, bytes pass as they are until it is cancelled. */
 #include "upstream/back_h1_conn.h"
 
+#include "upstream/idle.h"
+
 #define TRAILERS_MAX 32
 #define REST_US UINT64_C(1000000) /* for a body where none may be to come and be noticed */
 #define SMALL_REQUEST 8192u       /* what application servers read at once */
+#define RESET_WAIT_MS 16u         /* twice that, in all, a reset after the end is waited for */
 
 static const struct lt_back_ops back_ops;
 
@@ -82,13 +85,46 @@ void lt_back_h1_close_idle(struct lt_back_h1 *b)
     free_now(b);
 }
 
-static void on_idle_timeout(void *arg)
+static void look_for_reset(struct lt_back_h1 *b)
+{
+    bool reset = lt_stream_was_refused(&b->stream);
+    if (!reset && lt_back_h1_await_reset(b)) {
+        return;
+    }
+    lt_back_h1_fail(b, reset ? LT_CAUSE_RESET_BEFORE_RESPONSE : LT_CAUSE_CLOSED_BEFORE_RESPONSE, 0,
+                    reset);
+}
+
+bool lt_back_h1_await_reset(struct lt_back_h1 *b)
+{
+    if (b->reset_ms > RESET_WAIT_MS || !lt_back_h1_small(b) || lt_method_idempotent(b->method)) {
+        return false;
+    }
+    b->reset_ms = b->reset_ms > 0 ? 2 * b->reset_ms : 1;
+    lt_timer_set(&b->timer, b->reset_ms);
+    return true;
+}
+
+/* Idle for too long, or time to look whether a reset has come. */
+static void on_timer(void *arg)
 {
     struct lt_back_h1 *b = arg;
     LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
     if (b->state == LT_BACK_H1_IDLE) {
         lt_back_h1_close(b);
+    } else if (b->state == LT_BACK_H1_BUSY && b->reset_ms > 0) {
+        look_for_reset(b);
     }
+}
+
+/* How long the connection may be idle, by its settings and by what is known of its server. */
+static uint64_t idle_ms(const struct lt_back_h1 *b, const struct lt_upstream *u)
+{
+    if (!u->keepalive_learn) {
+        return u->keepalive_ms;
+    }
+    uint64_t learnt = lt_idle_learnt_ms(b->pool->state, b->pools->loop->now_us);
+    return lt_min(u->keepalive_ms, lt_min(b->told_ms, learnt));
 }
 
 /* The exchange is over for this connection: it goes to its pool or is closed. */
@@ -98,9 +134,10 @@ void lt_back_h1_retire(struct lt_back_h1 *b)
     bool keep = b->keep_alive && b->request_done && !b->stream.eof && !b->stream.failed &&
                 lt_stream_unsent(&b->stream) == 0 && b->pool->n_idle < u->keepalive_max &&
                 lt_server_admin(b->server->state) == LT_SERVER_READY;
+    uint64_t ms = keep ? idle_ms(b, u) : 0;
     b->events = NULL;
     b->owner = NULL;
-    if (!keep) {
+    if (ms == 0) {
         lt_back_h1_close(b);
         return;
     }
@@ -110,14 +147,13 @@ void lt_back_h1_retire(struct lt_back_h1 *b)
     b->head = NULL;
     b->idle_since_us = b->pools->loop->now_us;
     b->rest_until_us = b->may_say_more ? b->idle_since_us + REST_US : 0;
-    b->idle_ms = u->keepalive_ms;
     lt_list_push_front(&b->pool->idle, &b->idle_link);
     b->pool->n_idle++;
     b->pools->idle++;
     if (b->stream.pause_reasons != 0) {
         lt_stream_resume(&b->stream, b->stream.pause_reasons);
     }
-    lt_timer_set(&b->timer, b->idle_ms);
+    lt_timer_set(&b->timer, ms);
 }
 
 /* Whether the server can't have read the request whole, so that it had no effect: nothing of it
@@ -126,9 +162,13 @@ void lt_back_h1_retire(struct lt_back_h1 *b)
  * to what leaves, and what it has not whole the server can't read at all. */
 static bool unread(const struct lt_back_h1 *b, bool reset)
 {
-    uint64_t left = b->stream.wire_out - b->wire_at;
-    return left == 0 || (reset && b->request_done && b->writes == 1 && left >= b->bytes_sent &&
-                         b->bytes_sent <= SMALL_REQUEST);
+    return b->stream.wire_out == b->wire_at || (reset && lt_back_h1_small(b));
+}
+
+bool lt_back_h1_small(const struct lt_back_h1 *b)
+{
+    return b->request_done && b->writes == 1 && b->stream.wire_out - b->wire_at >= b->bytes_sent &&
+           b->bytes_sent <= SMALL_REQUEST;
 }
 
 void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, bool reset)
@@ -148,6 +188,9 @@ void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, b
     };
     const struct lt_back_events *events = b->events;
     void *owner = b->owner;
+    if (b->reused && b->bytes_received == 0 && failure.unread) {
+        lt_idle_seen(b->pool->state, b->idle_us, b->pools->loop->now_us);
+    }
     lt_back_h1_close(b);
     if (events != NULL) {
         events->on_fail(owner, &failure);
@@ -195,13 +238,14 @@ static struct lt_back_h1 *take_idle(struct lt_pools *pools, struct lt_pool *pool
         if (b == NULL) {
             return NULL;
         }
-        if (!lt_dial_fits(&b->stream, server)) {
+        uint64_t age_us = pools->loop->now_us - b->idle_since_us;
+        if (!lt_dial_fits(&b->stream, server) || age_us / 1000 >= idle_ms(b, u)) {
+            /* Of other settings, or its timer is due: the server's may be, too. */
             lt_back_h1_close(b);
             b = NULL;
             continue;
         }
-        if (!idempotent &&
-            pools->loop->now_us - b->idle_since_us > u->keepalive_post_ms * UINT64_C(1000)) {
+        if (!idempotent && age_us > u->keepalive_post_ms * UINT64_C(1000)) {
             return NULL;
         }
         if ((!idempotent || lt_stream_has_news(&b->stream)) && !lt_stream_is_silent(&b->stream)) {
@@ -209,12 +253,14 @@ static struct lt_back_h1 *take_idle(struct lt_pools *pools, struct lt_pool *pool
              * taken for the answer to this request. The socket itself is asked only for a request
              * that can't be repeated, or where the news may be TLS's own: that costs a system
              * call, and what a server says later than now can't be told from an answer anyway. */
+            lt_idle_seen(pool->state, age_us, pools->loop->now_us);
             lt_back_h1_close(b);
             b = NULL;
         }
     }
     leave_pool(b);
     lt_timer_clear(&b->timer);
+    b->idle_us = pools->loop->now_us - b->idle_since_us;
     b->reused = true;
     b->state = LT_BACK_H1_BUSY;
     return b;
@@ -234,7 +280,7 @@ static struct lt_back_h1 *conn_new(struct lt_pools *pools, struct lt_pool *pool)
     b->pool = pool;
     b->stream.fd = -1;
     b->state = LT_BACK_H1_CONNECTING;
-    lt_timer_init(&b->timer, pools->loop, on_idle_timeout, b);
+    lt_timer_init(&b->timer, pools->loop, on_timer, b);
     return b;
 }
 
@@ -254,6 +300,7 @@ static void begin_exchange(struct lt_back_h1 *b, struct lt_server *server, enum 
     b->head_len = b->head_cap = 0;
     b->bytes_sent = b->bytes_received = 0;
     b->writes = 0;
+    b->reset_ms = 0;
     b->wire_at = b->stream.wire_out;
     b->fail_errno = 0;
     b->detail = LT_STR_NONE;

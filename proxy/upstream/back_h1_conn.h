@@ -26,11 +26,12 @@ struct lt_back_h1 {
     struct lt_pool *pool;
     struct lt_stream stream;
     struct lt_dial dial;
-    struct lt_timer timer; /* idle time in the pool */
+    struct lt_timer timer; /* idle time in the pool; wait for a reset */
     struct lt_list idle_link;
     uint64_t idle_since_us;
+    uint64_t idle_us;            /* how long it was before this exchange */
     uint64_t rest_until_us;      /* not used again before; 0: at once */
-    uint64_t idle_ms;            /* how long it may stay in the pool */
+    uint64_t told_ms;            /* the server keeps it that long when idle; UINT64_MAX: not said */
     struct lt_deferred deferred; /* free, or a failure to be told outside the caller's stack */
     bool reused;
 
@@ -53,6 +54,7 @@ struct lt_back_h1 {
     uint64_t bytes_sent, bytes_received;
     int fail_errno;
     struct lt_str detail; /* of the failure */
+    unsigned reset_ms;    /* the server has ended; after this a reset is looked for again; 0: no */
     unsigned writes;      /* of this request; one that was cut short counts twice */
     uint64_t wire_at;     /* bytes that had left before it */
     unsigned line;        /* next of lines */
@@ -67,6 +69,13 @@ extern const struct lt_stream_ops lt_back_h1_stream_ops;
 
 /* The exchange is over for this connection: it goes to its pool or is closed. */
 void lt_back_h1_retire(struct lt_back_h1 *b);
+
+/* Whether a reset now would mean that the server hasn't read the request whole. */
+bool lt_back_h1_small(const struct lt_back_h1 *b);
+
+/* The server ended without a byte. If its reset can still say that it read nothing, it is waited
+ * for: some shut a connection down before they close it. False: nothing can come of that. */
+bool lt_back_h1_await_reset(struct lt_back_h1 *b);
 
 /* Closes the connection and tells the exchange why; reset: the server did so by a reset. */
 void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, bool reset);

@@ -4,6 +4,7 @@
 #include "upstream/back_h1_conn.h"
 
 #include "http/upgrade.h"
+#include "upstream/idle.h"
 
 #define INFORMATIONAL_MAX 8 /* 1xx responses before the final one */
 #define HEAD_BUF_FIRST 4096u
@@ -110,6 +111,8 @@ static enum lt_err read_head(struct lt_back_h1 *b, const char **p, size_t *n)
     }
     b->head_done = true;
     b->keep_alive = res->keep_alive && res->body != LT_BODY_CLOSE;
+    b->told_ms = lt_idle_told_ms(&res->headers);
+    res->with_head = *n;
     b->may_say_more = b->method == LT_METHOD_HEAD ||
                       (res->status == 304 &&
                        (res->content_length > 0 ||
@@ -179,8 +182,10 @@ static bool feed(struct lt_back_h1 *b, const char *p, size_t n)
 
 static void on_end_of_stream(struct lt_back_h1 *b, enum lt_err err)
 {
-    bool reset = err != LT_ERR_TLS && (err != LT_EOF || (b->bytes_received == 0 && !b->tunnel &&
-                                                         lt_stream_was_refused(&b->stream)));
+    /* What the kernel gives up by itself (no acknowledgement, no route) says nothing about what the
+     * server has read. */
+    bool reset = err == LT_ERR_RESET || (err == LT_EOF && b->bytes_received == 0 && !b->tunnel &&
+                                         lt_stream_was_refused(&b->stream));
     if (b->tunnel) {
         if (err != LT_EOF) {
             lt_back_h1_fail(b, LT_CAUSE_TUNNEL_CUT, b->stream.sys_errno, true);
@@ -192,6 +197,9 @@ static void on_end_of_stream(struct lt_back_h1 *b, enum lt_err err)
     /* An end of TLS that anybody on the way may have made ends no message. */
     if (b->head_done && !reset && !lt_stream_was_cut(&b->stream) && lt_h1_eof_ends(&b->parser)) {
         complete(b, 0);
+        return;
+    }
+    if (err == LT_EOF && b->bytes_received == 0 && !reset && lt_back_h1_await_reset(b)) {
         return;
     }
     if (err == LT_ERR_TLS) {
@@ -212,6 +220,8 @@ static void on_readable(void *owner)
         /* Idle: the server closed, or sent bytes nobody asked for. Either way it is of no more use;
          * unless they were TLS's own (tickets come after the handshake). */
         if (b->state != LT_BACK_H1_IDLE || !lt_stream_is_silent(&b->stream)) {
+            lt_idle_seen(b->pool->state, b->pools->loop->now_us - b->idle_since_us,
+                         b->pools->loop->now_us);
             lt_back_h1_close(b);
         }
         return;

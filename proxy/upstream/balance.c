@@ -17,7 +17,7 @@ struct choice {
     bool down_too; /* look at servers that are down as well */
 };
 
-static bool was_tried(const struct lt_pick *pick, const struct lt_server *server)
+bool lt_pick_was_tried(const struct lt_pick *pick, const struct lt_server *server)
 {
     unsigned n = lt_min(pick->n_tried, LT_PICK_TRIED_MAX);
     for (unsigned i = 0; i < n; i++) {
@@ -35,7 +35,7 @@ void lt_pick_tried(struct lt_pick *pick, const struct lt_server *server)
 
 static bool usable(const struct choice *c, unsigned i)
 {
-    if ((i < 64 && (c->full >> i) & 1) || was_tried(c->pick, &c->set->v[i])) {
+    if ((i < 64 && (c->full >> i) & 1) || lt_pick_was_tried(c->pick, &c->set->v[i])) {
         return false;
     }
     if (lt_server_admin(c->set->v[i].state) != LT_SERVER_READY) {

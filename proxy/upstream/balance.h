@@ -38,5 +38,6 @@ void lt_server_release(struct lt_pools *pools, struct lt_server *server);
 
 /* No further pick takes server. */
 void lt_pick_tried(struct lt_pick *pick, const struct lt_server *server);
+bool lt_pick_was_tried(const struct lt_pick *pick, const struct lt_server *server);
 
 #endif

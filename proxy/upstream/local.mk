@@ -6,6 +6,9 @@ liblintel_a_SOURCES += \
 	proxy/upstream/balance.c proxy/upstream/balance.h \
 	proxy/upstream/breaker.c proxy/upstream/breaker.h \
 	proxy/upstream/check.c proxy/upstream/check.h \
+	proxy/upstream/budget.c proxy/upstream/budget.h \
+	proxy/upstream/idle.c proxy/upstream/idle.h \
+	proxy/upstream/retry_conf.c proxy/upstream/retry_conf.h \
 	proxy/upstream/health.c proxy/upstream/health.h \
 	proxy/upstream/health_conf.c proxy/upstream/health_conf.h proxy/upstream/health_options.h \
 	proxy/upstream/outliers.c proxy/upstream/outliers.h \
@@ -22,7 +25,7 @@ liblintel_a_SOURCES += \
 	proxy/upstream/upstream_conf.c proxy/upstream/upstream_conf.h
 
 check_PROGRAMS += tests/unit/test_back_h2 tests/unit/test_balance tests/unit/test_server_set \
-	tests/unit/test_servers_file
+	tests/unit/test_servers_file tests/unit/test_budget tests/unit/test_idle
 tests_unit_test_servers_file_SOURCES = tests/unit/test_servers_file.c
 tests_unit_test_server_set_SOURCES = tests/unit/test_server_set.c
 tests_unit_test_back_h2_SOURCES = tests/unit/test_back_h2.c tests/unit/net_env.h
@@ -31,3 +34,5 @@ check_PROGRAMS += tests/unit/test_breaker tests/unit/test_check tests/unit/test_
 tests_unit_test_breaker_SOURCES = tests/unit/test_breaker.c
 tests_unit_test_check_SOURCES = tests/unit/test_check.c tests/unit/net_env.h
 tests_unit_test_health_SOURCES = tests/unit/test_health.c
+tests_unit_test_budget_SOURCES = tests/unit/test_budget.c
+tests_unit_test_idle_SOURCES = tests/unit/test_idle.c

@@ -50,6 +50,7 @@ void lt_pools_free(struct lt_pools *pools)
     }
     lt_slab_fini(&pools->backs);
     lt_slab_fini(&pools->h2_backs);
+    lt_free(pools->budgets);
     lt_free(pools->v);
     lt_free(pools);
 }

@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "base/slab.h"
 #include "net/loop.h"
+#include "upstream/budget.h"
 #include "upstream/upstream.h"
 
 struct lt_back_h1;
@@ -42,7 +43,9 @@ struct lt_pools {
     struct lt_slab h2_backs;           /* struct lt_back_h2 */
     struct lt_pool **v;                /* by lt_server_state.id; NULL: never used here */
     uint32_t n;
-    unsigned idle;              /* all idle connections */
+    unsigned idle;                   /* all idle connections */
+    struct lt_retry_budget *budgets; /* by lt_upstream_state.id (budget.h) */
+    uint32_t n_budgets;
     struct lt_list tls_clients; /* struct lt_tls_client, one for each kind of settings in use */
 };
 

@@ -15,6 +15,7 @@
 #include "shared/server_state.h"
 #include "shared/upstream_state.h"
 #include "upstream/health_options.h"
+#include "upstream/retry_conf.h"
 
 enum lt_balance { LT_BALANCE_P2C, LT_BALANCE_ROUND_ROBIN };
 
@@ -75,13 +76,15 @@ struct lt_upstream {
     struct lt_back_h2_options h2;
     struct lt_tls_client_policy *tls;     /* owned; NULL: plain */
     enum lt_proxy_version proxy_protocol; /* of the header sent first, if any */
-    unsigned attempts;                    /* tries in all, >= 1 */
+    struct lt_retry_options retry;
+    struct lt_hold_options hold;
     uint64_t connect_ms, first_byte_ms, idle_ms;
     uint64_t vanished_ms;          /* unacknowledged until a connection counts as lost */
     struct lt_str deadline_header; /* a field that tells what is left of the time; empty: none */
     unsigned keepalive_max;        /* idle connections per server and worker; 0 = no pooling */
     uint64_t keepalive_ms;         /* idle time after which a pooled connection is closed */
     uint64_t keepalive_post_ms; /* how long idle a connection may be for non-idempotent requests */
+    bool keepalive_learn;       /* closes them earlier where a server says or shows so */
     size_t head_max;            /* of responses, bytes */
     unsigned headers_max;
     struct lt_health_options health;

@@ -100,6 +100,14 @@ static const struct lt_row keepalive_rows[] = {
      .doc = "A request that can't be repeated safely (POST, PATCH) is sent over a connection "
             "that was idle for at most this time, else over a new one.",
      .since = "0.1"},
+    {.name = "learn",
+     .type = LT_T_BOOL,
+     .offset = AT(learn),
+     .def = "true",
+     .doc = "Close idle connections earlier than after `idle` where a server says in "
+            "`Keep-Alive: timeout=` how long it keeps them, or was twice seen to close them at "
+            "about the same age (for the ten minutes after that).",
+     .since = "0.1"},
 };
 
 static const struct lt_schema keepalive_schema = {
@@ -232,29 +240,6 @@ static const struct lt_schema timeouts_schema = {
     .rows = timeout_rows,
     .n_rows = lt_countof(timeout_rows),
     .size = sizeof(struct lt_upstream_timeouts),
-};
-
-#undef AT
-#define AT(member) offsetof(struct lt_retry_conf, member)
-
-static const struct lt_row retry_rows[] = {
-    {.name = "attempts",
-     .type = LT_T_INT,
-     .offset = AT(attempts),
-     .def = "2",
-     .min = "1",
-     .max = "10",
-     .doc = "Tries in all, the first one included. Another try is made, on another server where "
-            "there is one, when a server could not be connected to.",
-     .since = "0.1"},
-};
-
-static const struct lt_schema retry_schema = {
-    .name = "retry",
-    .doc = "Further tries when a server can't be reached.",
-    .rows = retry_rows,
-    .n_rows = lt_countof(retry_rows),
-    .size = sizeof(struct lt_retry_conf),
 };
 
 static const char *const protocols[] = {"h1", "h2", "h2c", NULL};
@@ -400,8 +385,15 @@ static const struct lt_row rows[] = {
      .type = LT_T_OBJECT,
      .offset = AT(retry),
      .levels = BOTH,
-     .sub = &retry_schema,
-     .doc = "Further tries when a server can't be reached.",
+     .sub = &lt_retry_schema,
+     .doc = "Further tries when a server fails.",
+     .since = "0.1"},
+    {.name = "hold",
+     .type = LT_T_OBJECT,
+     .offset = AT(hold),
+     .levels = BOTH,
+     .sub = &lt_hold_schema,
+     .doc = "Small responses that go to the client in one piece.",
      .since = "0.1"},
     LT_HEALTH_ROWS(struct lt_upstream_conf, BOTH),
     {.name = "deadline_header",

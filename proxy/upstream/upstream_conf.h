@@ -7,6 +7,7 @@
 #include "config/schema.h"
 #include "net/tls_client_conf.h"
 #include "upstream/health_conf.h"
+#include "upstream/retry_conf.h"
 
 /* The application server that an upstream runs; the order of presets[] in upstream_conf.c. */
 enum lt_upstream_preset {
@@ -29,6 +30,7 @@ struct lt_keepalive_conf {
     int64_t max;             /* idle connections per server and worker; 0 = no pooling */
     uint64_t idle_ms;        /* age at which an idle connection is closed */
     uint64_t unsafe_idle_ms; /* age up to which it may carry a non-idempotent request */
+    bool learn;              /* from what servers say and do */
 };
 
 struct lt_upstream_http2_conf {
@@ -47,11 +49,6 @@ struct lt_upstream_timeouts {
     uint64_t vanished_ms; /* unacknowledged by the server's machine */
 };
 
-struct lt_retry_conf {
-    struct lt_conf conf;
-    int64_t attempts; /* tries in all, >= 1 */
-};
-
 struct lt_upstream_conf {
     struct lt_conf conf;
     int preset;                     /* enum lt_upstream_preset */
@@ -68,6 +65,7 @@ struct lt_upstream_conf {
     struct lt_upstream_timeouts timeouts;
     struct lt_retry_conf retry;
     struct lt_health_conf health;
+    struct lt_hold_conf hold;
     uint64_t max_head;             /* bytes of a response head */
     int64_t max_headers;           /* fields in it */
     struct lt_str deadline_header; /* name; empty: none */

@@ -40,6 +40,7 @@ static struct world {
     struct lt_front_options options;
     struct lt_quota disk;
     struct lt_upstream upstream;
+    struct lt_upstream_state upstream_state;
     struct lt_server_set set;
     struct lt_server server;
     struct lt_server_state state;
@@ -86,7 +87,8 @@ static void make_upstream(struct world *w)
     w->upstream = (struct lt_upstream){.name = LT_STR("app"),
                                        .set = &w->set,
                                        .balance = LT_BALANCE_ROUND_ROBIN,
-                                       .attempts = 1,
+                                       .state = &w->upstream_state,
+                                       .retry = {.attempts = 1},
                                        .connect_ms = 1000,
                                        .first_byte_ms = 1000,
                                        .idle_ms = 1000,

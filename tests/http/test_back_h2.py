@@ -609,7 +609,7 @@ def test_a_length_that_the_body_does_not_have(shop, fields, body, cause):
         h2.data(stream, body, end=True)
         while True:
             h2.respond(h2.request(), 200, body=b"ok")
-    gw = shop.lintel(h2c(shop.origin(lying)))
+    gw = shop.lintel(h2c(shop.origin(lying), app={"hold": {"size": 0}}))
     with pytest.raises((Cut, ConnectionResetError)):
         gw.get()
     assert gw.access(cause=cause)

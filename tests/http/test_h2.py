@@ -272,7 +272,7 @@ def test_an_answer_that_comes_before_the_body_ends_it(shop):
 
 def test_a_cut_response_is_a_reset(shop):
     gw = shop.lintel(config(shop.origin(
-        lambda peer: (peer.request(), peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")))))
+        lambda peer: (peer.request(), peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\nabc")))))
     with H2(gw.plain) as client:
         stream = client.head()
         assert client.reset_code(stream) == ErrorCodes.INTERNAL_ERROR

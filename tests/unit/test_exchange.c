@@ -25,6 +25,7 @@ struct world {
     struct lt_quota disk;
     struct lt_hooks hooks;
     struct lt_upstream upstream;
+    struct lt_upstream_state upstream_state;
     struct lt_server_set set;
     struct lt_server servers[SERVERS];
     struct lt_server_state states[SERVERS];
@@ -116,18 +117,20 @@ static int listen_at(struct lt_addr *addr)
 
 static void make_upstream(struct world *w)
 {
-    w->upstream = (struct lt_upstream){.name = LT_STR("app"),
-                                       .set = &w->set,
-                                       .balance = LT_BALANCE_ROUND_ROBIN,
-                                       .attempts = 2,
-                                       .connect_ms = 1000,
-                                       .first_byte_ms = 1000,
-                                       .idle_ms = 1000,
-                                       .keepalive_max = 4,
-                                       .keepalive_ms = 5000,
-                                       .keepalive_post_ms = 5000,
-                                       .head_max = 16384,
-                                       .headers_max = 50};
+    w->upstream = (struct lt_upstream){
+        .name = LT_STR("app"),
+        .set = &w->set,
+        .balance = LT_BALANCE_ROUND_ROBIN,
+        .state = &w->upstream_state,
+        .retry = {.attempts = 2, .when = LT_RETRY_CONNECT | LT_RETRY_RESET, .budget_min = 100},
+        .connect_ms = 1000,
+        .first_byte_ms = 1000,
+        .idle_ms = 1000,
+        .keepalive_max = 4,
+        .keepalive_ms = 5000,
+        .keepalive_post_ms = 5000,
+        .head_max = 16384,
+        .headers_max = 50};
     w->set = (struct lt_server_set){.v = w->servers, .n = 1};
     for (unsigned i = 0; i < SERVERS; i++) {
         w->states[i].id = i;
