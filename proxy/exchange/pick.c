@@ -37,7 +37,7 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
     if (!lt_verdict_enter(x)) {
         return lt_step_fail(x, LT_CAUSE_BREAKER_OPEN);
     }
-    x->pick.upstream = x->upstream;
+    lt_choose_ask(x);
     enum lt_pick_result picked = lt_upstream_pick(x->env->pools, &x->pick);
     if (picked == LT_PICK_NONE && x->same_server_too) {
         x->pick.n_tried = 0;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "upstream/back_h1.h"
 #include "upstream/back_h2.h"
+#include "upstream/standing.h"
 
 #define BACKS_FREE_MAX 256
 
@@ -48,6 +49,7 @@ void lt_pools_free(struct lt_pools *pools)
             lt_free(pools->v[i]);
         }
     }
+    lt_standings_free(pools);
     lt_slab_fini(&pools->backs);
     lt_slab_fini(&pools->h2_backs);
     lt_free(pools->v);

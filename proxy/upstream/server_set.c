@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "upstream/health.h"
 #include "upstream/pool.h"
+#include "upstream/server_groups.h"
 
 /* Names and numbers of a set with very many servers. */
 #define ARENA_MAX ((size_t)64 << 20)
@@ -118,6 +119,9 @@ enum lt_err lt_server_set_new(const struct lt_server_set_env *env, struct lt_ups
     for (unsigned i = 0; err == LT_OK && i < n; i++) {
         *bad = i;
         err = make_server(s, upstream, env, i, &specs[i]);
+    }
+    if (err == LT_OK) {
+        err = lt_server_groups_new(&s->arena, upstream, &s->set, &s->set.groups);
     }
     if (err != LT_OK) {
         lt_server_set_free(&s->set);

@@ -14,9 +14,8 @@
 #include "shared/metrics.h"
 #include "shared/server_state.h"
 #include "shared/upstream_state.h"
+#include "upstream/balance_options.h"
 #include "upstream/health_options.h"
-
-enum lt_balance { LT_BALANCE_P2C, LT_BALANCE_ROUND_ROBIN };
 
 /* What servers are spoken to in. */
 enum lt_upstream_protocol {
@@ -56,12 +55,14 @@ struct lt_server {
 };
 
 struct lt_server_set_holds; /* upstream/server_set.h */
+struct lt_server_groups;
 
 /* The servers of an upstream at one moment; immutable once published. There may be none. */
 struct lt_server_set {
     struct lt_server *v;
     unsigned n;
-    struct lt_server_set_holds *holds; /* by worker */
+    struct lt_server_set_holds *holds;     /* by worker */
+    const struct lt_server_groups *groups; /* for balancing */
 };
 
 struct lt_upstream {
@@ -70,7 +71,7 @@ struct lt_upstream {
     struct lt_upstream_state *state;   /* outlives the snapshot */
     struct lt_str dns_names; /* its servers that are names, as written; empty: there are none */
     struct lt_str host;      /* "client", "upstream" or what servers get as Host */
-    enum lt_balance balance;
+    struct lt_balance_options balance;
     enum lt_upstream_protocol protocol;
     struct lt_back_h2_options h2;
     struct lt_tls_client_policy *tls;     /* owned; NULL: plain */

@@ -7,6 +7,7 @@
 #include "config/schema.h"
 #include "net/tls_client_conf.h"
 #include "upstream/health_conf.h"
+#include "upstream/balance_conf.h"
 
 /* The application server that an upstream runs; the order of presets[] in upstream_conf.c. */
 enum lt_upstream_preset {
@@ -22,6 +23,7 @@ struct lt_server_conf {
     struct lt_endpoint address;
     int64_t max;    /* exchanges at once; 0 = no limit */
     int64_t weight; /* >= 1 */
+    bool backup;
 };
 
 struct lt_keepalive_conf {
@@ -59,7 +61,7 @@ struct lt_upstream_conf {
     struct lt_str servers_file;     /* path; empty: none */
     uint64_t servers_file_watch_ms; /* between looks at it; 0: read with the configuration only */
     struct lt_str host;             /* "client", "upstream" or a host */
-    int balance;                    /* 0 p2c, 1 round robin: the order of enum lt_balance */
+    struct lt_balance_conf balance;
     struct lt_tls_client_conf tls;
     int protocol; /* the order of enum lt_upstream_protocol */
     struct lt_upstream_http2_conf http2;
