@@ -204,6 +204,9 @@ static struct lt_server *pick_least(struct choice *c)
 static struct lt_server *pick_round_robin(struct choice *c)
 {
     struct lt_turns *turns = &c->standing->turns[c->kind];
+    if (c->pick->n_tried > 0) {
+        return pick_least(c); /* it had its turn */
+    }
     for (unsigned k = 0; k < c->group->n; k++) {
         int i = lt_turns_next(turns, c->group, &c->pools->loop->rand);
         if (i < 0) {

@@ -215,7 +215,7 @@ enum lt_err lt_balance_conf_set(struct lt_balance_options *o, const struct lt_ba
                                 const struct lt_hash_seed *seed)
 {
     o->by = (enum lt_balance)conf->by;
-    o->hash = conf->hash;
+    o->hash = conf->by == LT_BALANCE_HASH ? conf->hash : NULL;
     o->bound = conf->bound;
     o->panic = conf->panic;
     o->slow_start_us = conf->slow_start_ms * 1000;
