@@ -23,7 +23,8 @@
 #define LEAST_DRAWS 32u
 /* Shorter latencies are too much noise to tell servers apart. */
 #define LATENCY_FLOOR_US UINT64_C(5000)
-#define LOAD_MAX (UINT64_C(1) << 20)
+#define LATENCY_UNIT_US UINT64_C(64) /* so that no product is over 64 bits */
+#define LOAD_MAX (UINT64_C(1) << 16)
 /* At first a server that came gets that much of its share. */
 #define WARM_LEAST (LT_WARM_WHOLE / 64)
 
@@ -50,7 +51,7 @@ void lt_pick_tried(struct lt_pick *pick, const struct lt_server *server)
     pick->tried[pick->n_tried++ % LT_PICK_TRIED_MAX] = server->state->id;
 }
 
-static bool was_tried(const struct lt_pick *pick, const struct lt_server *server)
+bool lt_pick_was_tried(const struct lt_pick *pick, const struct lt_server *server)
 {
     unsigned n = lt_min(pick->n_tried, LT_PICK_TRIED_MAX);
     for (unsigned i = 0; i < n; i++) {
@@ -89,7 +90,8 @@ static bool is_lucky(const struct choice *c, const struct lt_server *server)
 
 static bool allowed(struct choice *c, const struct lt_server *server)
 {
-    if (was_tried(c->pick, server) || lt_server_fit(server, c->pools->loop->now_us) > c->worst) {
+    if (lt_pick_was_tried(c->pick, server) ||
+        lt_server_fit(server, c->pools->loop->now_us) > c->worst) {
         return false;
     }
     if (server->max > 0 && lt_server_inflight(server->state) >= server->max) {
@@ -117,7 +119,7 @@ static uint64_t busy_with(const struct choice *c, const struct lt_server *server
 static uint64_t load_of(const struct choice *c, const struct lt_server *server)
 {
     const struct lt_pool *pool = lt_pool_get(c->pools, server->state);
-    return pool != NULL ? (busy_with(c, server, pool) << 16) / server->weight : UINT64_MAX;
+    return pool != NULL ? (busy_with(c, server, pool) << 24) / server->weight : UINT64_MAX;
 }
 
 /* Whether b is to be preferred to a: less latency times exchanges, per weight. Latencies that are
@@ -133,8 +135,8 @@ static bool is_cheaper(const struct choice *c, const struct lt_server *b, const 
     uint64_t la = lt_latency_of(pa, half_life_us, now_us);
     uint64_t lb = lt_latency_of(pb, half_life_us, now_us);
     bool known = la > 0 && lb > 0;
-    la = lt_max(la, LATENCY_FLOOR_US);
-    lb = lt_max(lb, LATENCY_FLOOR_US);
+    la = lt_max(la, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
+    lb = lt_max(lb, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
     if (!known || (la < 2 * lb && lb < 2 * la)) {
         la = lb = 1;
     }
@@ -280,10 +282,12 @@ static struct lt_server *pick_by(struct choice *c)
 
 /* ---- passes ---- */
 
+#define CALM_UP 2u
 #define CALM 4u
 #define PASSES 6u
 
-/* First those when there is no panic, then those of panic. */
+/* First those when there is no panic, of which the first ask nobody who is not up; then those of
+ * panic. */
 static const struct {
     enum lt_server_group_kind kind;
     enum lt_fit worst;
@@ -378,7 +382,8 @@ enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_pick *pic
     }
     struct lt_server *home = home_of(&c, set), *server = NULL;
     bool panic = in_panic(&c, set);
-    for (unsigned i = panic ? CALM : 0; i < (panic ? PASSES : CALM); i++) {
+    unsigned end = panic ? PASSES : pick->up_only ? CALM_UP : CALM;
+    for (unsigned i = panic ? CALM : 0; i < end; i++) {
         c.kind = passes[i].kind;
         c.worst = passes[i].worst;
         c.group = &set->groups->group[c.kind];

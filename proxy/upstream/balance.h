@@ -21,6 +21,7 @@ struct lt_pick {
     uint64_t hash;
     struct lt_str sticky; /* the client's cookie that names its server; empty: it has none */
     unsigned priority;    /* class in the queue, 0 is served first */
+    bool up_only;         /* rather none than one that isn't up */
 
     struct lt_server *server; /* result: the one taken last; NULL: none yet */
     bool strange; /* result: the cookie names no server that it may be kept for: set another */
@@ -41,6 +42,7 @@ void lt_server_release(struct lt_pools *pools, struct lt_server *server);
 
 /* No further pick takes server. */
 void lt_pick_tried(struct lt_pick *pick, const struct lt_server *server);
+bool lt_pick_was_tried(const struct lt_pick *pick, const struct lt_server *server);
 
 /* The share that a server gets which came or came back a while ago, of LT_WARM_WHOLE. */
 #define LT_WARM_WHOLE 65536u

@@ -126,13 +126,13 @@ def test_keys_of_http2_servers(shop):
     config["upstreams"]["app"]["protocol"] = "h2c"
     gw = shop.lintel(config)
 
-    def servers_of(users, before):
+    def servers_of(users, what):
         for name in users:
-            assert gw.get("/", headers=user(name)).status == 200
-        return [line["server"] for line in gw.access(before + len(users))[before:]]
-    first = servers_of(USERS[:12], 0)
+            assert gw.get(f"/{what}/{name}", headers=user(name)).status == 200
+        return [gw.access(path=f"/{what}/{name}")[0]["server"] for name in users]
+    first = servers_of(USERS[:12], "once")
     assert set(first) == {o.address for o in origins}
-    assert servers_of(USERS[:12], 12) == first
+    assert servers_of(USERS[:12], "twice") == first
 
 
 # ---- cookies ----

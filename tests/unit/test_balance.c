@@ -351,6 +351,51 @@ static void a_full_server_is_no_reason_for_a_backup(void **state)
     assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_BUSY);
 }
 
+static void only_who_is_up_is_asked_where_that_is_wanted(void **state)
+{
+    struct fixture *f = *state;
+    struct lt_pick pick = {.upstream = &f->upstream, .up_only = true};
+    for (unsigned i = 0; i < SERVERS - 1; i++) {
+        lt_server_connect_result(f->pools, &f->servers[i], false);
+    }
+    f->servers[SERVERS - 1].max = 1;
+    assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_OK);
+    assert_int_equal(pick.server->index, SERVERS - 1);
+    assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_BUSY);
+    lt_server_connect_result(f->pools, &f->servers[SERVERS - 1], false);
+    assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_NONE);
+}
+
+static void a_thousand_servers_of_any_weight_are_balanced(void **state)
+{
+    struct fixture *f = *state;
+    enum { MANY = 1024 };
+    static struct lt_server servers[MANY];
+    static struct lt_server_state states[MANY];
+    static const enum lt_balance balancers[] = {LT_BALANCE_P2C, LT_BALANCE_ROUND_ROBIN,
+                                                LT_BALANCE_LEAST_REQUESTS, LT_BALANCE_HASH};
+    memset(states, 0, sizeof(states));
+    for (unsigned i = 0; i < MANY; i++) {
+        states[i].id = i;
+        servers[i] = (struct lt_server){.upstream = &f->upstream,
+                                        .name = LT_STR("x"),
+                                        .weight = 1 + i % 3 * 32767,
+                                        .index = i,
+                                        .state = &states[i]};
+    }
+    f->set = (struct lt_server_set){.v = servers, .n = MANY};
+    for (unsigned b = 0; b < lt_countof(balancers); b++) {
+        f->upstream.balance.by = balancers[b];
+        arrange(f);
+        for (unsigned k = 0; k < 3000; k++) {
+            struct lt_pick pick = {.upstream = &f->upstream, .hash = k};
+            pick.hashed = balancers[b] == LT_BALANCE_HASH;
+            assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_OK);
+            lt_server_release(f->pools, pick.server);
+        }
+    }
+}
+
 static void nobody_is_asked_whom_the_operator_takes_out(void **state)
 {
     struct fixture *f = *state;
@@ -543,6 +588,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(quick_failures_attract_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(backups_wait_until_no_other_is_up, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_server_is_no_reason_for_a_backup, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_who_is_up_is_asked_where_that_is_wanted, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_thousand_servers_of_any_weight_are_balanced, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(nobody_is_asked_whom_the_operator_takes_out, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(in_panic_all_are_asked, setup, teardown),

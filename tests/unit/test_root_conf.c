@@ -506,8 +506,7 @@ static void helps_with_options(void **state)
         const char *option, *text;
         bool found;
     } cases[] = {
-        {"upstreams.*.balance", "upstreams.*.balance\n    mapping",
-         true},
+        {"upstreams.*.balance", "upstreams.*.balance\n    mapping", true},
         {"upstreams.balance", "upstreams.*.balance\n", true},
         {"balance", "defaults.upstream.balance\n", true},
         {"sites[].routes[].match", "required", true},
