@@ -42,10 +42,12 @@ unsigned lt_build_specs(const struct lt_upstream_conf *conf, struct lt_server_sp
     unsigned n = 0;
     for (size_t i = 0; i < conf->servers.n; i++) {
         if (servers[i].address.addr.len > 0) { /* else a name: server/dns_servers.c */
-            out[n++] = (struct lt_server_spec){.address = servers[i].address.addr,
-                                               .max = (uint32_t)servers[i].max,
-                                               .weight = (uint32_t)servers[i].weight,
-                                               .backup = servers[i].backup};
+            out[n++] =
+                (struct lt_server_spec){.address = servers[i].address.addr,
+                                        .max = (uint32_t)servers[i].max,
+                                        .max_connections = (uint32_t)servers[i].max_connections,
+                                        .weight = (uint32_t)servers[i].weight,
+                                        .backup = servers[i].backup};
         }
     }
     return n;

@@ -30,6 +30,9 @@ struct lt_server_state {
     _Atomic(uint64_t) down_until_us; /* monotonic; connects failed: try others first until then */
     _Atomic(uint32_t) failures;      /* connects failed in a row */
     _Atomic(uint32_t) users;         /* sets, tunnels and others that hold it */
+    /* Of upstream/connections.c: */
+    _Atomic(uint32_t) connections;        /* open or being opened, all workers */
+    _Atomic(uint32_t) connections_wanted; /* that workers would open were it not for the cap */
     /* Of server/server_sets.c: */
     _Atomic(int) admin_state; /* enum lt_server_admin; main writes it */
     _Atomic(bool) kept;       /* a worker has connections to it, though nobody uses it */

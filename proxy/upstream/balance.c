@@ -9,6 +9,7 @@
  */
 #include "upstream/balance.h"
 
+#include "upstream/connections.h"
 #include "upstream/health.h"
 #include "upstream/latency.h"
 #include "upstream/server_set.h"
@@ -95,6 +96,10 @@ static bool allowed(struct choice *c, const struct lt_server *server)
         return false;
     }
     if (server->max > 0 && lt_server_inflight(server->state) >= server->max) {
+        c->full = true;
+        return false;
+    }
+    if (server->max_connections > 0 && !lt_connections_room(c->pools, server)) {
         c->full = true;
         return false;
     }

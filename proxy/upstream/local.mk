@@ -8,6 +8,7 @@ liblintel_a_SOURCES += \
 	proxy/upstream/check.c proxy/upstream/check.h \
 	proxy/upstream/balance_conf.c proxy/upstream/balance_conf.h \
 	proxy/upstream/balance_options.h \
+	proxy/upstream/connections.c proxy/upstream/connections.h \
 	proxy/upstream/hash_ring.c proxy/upstream/hash_ring.h \
 	proxy/upstream/latency.c proxy/upstream/latency.h \
 	proxy/upstream/server_groups.c proxy/upstream/server_groups.h \

@@ -46,7 +46,9 @@ struct lt_pools {
     uint32_t n;
     struct lt_standing **standings; /* by lt_upstream_state.id; NULL: never used here */
     uint32_t n_standings;
-    unsigned idle;              /* all idle connections */
+    unsigned idle;          /* all idle connections */
+    void (*ask)(void *arg); /* has the other workers look at connections_wanted; NULL: nobody */
+    void *ask_arg;
     struct lt_list tls_clients; /* struct lt_tls_client, one for each kind of settings in use */
 };
 

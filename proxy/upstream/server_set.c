@@ -73,6 +73,7 @@ static enum lt_err make_server(struct set *s, struct lt_upstream *u,
                                  .set = &s->set,
                                  .addr = spec->address,
                                  .max = spec->max,
+                                 .max_connections = spec->max_connections,
                                  .weight = spec->weight,
                                  .backup = spec->backup,
                                  .index = i};

@@ -44,6 +44,7 @@ struct lt_server {
     struct lt_addr addr;
     struct lt_str host;            /* the Host that it gets; empty: the client's */
     uint32_t max;                  /* exchanges at once over all workers; 0 = no limit */
+    uint32_t max_connections;      /* over all workers; 0 = no limit */
     uint32_t weight;               /* >= 1 */
     bool backup;                   /* gets requests only when all others can't */
     unsigned index;                /* within its set */
@@ -103,6 +104,8 @@ struct lt_pools *lt_pools_new(struct lt_loop *loop,
                               struct lt_metrics_worker *metrics) LT_MUST_CHECK;
 /* The worker's number, 0 unless told. Before anything is picked. */
 void lt_pools_set_worker(struct lt_pools *pools, unsigned worker);
+/* Whom to call when another worker should close an idle connection. */
+void lt_pools_set_ask(struct lt_pools *pools, void (*ask)(void *arg), void *arg);
 /* Closes all idle connections. */
 void lt_pools_free(struct lt_pools *pools);
 /* Closes the idle connections of servers that take no requests by the operator's wish or that no

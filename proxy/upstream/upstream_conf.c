@@ -50,6 +50,16 @@ static const struct lt_row server_rows[] = {
      .doc = "Most requests that this server gets at once, counted over all workers. Set it to the "
             "number of its worker processes or threads. Without it there is no limit.",
      .since = "0.1"},
+    {.name = "max_connections",
+     .type = LT_T_INT,
+     .offset = AT(max_connections),
+     .min = "1",
+     .max = "1000000",
+     .flags = LT_ROW_ABSENT_OK,
+     .doc = "Most connections to this server, idle ones too, counted over all workers. At the cap "
+            "a worker has an idle one closed, its own or another worker's, before it opens "
+            "another. Without it there is no limit.",
+     .since = "0.1"},
     {.name = "backup",
      .type = LT_T_BOOL,
      .offset = AT(backup),

@@ -24,6 +24,7 @@ struct lt_server_conf {
     int64_t max;    /* exchanges at once; 0 = no limit */
     int64_t weight; /* >= 1 */
     bool backup;
+    int64_t max_connections; /* 0 = no limit */
 };
 
 struct lt_keepalive_conf {

@@ -257,6 +257,42 @@ def test_a_server_that_was_added_starts_slowly(shop, three):
     assert [ask(gw)[0] for _ in range(9)].count("c") == 3
 
 
+@pytest.mark.parametrize("protocol", ["h1", "h2c"])
+def test_connections_are_capped_over_all_workers(shop, protocol):
+    """Idle ones of one worker make room for another's."""
+    server = shop.origin(h2_app) if protocol == "h2c" else shop.echo()
+    gw = shop.lintel(basic({"address": server.address, "max_connections": 1}, workers=3,
+                           app={"protocol": protocol, "keepalive": {"idle": "60s"}}))
+
+    def well():
+        response = gw.get("/")
+        assert response.status == 200 or json.loads(response.body)["cause"] == "servers_busy"
+        return response.status == 200
+    assert well()
+    for _ in range(30):  # clients come to one worker or another
+        wait_until(well, "room for a connection")
+        assert len([p for p in server.peers if not p.closed.is_set()]) <= 2  # one may be going
+    assert len(server.peers) > 1
+
+
+def test_at_the_cap_a_worker_closes_its_own_idle_connection(shop):
+    server = shop.echo()
+    gw = shop.lintel(basic({"address": server.address, "max_connections": 2}, workers=1,
+                           app={"keepalive": {"idle": "60s", "unsafe_idle": "0"}}))
+    for _ in range(6):
+        assert gw.get("/", method="POST", body=b"x").status == 200
+    wait_until(lambda: len([p for p in server.peers if not p.closed.is_set()]) <= 2, "the cap")
+    threads = [threading.Thread(target=gw.get, args=("/sleep/400",)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: server.active == 2, "both are busy")
+    refused = gw.get("/")
+    assert refused.status == 503 and json.loads(refused.body)["cause"] == "servers_busy"
+    for thread in threads:
+        thread.join()
+    assert gw.get("/").status == 200
+
+
 # ---- mistakes ----
 
 @pytest.mark.parametrize("balance, error, hint", [
