@@ -9,7 +9,7 @@ bench_floor_LDADD =
 bench_handshake_SOURCES = bench/handshake.c
 bench_handshake_LDADD = $(OPENSSL_LIBS)
 
-EXTRA_DIST += bench/README.md bench/run bench/slow bench/clients.py bench/proxies.py bench/peers
+EXTRA_DIST += bench/README.md bench/run bench/balance bench/slow bench/clients.py bench/proxies.py bench/peers
 
 # "make bench BENCH_FLAGS='--only tls --json out.json'" measures the lintel of this build.
 bench: lintel

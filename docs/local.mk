@@ -10,5 +10,6 @@ EXTRA_DIST += \
 	docs/decisions \
 	docs/filters.md \
 	docs/internals \
+	docs/load-balancing.md \
 	docs/operations.md \
 	docs/security.md

@@ -109,8 +109,13 @@ static const char *parse_rate(struct parse *p, void *out)
 
 static const char *parse_percent(struct parse *p, void *out)
 {
-    p->hint = "write a number up to 100 with %, as in 95% or 0.5%";
-    return lt_units_percent(p->text, out) ? NULL : "is not a percentage";
+    /* More than the whole is a percentage only where the row's bounds say so. */
+    bool beyond = p->row->type == LT_T_PERCENT && p->row->max != NULL;
+    p->hint = beyond ? "write a number with %, as in 125%"
+                     : "write a number up to 100 with %, as in 95% or 0.5%";
+    return lt_units_percent(p->text, out) && (beyond || *(uint32_t *)out <= 10000)
+               ? NULL
+               : "is not a percentage";
 }
 
 /* The file's own folder is where relative paths start. */

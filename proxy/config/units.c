@@ -100,7 +100,7 @@ bool lt_units_percent(struct lt_str text, uint32_t *out)
 {
     uint64_t v;
     if (text.len == 0 || text.p[text.len - 1] != '%' ||
-        !scale(lt_str_sub(text, 0, text.len - 1), 100, &v) || v > 10000) {
+        !scale(lt_str_sub(text, 0, text.len - 1), 100, &v) || v > 1000000) {
         return false;
     }
     *out = (uint32_t)v;

@@ -13,7 +13,7 @@ bool lt_units_duration(struct lt_str text, uint64_t *out_ms) LT_MUST_CHECK;
 bool lt_units_size(struct lt_str text, uint64_t *out) LT_MUST_CHECK;
 /* "100/1m" "5/s". */
 bool lt_units_rate(struct lt_str text, struct lt_rate *out) LT_MUST_CHECK;
-/* "95%" "0.5%" to hundredths of a percent, at most 100%. */
+/* "95%" "0.5%" to hundredths of a percent, at most 10000%. */
 bool lt_units_percent(struct lt_str text, uint32_t *out) LT_MUST_CHECK;
 
 /* In the largest unit that keeps the number whole. */

@@ -221,5 +221,5 @@ enum lt_err lt_address_response(struct lt_exchange *x)
     if (err == LT_OK && x->split_drawn != NULL) {
         err = add_split_cookie(x);
     }
-    return err;
+    return err == LT_OK ? lt_choose_answer(x) : err;
 }

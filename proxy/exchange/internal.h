@@ -89,6 +89,16 @@ void lt_verdict_tell(struct lt_exchange *x, enum lt_cause cause);
 /* x gives up without a word about any server. */
 void lt_verdict_leave(struct lt_exchange *x);
 
+/* choose.c */
+
+/* Looks up in the request what balancing goes by: x->pick is ready for a pick at x->upstream. */
+void lt_choose_ask(struct lt_exchange *x);
+/* The server's first byte came, or the try ended without one; ok: it did what it should. */
+void lt_choose_tell(struct lt_exchange *x, bool ok);
+/* Adds the cookie that keeps the client at x->server, if it has none. LT_ERR_NOMEM, LT_ERR_LIMIT.
+ */
+enum lt_err lt_choose_answer(struct lt_exchange *x) LT_MUST_CHECK;
+
 /* retry.c */
 
 /* A server was picked for a try. */

@@ -3,7 +3,7 @@
 liblintel_a_SOURCES += \
 	proxy/exchange/address.c \
 	proxy/exchange/challenge.c proxy/exchange/challenge.h \
-	proxy/exchange/collect.c \
+	proxy/exchange/choose.c proxy/exchange/collect.c \
 	proxy/exchange/compress.c proxy/exchange/compress.h \
 	proxy/exchange/deadline.c proxy/exchange/grpc.c \
 	proxy/exchange/env.h \

@@ -37,7 +37,7 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
     if (!lt_verdict_enter(x)) {
         return lt_step_fail(x, LT_CAUSE_BREAKER_OPEN);
     }
-    x->pick.upstream = x->upstream;
+    lt_choose_ask(x);
     switch (lt_upstream_pick(x->env->pools, &x->pick)) {
     case LT_PICK_OK:
         lt_exchange_take_server(x, x->pick.server);

@@ -29,6 +29,9 @@ static void release_server(struct lt_exchange *x, enum lt_cause cause)
         x->server_held = false;
         lt_verdict_tell(x, cause);
         x->upstream_end_us = x->env->loop->now_us;
+        if (!x->response_begun) {
+            lt_choose_tell(x, false);
+        }
         lt_server_release(x->env->pools, x->server);
     }
 }
@@ -350,6 +353,7 @@ static void on_head(void *owner, struct lt_response *res)
     }
     x->res = *res;
     x->upstream_status = res->status;
+    lt_choose_tell(x, res->status < 500);
     if (x->req.must_switch && res->status / 100 == 2) {
         lt_exchange_fail(x, LT_CAUSE_UPGRADE_REFUSED); /* the client would take it for the switch */
         return;

@@ -269,7 +269,8 @@ static bool copy(struct lt_exchange *x, struct lt_tunnel *t)
     struct lt_arena *arena = &x->arena;
     t->view = (struct lt_view){.log = x->view->log, .request_ahead = x->view->request_ahead};
     t->route = (struct lt_route){.metrics_id = x->route->metrics_id};
-    t->upstream = (struct lt_upstream){.idle_ms = x->upstream->idle_ms};
+    t->upstream =
+        (struct lt_upstream){.state = x->upstream->state, .idle_ms = x->upstream->idle_ms};
     t->server = (struct lt_server){.upstream = &t->upstream,
                                    .max = x->server->max,
                                    .state = x->server->state,

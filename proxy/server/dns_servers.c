@@ -64,6 +64,8 @@ static bool init_want(struct lt_dns_servers *dns, struct lt_dns_want *want, stru
     *want = (struct lt_dns_want){.kind = conf->address.kind,
                                  .port = conf->address.port,
                                  .max = (uint32_t)conf->max,
+                                 .max_connections = (uint32_t)conf->max_connections,
+                                 .backup = conf->backup,
                                  .weight = (uint32_t)conf->weight,
                                  .dirty = true};
     if (!copy(upstream, &want->upstream) || !copy(lt_str(text, n), &want->source) ||
@@ -154,6 +156,8 @@ static unsigned add_host(const struct lt_dns_want *want, const struct lt_name *n
         out[n] = *like;
         out[n].address = name->records.v[i].addr;
         out[n].max = want->max;
+        out[n].max_connections = want->max_connections;
+        out[n].backup = like->backup || want->backup;
         out[n].host = want->host;
         lt_addr_set_port(&out[n].address,
                          want->kind == LT_ENDPOINT_SRV ? lt_addr_port(&like->address) : want->port);

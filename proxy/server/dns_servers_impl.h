@@ -12,7 +12,8 @@ struct lt_dns_want {
     enum lt_endpoint_kind kind;
     unsigned port;      /* LT_ENDPOINT_DNS */
     struct lt_str host; /* whose name its servers have; owned */
-    uint32_t max, weight;
+    uint32_t max, max_connections, weight;
+    bool backup;
     struct lt_name *name;     /* watched */
     struct lt_name **targets; /* watched; by number of the SRV record, NULL: not watched */
     unsigned n_targets;

@@ -232,6 +232,14 @@ static void on_stopped(struct lt_message *message, void *owner)
     lt_drain_on_stopped(owner);
 }
 
+static void on_wanted(struct lt_message *message, void *owner)
+{
+    struct lt_gateway *g = owner;
+    struct lt_worker *worker = lt_container_of(message, struct lt_worker, wanted);
+    atomic_store_explicit(&worker->wanting, false, memory_order_release);
+    lt_server_sets_round(g->sets, NULL);
+}
+
 static void on_idle(struct lt_message *message, void *owner)
 {
     (void)message;
@@ -406,6 +414,7 @@ static bool init_shared(struct lt_gateway *g)
     g->shared.hooks = &lt_filter_hooks;
     g->shared.on_released = on_released;
     g->shared.on_stopped = on_stopped;
+    g->shared.on_wanted = on_wanted;
     g->shared.on_idle = on_idle;
     return lt_rate_init(&g->shared.rate, rate_area, rate_bytes, lt_shm_seed(g->shm));
 }

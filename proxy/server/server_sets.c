@@ -147,6 +147,7 @@ static void add_entry(struct merge *m, const struct lt_server_entry *e, struct l
     }
     m->v[m->n++] = (struct lt_server_spec){.address = e->address,
                                            .max = e->max,
+                                           .max_connections = e->max_connections,
                                            .weight = e->weight,
                                            .backup = e->backup,
                                            .host = e->host,
@@ -336,7 +337,8 @@ static bool same(const struct lt_sets_source *source, const struct lt_server_ent
     for (unsigned i = 0; equal && i < n; i++) {
         const struct lt_server_entry *a = &source->v[i], *b = &v[i];
         equal = lt_addr_eq(&a->address, &b->address) && a->max == b->max &&
-                a->weight == b->weight && a->backup == b->backup && lt_str_eq(a->host, b->host);
+                a->max_connections == b->max_connections && a->weight == b->weight &&
+                a->backup == b->backup && lt_str_eq(a->host, b->host);
     }
     return equal;
 }

@@ -42,7 +42,8 @@ struct lt_server_entry {
     uint32_t max;    /* exchanges at once over all workers; 0: no limit */
     uint32_t weight; /* >= 1 */
     bool backup;
-    struct lt_str host; /* whose name it has, for TLS and Host; empty: its address */
+    uint32_t max_connections; /* over all workers; 0: no limit */
+    struct lt_str host;       /* whose name it has, for TLS and Host; empty: its address */
 };
 
 /* The servers of upstream that source names are these n now (copied; may be 0); published at once

@@ -42,9 +42,12 @@ unsigned lt_build_specs(const struct lt_upstream_conf *conf, struct lt_server_sp
     unsigned n = 0;
     for (size_t i = 0; i < conf->servers.n; i++) {
         if (servers[i].address.addr.len > 0) { /* else a name: server/dns_servers.c */
-            out[n++] = (struct lt_server_spec){.address = servers[i].address.addr,
-                                               .max = (uint32_t)servers[i].max,
-                                               .weight = (uint32_t)servers[i].weight};
+            out[n++] =
+                (struct lt_server_spec){.address = servers[i].address.addr,
+                                        .max = (uint32_t)servers[i].max,
+                                        .max_connections = (uint32_t)servers[i].max_connections,
+                                        .weight = (uint32_t)servers[i].weight,
+                                        .backup = servers[i].backup};
         }
     }
     return n;
@@ -115,7 +118,9 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
             conf->protocol == LT_PROTOCOL_H2 ? LT_TLS_OFFER_H2 : LT_TLS_OFFER_H1, trusts);
     }
     u->host = conf->host;
-    u->balance = (enum lt_balance)conf->balance;
+    if (lt_balance_conf_set(&u->balance, &conf->balance, lt_shm_seed(b->env->shm)) != LT_OK) {
+        no_memory(b);
+    }
     lt_retry_conf_options(&conf->retry, &u->retry);
     u->hold = (struct lt_hold_options){.size = conf->hold.size, .wait_ms = conf->hold.wait_ms};
     u->connect_ms = conf->timeouts.connect_ms;

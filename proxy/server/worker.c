@@ -375,6 +375,16 @@ static void init_watchers(struct lt_worker *worker)
     }
 }
 
+/* Only one such message is on its way; main clears the flag before it acts. */
+static void ask_others(void *arg)
+{
+    struct lt_worker *worker = arg;
+    if (!atomic_exchange_explicit(&worker->wanting, true, memory_order_acq_rel)) {
+        worker->wanted.fn = worker->shared->on_wanted;
+        lt_mailbox_post(worker->shared->main, &worker->wanted);
+    }
+}
+
 struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned number)
 {
     struct lt_worker *worker = lt_calloc(1, sizeof(*worker));
@@ -398,6 +408,7 @@ struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned num
     worker->env.pools = worker->pools;
     if (worker->pools != NULL) {
         lt_pools_set_worker(worker->pools, number);
+        lt_pools_set_ask(worker->pools, ask_others, worker);
     }
     worker->fronts = lt_fronts_new(&worker->env);
     if (worker->box == NULL || worker->pools == NULL || worker->fronts == NULL ||

@@ -38,6 +38,7 @@ struct lt_workers_shared {
     _Atomic(uint32_t) connections_max;
     lt_worker_done_fn on_released; /* main: gets a view that its worker let go of */
     lt_worker_done_fn on_stopped;  /* main: a draining worker accepts no more */
+    lt_worker_done_fn on_wanted;   /* main: a worker wants an idle connection of others closed */
     lt_worker_done_fn on_idle;     /* main: a draining worker has nothing left to do */
 };
 
@@ -70,9 +71,11 @@ struct lt_worker {
     ev_check turn_begins;
     ev_prepare turn_ends;
     struct lt_budget budget; /* of the filters that run here */
+    _Atomic(bool) wanting;   /* the wanted message is on its way */
     bool in_use;             /* at the end: connections or exchanges were left */
     /* One of each kind is on its way at most. */
     struct lt_message drain, cut, quit; /* main's orders */
+    struct lt_message wanted;           /* what we ask of main */
     struct lt_message stopped, idle;    /* our answers to drain */
 };
 

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "shared/shm.h"
@@ -182,7 +183,9 @@ enum lt_err lt_server_registry_get(struct lt_server_registry *reg, struct lt_str
     if (err == LT_OK) {
         entry->marked = false;
         /* Counted before a slot is looked for, so that it isn't reclaimed at once. */
-        atomic_fetch_add_explicit(&entry->state.users, 1, memory_order_acq_rel);
+        if (atomic_fetch_add_explicit(&entry->state.users, 1, memory_order_acq_rel) == 0) {
+            atomic_store_explicit(&entry->state.up_since_us, lt_clock_us(), memory_order_relaxed);
+        }
         if (needs_slot && entry->slot == NULL && !give_slot(reg, entry, key)) {
             atomic_fetch_sub_explicit(&entry->state.users, 1, memory_order_acq_rel);
             err = LT_ERR_LIMIT;

@@ -30,13 +30,16 @@ struct lt_server_state {
     _Atomic(uint64_t) down_until_us; /* monotonic; connects failed: try others first until then */
     _Atomic(uint32_t) failures;      /* connects failed in a row */
     _Atomic(uint32_t) users;         /* sets, tunnels and others that hold it */
+    /* Of upstream/connections.c: */
+    _Atomic(uint32_t) connections;        /* open or being opened, all workers */
+    _Atomic(uint32_t) connections_wanted; /* that workers would open were it not for the cap */
     /* Of server/server_sets.c: */
     _Atomic(int) admin_state; /* enum lt_server_admin; main writes it */
     _Atomic(bool) kept;       /* a worker has connections to it, though nobody uses it */
 
     /* Health: upstream/health.h. Each word is valid alone, nothing is published by one: relaxed. */
-    _Atomic(uint32_t) checked;          /* enum lt_checked: what the checks say */
-    _Atomic(uint64_t) up_since_us;      /* when it came back, or will by the clock; 0: never away */
+    _Atomic(uint32_t) checked;     /* enum lt_checked: what the checks say */
+    _Atomic(uint64_t) up_since_us; /* when it came or came back, or will by the clock; 0: never */
     _Atomic(uint64_t) ejected_until_us; /* 0: never was */
     _Atomic(uint32_t) ejected_for;      /* enum lt_eject_why, of the last time */
     _Atomic(uint32_t) ejections;        /* in a row: the next one's time */

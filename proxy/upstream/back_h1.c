@@ -11,6 +11,7 @@
  * never after a 101: from then on it is a tunnel, bytes pass as they are until it is cancelled. */
 #include "upstream/back_h1_conn.h"
 
+#include "upstream/connections.h"
 #include "upstream/idle.h"
 
 #define TRAILERS_MAX 32
@@ -65,6 +66,7 @@ void lt_back_h1_close(struct lt_back_h1 *b)
         return;
     }
     leave_pool(b);
+    lt_connections_give(b->pool);
     if (b->state == LT_BACK_H1_CONNECTING) {
         lt_dial_cancel(&b->dial);
     }
@@ -80,6 +82,7 @@ void lt_back_h1_close_idle(struct lt_back_h1 *b)
 {
     LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
     leave_pool(b);
+    lt_connections_give(b->pool);
     b->state = LT_BACK_H1_CLOSED;
     lt_stream_close(&b->stream);
     free_now(b);
@@ -327,7 +330,13 @@ enum lt_err lt_back_h1_open(struct lt_pools *pools, struct lt_server *server, en
         return LT_OK;
     }
     struct lt_str preface = LT_STR_NONE;
+    if (!lt_connections_take(pool, server)) {
+        *back = NULL;
+        events->on_fail(owner, &(struct lt_back_failure){.cause = LT_CAUSE_SERVERS_BUSY});
+        return LT_OK;
+    }
     if (!events->on_preface(owner, &preface) || (b = conn_new(pools, pool)) == NULL) {
+        lt_connections_give(pool);
         return LT_ERR_NOMEM;
     }
     begin_exchange(b, server, method, arena, events, owner);

@@ -13,6 +13,7 @@
 #include "upstream/back_h2_conn.h"
 
 #include "base/mem.h"
+#include "upstream/connections.h"
 
 /* Bytes that may wait in the socket before no more are asked for from the streams. */
 #define SEND_AHEAD ((size_t)64 << 10)
@@ -84,6 +85,7 @@ static void close_conn(struct lt_back_h2_conn *c)
     leave_idle(c);
     lt_list_remove(&c->link);
     count(c->pools, LT_COUNTER_UPSTREAM_H2, -1);
+    lt_connections_give(c->pool);
     lt_timer_clear(&c->timer);
     lt_loop_cancel(&c->sending);
     lt_stream_close(&c->stream);
@@ -553,11 +555,17 @@ enum lt_err lt_back_h2_open(struct lt_pools *pools, struct lt_server *server, en
         return LT_OK;
     }
     bool fresh = c == NULL;
+    if (fresh && !lt_connections_take(pool, server)) {
+        events->on_fail(owner, &(struct lt_back_failure){.cause = LT_CAUSE_SERVERS_BUSY});
+        return LT_OK;
+    }
     c = fresh ? conn_new(pools, pool, server->upstream) : c;
     struct lt_back_h2 *b = c != NULL ? back_new(pools, c, server->upstream) : NULL;
     if (b == NULL) {
         if (fresh && c != NULL) {
             close_conn(c);
+        } else if (fresh) {
+            lt_connections_give(pool);
         }
         return LT_ERR_NOMEM;
     }

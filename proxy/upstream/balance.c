@@ -1,21 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which server gets an exchange. Two rules hold for every balancer: servers that failed to connect
- * a moment ago come last, and a server with a max is taken only together with an in-flight slot.
- * The worker's thread. */
+/* Which server gets an exchange. The choice goes through passes, from the best servers to the worst
+ * that may still be asked; in each pass the balancer looks at one group of servers and asks of each
+ * one question, allowed(). So no balancer knows of health, max, retries or slow start. The worker's
+ * thread.
+ *
+ *   pass (group, how fit) --> sticky server, else balancer --allowed?--> take: its slot
+ *        ^------ nobody at all ------'
+ */
 #include "upstream/balance.h"
 
+#include "upstream/connections.h"
 #include "upstream/health.h"
-#include "upstream/pool.h"
+#include "upstream/latency.h"
 #include "upstream/server_set.h"
+#include "upstream/standing.h"
+
+/* Draws until the rest is looked through one by one. */
+#define DRAWS 8u
+/* Keys go on to their next place so often. */
+#define JUMPS 64u
+/* Of more servers than that, least_requests looks at as many as LEAST_DRAWS that are drawn. */
+#define LEAST_SCAN 64u
+#define LEAST_DRAWS 32u
+/* Shorter latencies are too much noise to tell servers apart. */
+#define LATENCY_FLOOR_US UINT64_C(5000)
+#define LATENCY_UNIT_US UINT64_C(64) /* so that no product is over 64 bits */
+#define LOAD_MAX (UINT64_C(1) << 16)
+/* At first a server that came gets that much of its share. */
+#define WARM_LEAST (LT_WARM_WHOLE / 64)
 
 /* What one choice looks at. */
 struct choice {
     struct lt_pools *pools;
     const struct lt_pick *pick;
-    const struct lt_server_set *set;
-    uint64_t full; /* servers at their max, a bit per index */
-    bool down_too; /* look at servers that are down as well */
+    const struct lt_balance_options *options;
+    struct lt_standing *standing;
+    const struct lt_server_group *group;
+    enum lt_server_group_kind kind;
+    enum lt_fit worst; /* that is taken in this pass */
+    bool lots;         /* servers that came a while ago have to draw */
+    bool full;         /* one was left out since it is at its max */
+    bool unlucky;      /* one was left out by lot */
+    bool hashed;
+    uint64_t hash;
 };
+
+/* ---- whether a server may be taken ---- */
+
+void lt_pick_tried(struct lt_pick *pick, const struct lt_server *server)
+{
+    pick->tried[pick->n_tried++ % LT_PICK_TRIED_MAX] = server->state->id;
+}
 
 bool lt_pick_was_tried(const struct lt_pick *pick, const struct lt_server *server)
 {
@@ -28,92 +63,242 @@ bool lt_pick_was_tried(const struct lt_pick *pick, const struct lt_server *serve
     return false;
 }
 
-void lt_pick_tried(struct lt_pick *pick, const struct lt_server *server)
+uint32_t lt_server_warmth(const struct lt_server *server, uint64_t now_us)
 {
-    pick->tried[pick->n_tried++ % LT_PICK_TRIED_MAX] = server->state->id;
+    uint64_t whole_us = server->upstream->balance.slow_start_us;
+    if (whole_us == 0) {
+        return LT_WARM_WHOLE;
+    }
+    uint64_t since = atomic_load_explicit(&server->state->up_since_us, memory_order_relaxed);
+    if (since == 0 || now_us >= since + whole_us) {
+        return LT_WARM_WHOLE;
+    }
+    uint64_t past = now_us > since ? now_us - since : 0;
+    return (uint32_t)lt_max(past * LT_WARM_WHOLE / whole_us, WARM_LEAST);
 }
 
-static bool usable(const struct choice *c, unsigned i)
+/* A key draws the same lot each time, so it moves to a server that came once and stays. */
+static bool is_lucky(const struct choice *c, const struct lt_server *server)
 {
-    if ((i < 64 && (c->full >> i) & 1) || lt_pick_was_tried(c->pick, &c->set->v[i])) {
-        return false;
+    uint32_t warmth = lt_server_warmth(server, c->pools->loop->now_us);
+    if (warmth >= LT_WARM_WHOLE) {
+        return true;
     }
-    if (lt_server_admin(c->set->v[i].state) != LT_SERVER_READY) {
-        return false;
-    }
-    return c->down_too || lt_server_up(&c->set->v[i], c->pools->loop->now_us);
+    uint64_t lot =
+        c->hashed ? lt_hash_ring_next(c->pick->hash) : lt_rand_u64(&c->pools->loop->rand);
+    return lot % LT_WARM_WHOLE < warmth;
 }
 
-/* The first usable server at or after from, going round once; NULL: none. */
-static struct lt_server *next_usable(const struct choice *c, unsigned from)
+static bool allowed(struct choice *c, const struct lt_server *server)
 {
-    unsigned n = c->set->n;
-    for (unsigned k = 0; k < n; k++) {
-        unsigned i = from + k < n ? from + k : from + k - n;
-        if (usable(c, i)) {
-            return &c->set->v[i];
+    if (lt_pick_was_tried(c->pick, server) ||
+        lt_server_fit(server, c->pools->loop->now_us) > c->worst) {
+        return false;
+    }
+    if (server->max > 0 && lt_server_inflight(server->state) >= server->max) {
+        c->full = true;
+        return false;
+    }
+    if (server->max_connections > 0 && !lt_connections_room(c->pools, server)) {
+        c->full = true;
+        return false;
+    }
+    if (c->lots && !is_lucky(c, server)) {
+        c->unlucky = true;
+        return false;
+    }
+    return true;
+}
+
+/* ---- load ---- */
+
+/* Exchanges of this worker at server with one more; of one that is cold they count for more. */
+static uint64_t busy_with(const struct choice *c, const struct lt_server *server,
+                          const struct lt_pool *pool)
+{
+    uint64_t active = lt_min(pool->active, LOAD_MAX);
+    return active * LT_WARM_WHOLE / lt_server_warmth(server, c->pools->loop->now_us) + 1;
+}
+
+/* The same per weight. */
+static uint64_t load_of(const struct choice *c, const struct lt_server *server)
+{
+    const struct lt_pool *pool = lt_pool_get(c->pools, server->state);
+    return pool != NULL ? (busy_with(c, server, pool) << 24) / server->weight : UINT64_MAX;
+}
+
+/* Whether b is to be preferred to a: less latency times exchanges, per weight. Latencies that are
+ * close, or not known, tell nothing: else the quicker one of two idle servers would get all. */
+static bool is_cheaper(const struct choice *c, const struct lt_server *b, const struct lt_server *a)
+{
+    const struct lt_pool *pa = lt_pool_get(c->pools, a->state);
+    const struct lt_pool *pb = lt_pool_get(c->pools, b->state);
+    if (pa == NULL || pb == NULL) {
+        return pa == NULL;
+    }
+    uint64_t now_us = c->pools->loop->now_us, half_life_us = c->options->half_life_us;
+    uint64_t la = lt_latency_of(pa, half_life_us, now_us);
+    uint64_t lb = lt_latency_of(pb, half_life_us, now_us);
+    bool known = la > 0 && lb > 0;
+    la = lt_max(la, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
+    lb = lt_max(lb, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
+    if (!known || (la < 2 * lb && lb < 2 * la)) {
+        la = lb = 1;
+    }
+    return busy_with(c, b, pb) * lb * a->weight < busy_with(c, a, pa) * la * b->weight;
+}
+
+/* ---- the balancers; each gives NULL when no server of the group is allowed ---- */
+
+/* The first one allowed at or after from, going round once. */
+static struct lt_server *next_allowed(struct choice *c, unsigned from)
+{
+    for (unsigned k = 0; k < c->group->n; k++) {
+        struct lt_server *server = c->group->v[(from + k) % c->group->n];
+        if (allowed(c, server)) {
+            return server;
         }
     }
     return NULL;
 }
 
-/* Exchanges of this worker at server, per weight. */
-static uint64_t load_of(struct lt_pools *pools, const struct lt_server *server)
+/* One drawn by weight; not `other`, if there is another. */
+static struct lt_server *pick_random(struct choice *c, const struct lt_server *other)
 {
-    struct lt_pool *pool = lt_pool_get(pools, server->state);
-    return pool != NULL ? ((uint64_t)pool->active << 16) / server->weight : UINT64_MAX;
-}
-
-/* Power of two choices: the less loaded of two drawn at random. */
-static struct lt_server *pick_p2c(const struct choice *c)
-{
-    unsigned n = c->set->n;
-    struct lt_server *a = next_usable(c, lt_rand_below(&c->pools->loop->rand, n));
-    if (a == NULL || n == 1) {
-        return a;
+    struct lt_rand *rand = &c->pools->loop->rand;
+    for (unsigned k = 0; k < DRAWS; k++) {
+        struct lt_server *server = c->group->v[lt_server_group_draw(c->group, rand)];
+        if (server != other && allowed(c, server)) {
+            return server;
+        }
     }
-    /* The second draw leaves out the first server. */
-    unsigned other = a->index + 1 + lt_rand_below(&c->pools->loop->rand, n - 1);
-    struct lt_server *b = next_usable(c, other % n);
-    return load_of(c->pools, b) < load_of(c->pools, a) ? b : a;
+    if (other != NULL) {
+        return NULL;
+    }
+    return next_allowed(c, lt_rand_below(rand, c->group->n));
 }
 
-/* Smooth weighted round robin: every server gains its weight, the richest is taken and pays the
- * sum. */
-static struct lt_server *pick_round_robin(const struct choice *c)
+/* Power of two choices. */
+static struct lt_server *pick_p2c(struct choice *c)
 {
+    struct lt_server *a = pick_random(c, NULL);
+    struct lt_server *b = a != NULL && c->group->n > 1 ? pick_random(c, a) : NULL;
+    return b != NULL && is_cheaper(c, b, a) ? b : a;
+}
+
+static struct lt_server *pick_least(struct choice *c)
+{
+    struct lt_rand *rand = &c->pools->loop->rand;
+    bool all = c->group->n <= LEAST_SCAN;
+    unsigned from = lt_rand_below(rand, c->group->n);
     struct lt_server *best = NULL;
-    struct lt_pool *best_pool = NULL;
-    int64_t total = 0;
-    for (unsigned i = 0; i < c->set->n; i++) {
-        struct lt_server *server = &c->set->v[i];
-        struct lt_pool *pool = usable(c, i) ? lt_pool_get(c->pools, server->state) : NULL;
-        if (pool == NULL) {
+    uint64_t least = 0;
+    for (unsigned k = 0; k < (all ? c->group->n : LEAST_DRAWS); k++) {
+        unsigned i = all ? (from + k) % c->group->n : lt_server_group_draw(c->group, rand);
+        struct lt_server *server = c->group->v[i];
+        if (!allowed(c, server)) {
             continue;
         }
-        pool->turn += server->weight;
-        total += server->weight;
-        if (best == NULL || pool->turn > best_pool->turn) {
+        uint64_t load = load_of(c, server);
+        if (best == NULL || load < least) {
             best = server;
-            best_pool = pool;
+            least = load;
         }
     }
-    if (best != NULL) {
-        best_pool->turn -= total;
-    }
-    return best;
+    return best != NULL || all ? best : next_allowed(c, from);
 }
 
-static struct lt_server *pick_by(const struct choice *c)
+static struct lt_server *pick_round_robin(struct choice *c)
 {
-    switch (c->pick->upstream->balance) {
-    case LT_BALANCE_P2C:
-        return pick_p2c(c);
+    struct lt_turns *turns = &c->standing->turns[c->kind];
+    if (c->pick->n_tried > 0) {
+        return pick_least(c); /* it had its turn */
+    }
+    for (unsigned k = 0; k < c->group->n; k++) {
+        int i = lt_turns_next(turns, c->group, &c->pools->loop->rand);
+        if (i < 0) {
+            return NULL;
+        }
+        if (allowed(c, c->group->v[i])) {
+            return c->group->v[i];
+        }
+    }
+    /* Turns differ in number by weight: nobody may be passed over whose turn is far. */
+    return next_allowed(c, 0);
+}
+
+/* Whether one more exchange keeps server within the bound: the average of those up, as far as this
+ * worker knows, rounded up (consistent hashing with bounded loads). */
+static bool has_room(const struct choice *c, const struct lt_server *server)
+{
+    const struct lt_pool *pool = lt_pool_get(c->pools, server->state);
+    uint64_t weights = c->standing->up_weight[c->kind];
+    if (c->options->bound == 0 || pool == NULL || weights == 0) {
+        return true;
+    }
+    uint64_t whole = weights * 10000;
+    uint64_t share = (uint64_t)c->options->bound * server->weight * (c->standing->active + 1);
+    return pool->active < (share + whole - 1) / whole;
+}
+
+/* The first place of the key whose server may be taken. When all that were looked at are over the
+ * bound, the least loaded of them. */
+static struct lt_server *pick_hash(struct choice *c)
+{
+    uint64_t hash = c->hash;
+    struct lt_server *best = NULL;
+    uint64_t least = 0;
+    for (unsigned k = 0; k < JUMPS; k++, hash = lt_hash_ring_next(hash)) {
+        struct lt_server *server = c->group->v[lt_hash_ring_find(c->group->ring, hash)];
+        if (!allowed(c, server)) {
+            continue;
+        }
+        if (has_room(c, server)) {
+            return server;
+        }
+        uint64_t load = load_of(c, server);
+        if (best == NULL || load < least) {
+            best = server;
+            least = load;
+        }
+    }
+    return best != NULL ? best : next_allowed(c, (unsigned)(hash % c->group->n));
+}
+
+static struct lt_server *pick_by(struct choice *c)
+{
+    if (c->hashed && c->group->ring != NULL) {
+        return pick_hash(c);
+    }
+    switch (c->options->by) {
     case LT_BALANCE_ROUND_ROBIN:
         return pick_round_robin(c);
+    case LT_BALANCE_LEAST_REQUESTS:
+        return pick_least(c);
+    case LT_BALANCE_RANDOM:
+        return pick_random(c, NULL);
+    case LT_BALANCE_P2C:
+    case LT_BALANCE_PEAK_EWMA:
+    case LT_BALANCE_HASH: /* without a key */
+        return pick_p2c(c);
     }
     return NULL;
 }
+
+/* ---- passes ---- */
+
+#define CALM_UP 2u
+#define CALM 4u
+#define PASSES 6u
+
+/* First those when there is no panic, of which the first ask nobody who is not up; then those of
+ * panic. */
+static const struct {
+    enum lt_server_group_kind kind;
+    enum lt_fit worst;
+} passes[PASSES] = {{LT_GROUP_ORDINARY, LT_FIT_UP},       {LT_GROUP_BACKUP, LT_FIT_UP},
+                    {LT_GROUP_ORDINARY, LT_FIT_DOUBTFUL}, {LT_GROUP_BACKUP, LT_FIT_DOUBTFUL},
+                    {LT_GROUP_ORDINARY, LT_FIT_DOWN},     {LT_GROUP_BACKUP, LT_FIT_DOWN}};
 
 static bool take(struct lt_pools *pools, struct lt_server *server)
 {
@@ -126,42 +311,111 @@ static bool take(struct lt_pools *pools, struct lt_server *server)
     return true;
 }
 
+/* The server of this pass; the one that the client is kept at, if it may be taken. */
+static struct lt_server *choose(struct choice *c, struct lt_server *home)
+{
+    if (c->group->n == 0) {
+        return NULL;
+    }
+    c->lots = false;
+    if (home != NULL && (home->backup ? LT_GROUP_BACKUP : LT_GROUP_ORDINARY) == c->kind &&
+        allowed(c, home)) {
+        return home;
+    }
+    c->lots = c->options->slow_start_us > 0;
+    c->unlucky = false;
+    struct lt_server *server = pick_by(c);
+    if (server == NULL && c->unlucky) {
+        c->lots = false;
+        server = pick_by(c);
+    }
+    return server;
+}
+
+/* One server of the pass, taken. A max may be reached between looking and taking: then once more,
+ * and who loses so often takes it as full. */
+static struct lt_server *try_pass(struct choice *c, struct lt_server *home)
+{
+    for (unsigned k = 0; k < DRAWS; k++) {
+        struct lt_server *server = choose(c, home);
+        if (server == NULL || take(c->pools, server)) {
+            return server;
+        }
+        c->full = true;
+    }
+    return NULL;
+}
+
+/* The server that the client is kept at by its cookie; NULL: none. */
+static struct lt_server *home_of(struct choice *c, const struct lt_server_set *set)
+{
+    if (set->groups->sticky == NULL || c->pick->sticky.len == 0) {
+        return NULL;
+    }
+    int i = lt_sticky_find(set->groups->sticky, c->pick->sticky);
+    if (i < 0) {
+        return NULL;
+    }
+    if (!c->hashed) { /* while it is away, another that stays the same */
+        c->hashed = true;
+        c->hash = lt_hash_ring_key(c->pick->sticky);
+    }
+    return &set->v[i];
+}
+
+static bool in_panic(struct choice *c, const struct lt_server_set *set)
+{
+    const struct lt_balance_options *o = c->options;
+    if (o->panic == 0 && o->bound == 0) {
+        return false;
+    }
+    lt_standing_count(c->standing, set, c->pools->loop->now_us);
+    return (uint64_t)c->standing->up * 10000 < (uint64_t)c->standing->n * o->panic;
+}
+
 enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_pick *pick)
 {
-    struct choice c = {.pools = pools, .pick = pick, .set = lt_upstream_set(pick->upstream)};
-    bool busy = false;
-    if (c.set->n == 0) {
+    const struct lt_server_set *set = lt_upstream_set(pick->upstream);
+    struct choice c = {.pools = pools,
+                       .pick = pick,
+                       .options = &pick->upstream->balance,
+                       .standing = lt_standing_get(pools, pick->upstream->state),
+                       .hashed = pick->hashed,
+                       .hash = pick->hash};
+    if (set->n == 0 || c.standing == NULL) {
         return LT_PICK_NONE;
     }
-    /* Each server that is full is left out and the balancer asked again; at most every server once,
-     * first among those that are up, then among all. */
-    for (unsigned round = 0; round < 2 * c.set->n + 2; round++) {
-        struct lt_server *s = pick_by(&c);
-        if (s == NULL) {
-            if (c.down_too) {
-                break;
-            }
-            c.down_too = true;
-            continue;
-        }
-        if (take(pools, s)) {
-            pick->server = s;
-            return LT_PICK_OK;
-        }
-        busy = true;
-        if (s->index >= 64) {
+    struct lt_server *home = home_of(&c, set), *server = NULL;
+    bool panic = in_panic(&c, set);
+    unsigned end = panic ? PASSES : pick->up_only ? CALM_UP : CALM;
+    for (unsigned i = panic ? CALM : 0; i < end; i++) {
+        c.kind = passes[i].kind;
+        c.worst = passes[i].worst;
+        c.group = &set->groups->group[c.kind];
+        server = try_pass(&c, home);
+        if (server != NULL || c.full) {
             break;
         }
-        c.full |= UINT64_C(1) << s->index;
     }
-    return busy ? LT_PICK_BUSY : LT_PICK_NONE;
+    if (server == NULL) {
+        return c.full ? LT_PICK_BUSY : LT_PICK_NONE;
+    }
+    c.standing->active++;
+    pick->server = server;
+    /* Who was sent to a backup comes back when the others do. */
+    pick->strange = home == NULL || (home->backup && !server->backup);
+    return LT_PICK_OK;
 }
 
 void lt_server_release(struct lt_pools *pools, struct lt_server *server)
 {
     struct lt_pool *pool = lt_pool_get(pools, server->state);
+    struct lt_standing *standing = lt_standing_get(pools, server->upstream->state);
     if (pool != NULL) {
         pool->active--;
+    }
+    if (standing != NULL) {
+        standing->active--;
     }
     if (server->max > 0) {
         lt_server_drop(server->state);

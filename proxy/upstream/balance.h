@@ -16,12 +16,15 @@ struct lt_pick {
     uint32_t tried[LT_PICK_TRIED_MAX]; /* ids of server states: they hold over sets and reloads */
     unsigned n_tried;                  /* in all; lt_pick_tried adds one */
 
+    bool asked;  /* what follows was looked up in the request */
     bool hashed; /* there is a key to choose by: hash is its own */
     uint64_t hash;
     struct lt_str sticky; /* the client's cookie that names its server; empty: it has none */
     unsigned priority;    /* class in the queue, 0 is served first */
+    bool up_only;         /* rather none than one that isn't up */
 
     struct lt_server *server; /* result: the one taken last; NULL: none yet */
+    bool strange; /* result: the cookie names no server that it may be kept for: set another */
 };
 
 enum lt_pick_result {
@@ -31,13 +34,18 @@ enum lt_pick_result {
     LT_PICK_NONE  /* none left to try */
 };
 
-/* Chooses a server of pick->upstream by its balancer among those not tried. Servers that failed to
- * connect a moment ago come last. */
+/* Chooses a server of pick->upstream by its balancer among those not tried: of the ordinary ones
+ * that are up, else of the backups that are up, else of those that failed to connect a moment ago.
+ * When less than the upstream's panic share is up, of all that the operator leaves in. */
 enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_pick *pick);
 void lt_server_release(struct lt_pools *pools, struct lt_server *server);
 
 /* No further pick takes server. */
 void lt_pick_tried(struct lt_pick *pick, const struct lt_server *server);
 bool lt_pick_was_tried(const struct lt_pick *pick, const struct lt_server *server);
+
+/* The share that a server gets which came or came back a while ago, of LT_WARM_WHOLE. */
+#define LT_WARM_WHOLE 65536u
+uint32_t lt_server_warmth(const struct lt_server *server, uint64_t now_us);
 
 #endif

@@ -9,6 +9,14 @@ liblintel_a_SOURCES += \
 	proxy/upstream/budget.c proxy/upstream/budget.h \
 	proxy/upstream/idle.c proxy/upstream/idle.h \
 	proxy/upstream/retry_conf.c proxy/upstream/retry_conf.h \
+	proxy/upstream/balance_conf.c proxy/upstream/balance_conf.h \
+	proxy/upstream/balance_options.h \
+	proxy/upstream/connections.c proxy/upstream/connections.h \
+	proxy/upstream/hash_ring.c proxy/upstream/hash_ring.h \
+	proxy/upstream/latency.c proxy/upstream/latency.h \
+	proxy/upstream/server_groups.c proxy/upstream/server_groups.h \
+	proxy/upstream/standing.c proxy/upstream/standing.h \
+	proxy/upstream/sticky.c proxy/upstream/sticky.h \
 	proxy/upstream/health.c proxy/upstream/health.h \
 	proxy/upstream/health_conf.c proxy/upstream/health_conf.h proxy/upstream/health_options.h \
 	proxy/upstream/outliers.c proxy/upstream/outliers.h \
@@ -24,6 +32,9 @@ liblintel_a_SOURCES += \
 liblintel_a_SOURCES += \
 	proxy/upstream/upstream_conf.c proxy/upstream/upstream_conf.h
 
+check_PROGRAMS += tests/unit/test_hash_ring tests/unit/test_sticky
+tests_unit_test_hash_ring_SOURCES = tests/unit/test_hash_ring.c
+tests_unit_test_sticky_SOURCES = tests/unit/test_sticky.c
 check_PROGRAMS += tests/unit/test_back_h2 tests/unit/test_balance tests/unit/test_server_set \
 	tests/unit/test_servers_file tests/unit/test_budget tests/unit/test_idle
 tests_unit_test_servers_file_SOURCES = tests/unit/test_servers_file.c

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "upstream/back_h1.h"
 #include "upstream/back_h2.h"
+#include "upstream/connections.h"
+#include "upstream/standing.h"
 
 #define BACKS_FREE_MAX 256
 
@@ -25,6 +27,12 @@ struct lt_pools *lt_pools_new(struct lt_loop *loop, struct lt_metrics_worker *me
 void lt_pools_set_worker(struct lt_pools *pools, unsigned worker)
 {
     pools->worker = worker;
+}
+
+void lt_pools_set_ask(struct lt_pools *pools, void (*ask)(void *arg), void *arg)
+{
+    pools->ask = ask;
+    pools->ask_arg = arg;
 }
 
 static void close_idle(struct lt_pool *pool)
@@ -48,6 +56,7 @@ void lt_pools_free(struct lt_pools *pools)
             lt_free(pools->v[i]);
         }
     }
+    lt_standings_free(pools);
     lt_slab_fini(&pools->backs);
     lt_slab_fini(&pools->h2_backs);
     lt_free(pools->budgets);
@@ -60,6 +69,7 @@ static void sweep(struct lt_pools *pools, struct lt_pool *pool)
     struct lt_server_state *state = pool->state;
     bool used = atomic_load_explicit(&state->users, memory_order_acquire) > 0;
     if (used && lt_server_admin(state) == LT_SERVER_READY) {
+        lt_connections_yield(pool);
         return;
     }
     close_idle(pool);

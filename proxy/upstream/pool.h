@@ -12,6 +12,7 @@
 
 struct lt_back_h1;
 struct lt_back_h2_conn;
+struct lt_standing;
 
 /* What this worker's requests showed of a server and isn't in the shared sums yet. */
 struct lt_tally {
@@ -30,7 +31,8 @@ struct lt_pool {
     uint32_t h2_streams;    /* that the server said it takes on one connection; 0: not known */
     unsigned active;        /* exchanges of this worker at the server */
     struct lt_tally tally;  /* of health.c */
-    int64_t turn;           /* smooth weighted round robin */
+    uint64_t latency_us;    /* of answers of late, by upstream/latency.h; 0: none came yet */
+    uint64_t latency_at_us; /* when that was learnt */
     struct lt_tls_peer tls; /* sessions to resume, of the settings used last */
     struct lt_server_state *state;
 };
@@ -43,6 +45,10 @@ struct lt_pools {
     struct lt_slab h2_backs;           /* struct lt_back_h2 */
     struct lt_pool **v;                /* by lt_server_state.id; NULL: never used here */
     uint32_t n;
+    struct lt_standing **standings; /* by lt_upstream_state.id; NULL: never used here */
+    uint32_t n_standings;
+    void (*ask)(void *arg); /* has the other workers look at connections_wanted; NULL: nobody */
+    void *ask_arg;
     unsigned idle;                   /* all idle connections */
     struct lt_retry_budget *budgets; /* by lt_upstream_state.id (budget.h) */
     uint32_t n_budgets;

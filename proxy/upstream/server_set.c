@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "upstream/health.h"
 #include "upstream/pool.h"
+#include "upstream/server_groups.h"
 
 /* Names and numbers of a set with very many servers. */
 #define ARENA_MAX ((size_t)64 << 20)
@@ -72,6 +73,7 @@ static enum lt_err make_server(struct set *s, struct lt_upstream *u,
                                  .set = &s->set,
                                  .addr = spec->address,
                                  .max = spec->max,
+                                 .max_connections = spec->max_connections,
                                  .weight = spec->weight,
                                  .backup = spec->backup,
                                  .index = i};
@@ -118,6 +120,9 @@ enum lt_err lt_server_set_new(const struct lt_server_set_env *env, struct lt_ups
     for (unsigned i = 0; err == LT_OK && i < n; i++) {
         *bad = i;
         err = make_server(s, upstream, env, i, &specs[i]);
+    }
+    if (err == LT_OK) {
+        err = lt_server_groups_new(&s->arena, upstream, &s->set, &s->set.groups);
     }
     if (err != LT_OK) {
         lt_server_set_free(&s->set);

@@ -17,9 +17,10 @@
 /* One server that is to be in a set. */
 struct lt_server_spec {
     struct lt_addr address;
-    uint32_t max;    /* exchanges at once over all workers; 0: no limit */
-    uint32_t weight; /* >= 1 */
-    bool backup;     /* gets requests only when all others can't */
+    uint32_t max;             /* exchanges at once over all workers; 0: no limit */
+    uint32_t max_connections; /* over all workers; 0: no limit */
+    uint32_t weight;          /* >= 1 */
+    bool backup;              /* gets requests only when all others can't */
     enum lt_server_admin admin;
     struct lt_str host;   /* whose name it has, for TLS and Host; empty: its address */
     struct lt_str source; /* who named it; empty: the configuration */

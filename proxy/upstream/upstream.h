@@ -14,10 +14,9 @@
 #include "shared/metrics.h"
 #include "shared/server_state.h"
 #include "shared/upstream_state.h"
+#include "upstream/balance_options.h"
 #include "upstream/health_options.h"
 #include "upstream/retry_conf.h"
-
-enum lt_balance { LT_BALANCE_P2C, LT_BALANCE_ROUND_ROBIN };
 
 /* What servers are spoken to in. */
 enum lt_upstream_protocol {
@@ -46,6 +45,7 @@ struct lt_server {
     struct lt_addr addr;
     struct lt_str host;            /* the Host that it gets; empty: the client's */
     uint32_t max;                  /* exchanges at once over all workers; 0 = no limit */
+    uint32_t max_connections;      /* over all workers; 0 = no limit */
     uint32_t weight;               /* >= 1 */
     bool backup;                   /* gets requests only when all others can't */
     unsigned index;                /* within its set */
@@ -57,12 +57,14 @@ struct lt_server {
 };
 
 struct lt_server_set_holds; /* upstream/server_set.h */
+struct lt_server_groups;
 
 /* The servers of an upstream at one moment; immutable once published. There may be none. */
 struct lt_server_set {
     struct lt_server *v;
     unsigned n;
-    struct lt_server_set_holds *holds; /* by worker */
+    struct lt_server_set_holds *holds;     /* by worker */
+    const struct lt_server_groups *groups; /* for balancing */
 };
 
 struct lt_upstream {
@@ -71,7 +73,7 @@ struct lt_upstream {
     struct lt_upstream_state *state;   /* outlives the snapshot */
     struct lt_str dns_names; /* its servers that are names, as written; empty: there are none */
     struct lt_str host;      /* "client", "upstream" or what servers get as Host */
-    enum lt_balance balance;
+    struct lt_balance_options balance;
     enum lt_upstream_protocol protocol;
     struct lt_back_h2_options h2;
     struct lt_tls_client_policy *tls;     /* owned; NULL: plain */
@@ -105,6 +107,8 @@ struct lt_pools *lt_pools_new(struct lt_loop *loop,
                               struct lt_metrics_worker *metrics) LT_MUST_CHECK;
 /* The worker's number, 0 unless told. Before anything is picked. */
 void lt_pools_set_worker(struct lt_pools *pools, unsigned worker);
+/* Whom to call when another worker should close an idle connection. */
+void lt_pools_set_ask(struct lt_pools *pools, void (*ask)(void *arg), void *arg);
 /* Closes all idle connections. */
 void lt_pools_free(struct lt_pools *pools);
 /* Closes the idle connections of servers that take no requests by the operator's wish or that no

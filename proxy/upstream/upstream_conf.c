@@ -50,6 +50,22 @@ static const struct lt_row server_rows[] = {
      .doc = "Most requests that this server gets at once, counted over all workers. Set it to the "
             "number of its worker processes or threads. Without it there is no limit.",
      .since = "0.1"},
+    {.name = "max_connections",
+     .type = LT_T_INT,
+     .offset = AT(max_connections),
+     .min = "1",
+     .max = "1000000",
+     .flags = LT_ROW_ABSENT_OK,
+     .doc = "Most connections to this server, idle ones too, counted over all workers. At the cap "
+            "a worker has an idle one closed, its own or another worker's, before it opens "
+            "another. Without it there is no limit.",
+     .since = "0.1"},
+    {.name = "backup",
+     .type = LT_T_BOOL,
+     .offset = AT(backup),
+     .def = "false",
+     .doc = "A spare server: it gets requests only while none of the others is up.",
+     .since = "0.1"},
     {.name = "weight",
      .type = LT_T_INT,
      .offset = AT(weight),
@@ -244,7 +260,6 @@ static const struct lt_schema timeouts_schema = {
 
 static const char *const protocols[] = {"h1", "h2", "h2c", NULL};
 static const char *const proxy_protocols[] = {"none", "v1", "v2", NULL};
-static const char *const balances[] = {"p2c", "round_robin", NULL};
 
 static void check_deadline_header(struct lt_schema_load *load, const struct lt_node *node,
                                   const void *value)
@@ -325,13 +340,11 @@ static const struct lt_row rows[] = {
             "one are mapped back.",
      .since = "0.1"},
     {.name = "balance",
-     .type = LT_T_ENUM,
+     .type = LT_T_OBJECT,
      .offset = AT(balance),
-     .def = "p2c",
      .levels = BOTH,
-     .choices = balances,
-     .doc = "How a server is chosen. `p2c` takes the less busy of two drawn by lot, "
-            "`round_robin` takes them in turn.",
+     .sub = &lt_balance_schema,
+     .doc = "How the servers share the requests.",
      .since = "0.1"},
     {.name = "protocol",
      .type = LT_T_ENUM,
@@ -518,6 +531,7 @@ void lt_upstream_conf_imply(struct lt_schema_load *load, struct lt_upstream_conf
         lt_schema_preset(load, upstream, "tls.enabled", "true", "tls is written");
     }
     lt_health_conf_imply(load, &upstream->health);
+    lt_balance_conf_imply(load, &upstream->balance);
 }
 
 void lt_upstream_conf_finish(struct lt_schema_load *load, struct lt_upstream_conf *upstream,

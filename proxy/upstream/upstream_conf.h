@@ -6,6 +6,7 @@
 #include "base/endpoint.h"
 #include "config/schema.h"
 #include "net/tls_client_conf.h"
+#include "upstream/balance_conf.h"
 #include "upstream/health_conf.h"
 #include "upstream/retry_conf.h"
 
@@ -23,6 +24,8 @@ struct lt_server_conf {
     struct lt_endpoint address;
     int64_t max;    /* exchanges at once; 0 = no limit */
     int64_t weight; /* >= 1 */
+    bool backup;
+    int64_t max_connections; /* 0 = no limit */
 };
 
 struct lt_keepalive_conf {
@@ -56,7 +59,7 @@ struct lt_upstream_conf {
     struct lt_str servers_file;     /* path; empty: none */
     uint64_t servers_file_watch_ms; /* between looks at it; 0: read with the configuration only */
     struct lt_str host;             /* "client", "upstream" or a host */
-    int balance;                    /* 0 p2c, 1 round robin: the order of enum lt_balance */
+    struct lt_balance_conf balance;
     struct lt_tls_client_conf tls;
     int protocol; /* the order of enum lt_upstream_protocol */
     struct lt_upstream_http2_conf http2;

@@ -13,6 +13,7 @@
 #include "tests/unit/net_env.h"
 #include "tests/unit/route_env.h"
 #include "upstream/pool.h"
+#include "upstream/server_groups.h"
 
 #include <nghttp2/nghttp2.h>
 #include <sys/un.h>
@@ -41,6 +42,8 @@ static struct world {
     struct lt_quota disk;
     struct lt_upstream upstream;
     struct lt_upstream_state upstream_state;
+    struct lt_server_groups groups;
+    struct lt_server *members[1];
     struct lt_server_set set;
     struct lt_server server;
     struct lt_server_state state;
@@ -84,19 +87,22 @@ static const struct lt_hooks hooks = {no_hook, no_hook, no_hook, NULL};
 static void make_upstream(struct world *w)
 {
     struct sockaddr_un any = {.sun_family = AF_UNIX};
-    w->upstream = (struct lt_upstream){.name = LT_STR("app"),
-                                       .set = &w->set,
-                                       .balance = LT_BALANCE_ROUND_ROBIN,
-                                       .state = &w->upstream_state,
-                                       .retry = {.attempts = 1},
-                                       .connect_ms = 1000,
-                                       .first_byte_ms = 1000,
-                                       .idle_ms = 1000,
-                                       .keepalive_max = 4,
-                                       .keepalive_ms = 1000,
-                                       .head_max = 16384,
-                                       .headers_max = 50};
-    w->set = (struct lt_server_set){.v = &w->server, .n = 1};
+    w->upstream =
+        (struct lt_upstream){.name = LT_STR("app"),
+                             .set = &w->set,
+                             .state = &w->upstream_state,
+                             .balance = {.by = LT_BALANCE_ROUND_ROBIN, .half_life_us = 1000000},
+                             .retry = {.attempts = 1},
+                             .connect_ms = 1000,
+                             .first_byte_ms = 1000,
+                             .idle_ms = 1000,
+                             .keepalive_max = 4,
+                             .keepalive_ms = 1000,
+                             .head_max = 16384,
+                             .headers_max = 50};
+    w->members[0] = &w->server;
+    w->groups.group[LT_GROUP_ORDINARY] = (struct lt_server_group){.v = w->members, .n = 1};
+    w->set = (struct lt_server_set){.v = &w->server, .n = 1, .groups = &w->groups};
     w->server = (struct lt_server){.upstream = &w->upstream, .weight = 1, .state = &w->state};
     w->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     w->server.addr.len = sizeof(w->server.addr.un);

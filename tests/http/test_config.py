@@ -158,7 +158,7 @@ def test_help_and_version():
     assert re.fullmatch(r"[Ll]intel \d+\.\d+\.\d+\n", command("--version").stdout)
     done = command("--help")
     assert done.returncode == 0 and "check" in done.stdout and "run" in done.stdout
-    done = command("help", "upstreams.*.balance")
+    done = command("help", "upstreams.*.balance.by")
     assert done.returncode == 0 and "p2c" in done.stdout
 
 
@@ -215,7 +215,7 @@ def test_show_config_tells_values_and_where_they_come_from_but_no_secrets(tmp_pa
             (r"unsafe_idle: 500ms", "preset uvicorn", 1),
             (r"connect: 7s", "lintel.yaml:", 2),  # where it is written, and where it counts
             (r"preset: uvicorn", "lintel.yaml:", 1),
-            (r"balance: p2c", "default", 2)):
+            (r"by: p2c", "default", 2)):
         found = re.findall(rf"^ *{row} +# (.*)$", done.stdout, re.M)
         assert len(found) == count and all(origin in f for f in found), (row, found)
 

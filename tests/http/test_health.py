@@ -238,6 +238,46 @@ def test_checks_of_removed_servers_end(lintel, apps):
     assert len(goes.checks) <= last + 1
 
 
+@pytest.mark.parametrize("panic", [None, "0%", "1%", "50%"])
+def test_with_all_down_panic_decides(lintel, apps, panic):
+    one, two = apps("one", "two")
+    one.health = two.health = 500
+    app = {"health": FAST, **({"balance": {"panic": panic}} if panic else {})}
+    gateway = lintel(basic(one, two, app=app))
+    wait_until(lambda: whole(gateway)["up"] == 0, "both to be down")
+    if panic in (None, "0%"):
+        response = gateway.get("/")
+        assert (response.status, json.loads(response.body)["cause"]) == (503, "no_server")
+        assert one.requests_served + two.requests_served == 0
+    else:
+        assert {"one", "two"} == set(who(gateway, 40))
+    one.health = 200
+    wait_until(lambda: health(gateway, one) == "up", "one to be up")
+    # One of two is not less than half of them.
+    wait_until(lambda: set(who(gateway, 20)) == {"one"}, "the end of panic")
+
+
+def test_a_server_that_comes_back_starts_slowly(lintel, apps):
+    steady, back = apps("steady", "back")
+    back.health = 500
+    gateway = lintel(basic(steady, back, app={
+        "health": FAST, "balance": {"by": "random", "slow_start": "4s"}}))
+    wait_until(lambda: health(gateway, back) == "checks_failed", "it to be down")
+    time.sleep(4)  # the other one's own slow start
+    back.health = 200
+    wait_until(lambda: health(gateway, back) == "up", "it to be up")
+    began, shares = time.monotonic(), []
+    while len(shares) < 6:
+        names = []
+        while time.monotonic() - began < len(shares) + 1:
+            names += who(gateway, 5)
+        shares.append(names.count("back") / len(names))
+    print("share of the server that came back, by second:", [f"{s:.0%}" for s in shares])
+    assert shares[0] < 0.3
+    assert shares[0] < shares[2] < shares[5] + 0.1
+    assert 0.35 < shares[5] < 0.65
+
+
 def test_only_so_many_checks_run_at_once(lintel, shop):
     count = {"now": 0, "peak": 0}
 

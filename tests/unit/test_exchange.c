@@ -9,6 +9,7 @@
 #include "exchange/exchange.h"
 #include "exchange/hooks.h"
 #include "front/front_h1.h"
+#include "upstream/server_groups.h"
 
 #define SERVERS 2
 
@@ -27,6 +28,8 @@ struct world {
     struct lt_upstream upstream;
     struct lt_upstream_state upstream_state;
     struct lt_server_set set;
+    struct lt_server_groups groups;
+    struct lt_server *group[SERVERS];
     struct lt_server servers[SERVERS];
     struct lt_server_state states[SERVERS];
     int listeners[SERVERS]; /* -1: nothing listens */
@@ -115,13 +118,20 @@ static int listen_at(struct lt_addr *addr)
     return fd;
 }
 
+/* The first n are there. */
+static void set_servers(struct world *w, unsigned n)
+{
+    w->groups.group[LT_GROUP_ORDINARY] = (struct lt_server_group){.v = w->group, .n = n};
+    w->set = (struct lt_server_set){.v = w->servers, .n = n, .groups = &w->groups};
+}
+
 static void make_upstream(struct world *w)
 {
     w->upstream = (struct lt_upstream){
         .name = LT_STR("app"),
         .set = &w->set,
-        .balance = LT_BALANCE_ROUND_ROBIN,
         .state = &w->upstream_state,
+        .balance = {.by = LT_BALANCE_ROUND_ROBIN, .half_life_us = 5000000},
         .retry = {.attempts = 2, .when = LT_RETRY_CONNECT | LT_RETRY_RESET, .budget_min = 100},
         .connect_ms = 1000,
         .first_byte_ms = 1000,
@@ -131,8 +141,9 @@ static void make_upstream(struct world *w)
         .keepalive_post_ms = 5000,
         .head_max = 16384,
         .headers_max = 50};
-    w->set = (struct lt_server_set){.v = w->servers, .n = 1};
+    set_servers(w, 1);
     for (unsigned i = 0; i < SERVERS; i++) {
+        w->group[i] = &w->servers[i];
         w->states[i].id = i;
         w->servers[i] = (struct lt_server){
             .upstream = &w->upstream, .weight = 1, .index = i, .state = &w->states[i]};
@@ -362,7 +373,7 @@ static void bytes_may_come_one_by_one(void **state)
 static void a_connect_that_fails_is_tried_on_another_server(void **state)
 {
     struct world *w = *state;
-    w->set.n = 2;
+    set_servers(w, 2);
     close_fd(&w->listeners[0]);
     for (int i = 0; i < 4; i++) {
         say(w->client, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -378,7 +389,7 @@ static void a_connect_that_fails_is_tried_on_another_server(void **state)
 static void without_any_server_the_client_hears_why(void **state)
 {
     struct world *w = *state;
-    w->set.n = 2;
+    set_servers(w, 2);
     close_fd(&w->listeners[0]);
     close_fd(&w->listeners[1]);
     say(w->client, GET);

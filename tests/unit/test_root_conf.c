@@ -107,7 +107,7 @@ static void reads_a_whole_configuration(void **state)
     assert_int_equal(((struct lt_server_conf *)app->servers.items)[0].max, 8);
     assert_int_equal(next->keepalive.idle_ms, 4000);
     assert_int_equal(next->keepalive.max, 5);
-    assert_int_equal(next->balance, 1);
+    assert_int_equal(next->balance.by, 1);
     assert_int_equal(plain->servers.n, 1);
     assert_int_equal(((struct lt_server_conf *)plain->servers.items)[0].max, 0);
     const struct lt_filter_conf *partner = c->filters.entries[0].value;
@@ -506,8 +506,7 @@ static void helps_with_options(void **state)
         const char *option, *text;
         bool found;
     } cases[] = {
-        {"upstreams.*.balance", "upstreams.*.balance\n    one of p2c, round_robin; default p2c",
-         true},
+        {"upstreams.*.balance", "upstreams.*.balance\n    mapping", true},
         {"upstreams.balance", "upstreams.*.balance\n", true},
         {"balance", "defaults.upstream.balance\n", true},
         {"sites[].routes[].match", "required", true},

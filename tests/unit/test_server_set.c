@@ -20,6 +20,7 @@ struct fixture {
     struct lt_mailbox *boxes[WORKERS], *main;
     struct lt_pools *pools[WORKERS];
     struct lt_upstream upstream;
+    struct lt_upstream_state upstream_state;
     unsigned freed;
 };
 
@@ -68,7 +69,10 @@ static int setup(void **state)
     f.metrics = lt_metrics_new(WORKERS, 10, 10);
     f.main_loop = lt_loop_new(0);
     f.main = lt_mailbox_new(f.main_loop, &f);
-    f.upstream = (struct lt_upstream){.name = LT_STR("app"), .host = LT_STR("client")};
+    f.upstream = (struct lt_upstream){.name = LT_STR("app"),
+                                      .host = LT_STR("client"),
+                                      .state = &f.upstream_state,
+                                      .balance = {.half_life_us = 5000000}};
     for (unsigned i = 0; i < WORKERS; i++) {
         f.loops[i] = lt_loop_new(0);
         f.boxes[i] = lt_mailbox_new(f.loops[i], NULL);
