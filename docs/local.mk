@@ -11,4 +11,6 @@ EXTRA_DIST += \
 	docs/filters.md \
 	docs/internals \
 	docs/operations.md \
-	docs/security.md
+	docs/presets.md \
+	docs/security.md \
+	docs/troubleshooting-502.md

@@ -22,7 +22,11 @@ liblintel_a_SOURCES += \
 	proxy/upstream/server_set.c proxy/upstream/server_set.h \
 	proxy/upstream/servers_file.c proxy/upstream/servers_file.h
 liblintel_a_SOURCES += \
-	proxy/upstream/upstream_conf.c proxy/upstream/upstream_conf.h
+	proxy/upstream/upstream_conf.c proxy/upstream/upstream_conf.h \
+	proxy/upstream/presets.c proxy/upstream/presets.h \
+	proxy/upstream/takes.c proxy/upstream/takes.h \
+	proxy/upstream/dial_detail.c proxy/upstream/dial_detail.h \
+	proxy/upstream/head_detail.c proxy/upstream/head_detail.h
 
 check_PROGRAMS += tests/unit/test_back_h2 tests/unit/test_balance tests/unit/test_server_set \
 	tests/unit/test_servers_file tests/unit/test_budget tests/unit/test_idle
