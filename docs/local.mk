@@ -12,4 +12,6 @@ EXTRA_DIST += \
 	docs/internals \
 	docs/load-balancing.md \
 	docs/operations.md \
-	docs/security.md
+	docs/presets.md \
+	docs/security.md \
+	docs/troubleshooting-502.md

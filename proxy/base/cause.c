@@ -4,6 +4,8 @@
 
 #include "base/buf.h"
 
+#define CLOSE_ENOUGH 3u /* edits between a word and the name that it may mean */
+
 static const struct lt_cause_info causes[LT_CAUSE_COUNT] = {
 #define X(id, name, status, stage, text, hint)                                                     \
     [LT_CAUSE_##id] = {name, status, LT_STAGE_##stage, text, hint},
@@ -43,6 +45,39 @@ const char *lt_stage_name(enum lt_stage stage)
         return "done";
     }
     return "done";
+}
+
+bool lt_cause_help(const char *name, struct lt_buf *out)
+{
+    for (unsigned i = LT_CAUSE_NONE + 1; i < LT_CAUSE_COUNT; i++) {
+        const struct lt_cause_info *c = &causes[i];
+        if (strcmp(c->name, name) != 0) {
+            continue;
+        }
+        lt_buf_printf(out, "%s\n    a cause; stage %s; ", c->name, lt_stage_name(c->stage));
+        if (c->status != 0) {
+            lt_buf_printf(out, "answered with %u\n", c->status);
+        } else {
+            lt_buf_str(out, LT_STR("no answer is made\n"));
+        }
+        lt_buf_printf(out, "    What happened: %s.\n    What to look at: %s.\n", c->text, c->hint);
+        return true;
+    }
+    return false;
+}
+
+const char *lt_cause_closest(const char *word)
+{
+    const char *close = NULL;
+    unsigned distance = CLOSE_ENOUGH + 1;
+    for (unsigned i = LT_CAUSE_NONE + 1; i < LT_CAUSE_COUNT; i++) {
+        unsigned d = lt_str_distance(lt_str_c(word), lt_str_c(causes[i].name), distance);
+        if (d < distance) {
+            distance = d;
+            close = causes[i].name;
+        }
+    }
+    return close;
 }
 
 /* Text of a table's cell: a bar would end it. */

@@ -42,6 +42,14 @@ struct lt_buf;
 /* Appends the manual's page of causes, docs/causes.md, to out. */
 void lt_cause_manual(struct lt_buf *out);
 
+/* Appends what there is to say about the cause of this name. False: there is none, out is as it
+ * was.
+ */
+bool lt_cause_help(const char *name, struct lt_buf *out);
+
+/* The name of a cause that resembles word, or NULL. */
+const char *lt_cause_closest(const char *word);
+
 /* "accept", "head" ... */
 const char *lt_stage_name(enum lt_stage stage);
 

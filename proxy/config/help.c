@@ -4,6 +4,8 @@
  * `[]`, with names and numbers in their place, or without either. Any thread. */
 #include "config/reference.h"
 
+#include <stdio.h>
+
 #include "config/schema_impl.h"
 
 #define PATH_LEN 256u
@@ -118,6 +120,7 @@ struct lookup {
     struct lt_buf mentions;
     const struct lt_row *mentioned[MENTIONS_MAX]; /* rows that speak of it */
     unsigned n_mentions;
+    char swapped[PATH_LEN]; /* the same words in another order or cut in other places; or "" */
 };
 
 /* How many parts at the end of wanted name an element of row, whose path is pattern. 0: none do. */
@@ -211,6 +214,66 @@ static void note_mention(struct lookup *l, struct lt_str path, const struct lt_r
     }
 }
 
+#define WORDS_MAX 16u
+
+/* The words of a path: "max_body" and "body.max" have the same two. False: too many. */
+static bool add_words(struct lt_str text, struct lt_str words[WORDS_MAX], unsigned *n)
+{
+    size_t from = 0;
+    for (size_t i = 0; i <= text.len; i++) {
+        if (i == text.len || text.p[i] == '.' || text.p[i] == '_') {
+            if (i > from && *n == WORDS_MAX) {
+                return false;
+            }
+            if (i > from) {
+                words[(*n)++] = lt_str_sub(text, from, i);
+            }
+            from = i + 1;
+        }
+    }
+    return true;
+}
+
+static bool same_words(struct lt_str a, struct lt_str b)
+{
+    struct lt_str theirs[WORDS_MAX], ours[WORDS_MAX];
+    unsigned n_theirs = 0, n_ours = 0, found = 0;
+    if (!add_words(a, theirs, &n_theirs) || !add_words(b, ours, &n_ours) || n_theirs != n_ours) {
+        return false;
+    }
+    for (unsigned i = 0; i < n_theirs; i++) {
+        for (unsigned j = 0; j < n_ours; j++) {
+            if (ours[j].len > 0 && lt_str_eq(theirs[i], ours[j])) {
+                ours[j] = LT_STR_NONE;
+                found++;
+                break;
+            }
+        }
+    }
+    return found == n_theirs;
+}
+
+/* max_body means body.max: the last keys of a path, in whatever order their words come. */
+static void note_swapped(struct lookup *l, const struct parts *pattern)
+{
+    const struct parts *w = &l->wanted;
+    char ours[PATH_LEN], theirs[PATH_LEN];
+    struct lt_buf a, b;
+    lt_buf_init_fixed(&a, theirs, sizeof(theirs));
+    for (unsigned i = 0; i < w->n; i++) {
+        lt_buf_printf(&a, "%s%.*s", i > 0 ? "." : "", LT_STR_ARG(w->v[i]));
+    }
+    for (unsigned n = 1; n <= 3 && n <= pattern->n && l->swapped[0] == '\0'; n++) {
+        lt_buf_init_fixed(&b, ours, sizeof(ours));
+        for (unsigned i = pattern->n - n; i < pattern->n; i++) {
+            lt_buf_printf(&b, "%s%.*s", b.len > 0 ? "." : "", LT_STR_ARG(pattern->v[i]));
+        }
+        if (same_words(lt_buf_view(&a), lt_buf_view(&b))) {
+            snprintf(l->swapped, sizeof(l->swapped), "%.*s", LT_STR_ARG(lt_buf_view(&b)));
+        }
+    }
+}
+
 static bool look_at(void *arg, struct lt_str path, const struct lt_schema *schema LT_UNUSED,
                     const struct lt_row *row, unsigned level LT_UNUSED)
 {
@@ -238,11 +301,13 @@ static bool look_at(void *arg, struct lt_str path, const struct lt_schema *schem
     } else {
         note_close(l, row);
         note_mention(l, lt_buf_view(&full), row);
+        note_swapped(l, &pattern);
     }
     return true;
 }
 
-bool lt_config_help(const struct lt_schema *root, const char *option, struct lt_buf *out)
+bool lt_config_help(const struct lt_schema *root, const char *option, const char *other,
+                    struct lt_buf *out)
 {
     struct lookup l = {.out = out, .distance = 3, .word = lt_str_c(option)};
     struct lt_str wanted = lt_str_c(option);
@@ -260,12 +325,17 @@ bool lt_config_help(const struct lt_schema *root, const char *option, struct lt_
     }
     if (l.found == 0) {
         lt_buf_printf(out, "there is no option \"%.100s\"", option);
-        if (l.n_mentions > 0) {
+        const char *close = l.close != NULL ? l.close : other;
+        if (l.swapped[0] != '\0') {
+            lt_buf_printf(out, "; did you mean \"%s\"?", l.swapped);
+        } else if (l.n_mentions > 0) {
             lt_buf_printf(out, "; these speak of it: %.*s", LT_STR_ARG(lt_buf_view(&l.mentions)));
-        } else if (l.close != NULL) {
-            lt_buf_printf(out, "; did you mean \"%s\"?", l.close);
+        } else if (close != NULL) {
+            lt_buf_printf(out, "; did you mean \"%s\"?", close);
         }
         lt_buf_char(out, '\n');
+    } else if (l.swapped[0] != '\0') {
+        lt_buf_printf(out, "\nSee also: %s\n", l.swapped);
     }
     return l.found > 0;
 }

@@ -10,6 +10,7 @@ liblintel_a_SOURCES += \
 	proxy/config/json_schema.c \
 	proxy/config/load.c proxy/config/load.h \
 	proxy/config/node.c proxy/config/node.h \
+	proxy/config/place.c proxy/config/place.h \
 	proxy/config/redact.c proxy/config/redact.h \
 	proxy/config/help.c \
 	proxy/config/reference.c proxy/config/reference.h \

@@ -16,8 +16,11 @@ void lt_config_json_schema(const struct lt_schema *root, struct lt_buf *out);
 
 /* What is known of an option, named by its path ("upstreams.*.balance"; names and numbers may stand
  * for stars and brackets, which may be left out) or by the end of it ("balance"). False when there
- * is none: then out says which may be meant. */
-bool lt_config_help(const struct lt_schema *root, const char *option, struct lt_buf *out);
+ * is none: then out says which may be meant, by its words in another order ("max_body" for
+ * "body.max"), by its letters, or `other` (may be NULL), which is no option. An
+ * option that is found may have a namesake with its words in another order, which is told too. */
+bool lt_config_help(const struct lt_schema *root, const char *option, const char *other,
+                    struct lt_buf *out);
 
 /* "duration, 1s to 1m": what may be written for row. code: choices in backquotes. */
 void lt_config_describe(const struct lt_row *row, bool code, struct lt_buf *out);

@@ -46,6 +46,7 @@ void lt_exchange_timeout(struct lt_exchange *x)
         return;
     }
     if (lt_deadline_over(x)) {
+        lt_explain_deadline(x);
         x->deadline_us = 0; /* the answer that says so isn't under it */
         lt_exchange_fail(x, LT_CAUSE_DEADLINE);
         return;
@@ -60,9 +61,11 @@ void lt_exchange_timeout(struct lt_exchange *x)
     if (lt_retry_timeout(x)) {
         return;
     }
-    lt_exchange_fail(x, x->grpc                    ? LT_CAUSE_CALL_SILENT
-                        : x->step == LT_STEP_RELAY ? LT_CAUSE_RESPONSE_IDLE_TIMEOUT
-                                                   : LT_CAUSE_FIRST_BYTE_TIMEOUT);
+    enum lt_cause cause = x->grpc                    ? LT_CAUSE_CALL_SILENT
+                          : x->step == LT_STEP_RELAY ? LT_CAUSE_RESPONSE_IDLE_TIMEOUT
+                                                     : LT_CAUSE_FIRST_BYTE_TIMEOUT;
+    lt_explain_timeout(x, cause);
+    lt_exchange_fail(x, cause);
 }
 
 struct lt_exchange *lt_exchange_new(struct lt_exchange_env *env, struct lt_front *front,
@@ -262,6 +265,9 @@ void lt_exchange_front_gone(struct lt_exchange *x, enum lt_cause cause)
 {
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
     x->front = NULL;
+    if (cause == LT_CAUSE_CLIENT_GONE && x->step < LT_STEP_LOG) {
+        lt_explain_client_gone(x);
+    }
     lt_exchange_fail(x, cause);
 }
 

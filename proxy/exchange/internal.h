@@ -131,13 +131,26 @@ void lt_hold_begin(struct lt_exchange *x);
 /* It is whole, or waited for long enough: goes on with it. */
 void lt_hold_end(struct lt_exchange *x);
 
+/* explain.c: x->detail gets the numbers behind a cause. */
+
+/* Whether x->server takes the head as it is now; if not, x->detail says what is too large. */
+bool lt_explain_takes(struct lt_exchange *x);
+/* The server let a timer run out. */
+void lt_explain_timeout(struct lt_exchange *x, enum lt_cause cause);
+/* The whole took too long; x->deadline_us is still set. */
+void lt_explain_deadline(struct lt_exchange *x);
+void lt_explain_client_gone(struct lt_exchange *x);
+void lt_explain_failure(struct lt_exchange *x, const struct lt_back_failure *f);
+
 /* relay.c */
 
 extern const struct lt_back_events lt_exchange_back_events;
 
 /* Lets go of the current back and server; closes it if the response isn't complete. */
 void lt_relay_drop_back(struct lt_exchange *x);
-/* Puts the request's head and what is there of its body, flushes. */
+/* Makes the request's head what x->server gets. LT_ERR_NOMEM, LT_ERR_LIMIT. */
+enum lt_err lt_relay_make_head(struct lt_exchange *x) LT_MUST_CHECK;
+/* Puts the head that was made and what is there of its body, flushes. */
 enum lt_err lt_relay_send_request(struct lt_exchange *x) LT_MUST_CHECK;
 /* Sends what was held of the response body, and its end. */
 enum lt_err lt_relay_send_held(struct lt_exchange *x) LT_MUST_CHECK;

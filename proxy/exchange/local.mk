@@ -8,6 +8,7 @@ liblintel_a_SOURCES += \
 	proxy/exchange/deadline.c proxy/exchange/grpc.c \
 	proxy/exchange/env.h \
 	proxy/exchange/exchange.c proxy/exchange/exchange.h \
+	proxy/exchange/explain.c \
 	proxy/exchange/hold.c \
 	proxy/exchange/hooks.h \
 	proxy/exchange/internal.h \

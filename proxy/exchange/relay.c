@@ -69,6 +69,9 @@ void lt_relay_client_lost(struct lt_exchange *x, enum lt_err err)
     x->front = NULL;
     if (x->cause == LT_CAUSE_NONE) {
         x->cause = client_cause(err);
+        if (x->cause == LT_CAUSE_CLIENT_GONE) {
+            lt_explain_client_gone(x);
+        }
     }
     front->ops->abort(front, x->cause);
     lt_relay_drop_back(x);
@@ -135,15 +138,15 @@ static enum lt_err send_collected(struct lt_exchange *x)
     return back->ops->flush(back);
 }
 
-enum lt_err lt_relay_send_request(struct lt_exchange *x)
+enum lt_err lt_relay_make_head(struct lt_exchange *x)
 {
     enum lt_err err = lt_address_request(x);
-    if (err == LT_OK) {
-        err = lt_deadline_tell(x);
-    }
-    if (err == LT_OK) {
-        err = x->back->ops->send_head(x->back, &x->req, x->target_sent);
-    }
+    return err == LT_OK ? lt_deadline_tell(x) : err;
+}
+
+enum lt_err lt_relay_send_request(struct lt_exchange *x)
+{
+    enum lt_err err = x->back->ops->send_head(x->back, &x->req, x->target_sent);
     if (err != LT_OK) {
         return err;
     }
@@ -581,9 +584,7 @@ static void on_fail(void *owner, const struct lt_back_failure *f)
     release_server(x, f->reused && f->bytes_received == 0 ? LT_CAUSE_NONE : f->cause);
     lt_exchange_set_timer(x, 0);
     x->cause_errno = f->sys_errno;
-    if (!lt_arena_dup(&x->arena, f->detail, &x->detail)) {
-        x->detail = LT_STR_NONE;
-    }
+    lt_explain_failure(x, f);
     x->holding = false;
     lt_chain_clear(&x->held);
     if (!retry) {

@@ -209,7 +209,11 @@ static enum lt_step_result step_connect(struct lt_exchange *x)
 
 static enum lt_step_result step_send(struct lt_exchange *x)
 {
-    switch (lt_relay_send_request(x)) {
+    enum lt_err err = lt_relay_make_head(x);
+    if (err == LT_OK && !lt_explain_takes(x)) {
+        return lt_step_fail(x, LT_CAUSE_SERVER_HEAD_LIMIT);
+    }
+    switch (err == LT_OK ? lt_relay_send_request(x) : err) {
     case LT_OK:
         return LT_STEP_NEXT;
     case LT_ERR_NOMEM:

@@ -42,6 +42,7 @@ struct lt_h2_block {
     enum lt_cause rule;   /* the first that is broken, in the words of clients' causes */
     struct lt_str broken; /* the name of the field that breaks it, not judged, perhaps cut; empty:
                              it is no field, or there is no memory */
+    size_t broken_size;   /* bytes of that field, as head counts them; 0: not known */
 
     struct lt_headers *headers;
     struct lt_h2_limits limits;
@@ -63,10 +64,6 @@ void lt_h2_field(struct lt_h2_block *b, struct lt_str name, struct lt_str value)
 
 /* The same for a field that whoever decodes it has found to be malformed. */
 void lt_h2_field_invalid(struct lt_h2_block *b, struct lt_str name);
-
-/* What is wrong with a response's block, for the log; of b->rule, in arena, empty without memory.
- */
-struct lt_str lt_h2_why(const struct lt_h2_block *b, struct lt_arena *arena);
 
 /* The block is complete: judges it and fills req, whose headers are those of b (the same object).
  * ended: no body follows. Host is set from :authority and agrees with it (§8.3.1). An extended

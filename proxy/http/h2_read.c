@@ -134,7 +134,8 @@ void lt_h2_field_invalid(struct lt_h2_block *b, struct lt_str name)
 
 void lt_h2_field(struct lt_h2_block *b, struct lt_str name, struct lt_str value)
 {
-    b->size += name.len + value.len + FIELD_OVERHEAD;
+    size_t size = name.len + value.len + FIELD_OVERHEAD;
+    b->size += size;
     if (b->rule != LT_CAUSE_NONE) {
         return;
     }
@@ -147,25 +148,9 @@ void lt_h2_field(struct lt_h2_block *b, struct lt_str name, struct lt_str value)
         b->rule = add_field(b, name, value);
     }
     if (b->rule != LT_CAUSE_NONE) {
+        b->broken_size = size;
         note_broken(b, name);
     }
-}
-
-struct lt_str lt_h2_why(const struct lt_h2_block *b, struct lt_arena *arena)
-{
-    struct lt_str why;
-    const char *rule = lt_cause_info(b->rule)->name;
-    bool ok;
-    if (b->rule == LT_CAUSE_HEAD_TOO_LARGE && b->fields > b->limits.headers) {
-        ok = lt_arena_printf(arena, &why, "more than %u fields (max_headers)", b->limits.headers);
-    } else if (b->rule == LT_CAUSE_HEAD_TOO_LARGE) {
-        ok = lt_arena_printf(arena, &why, "more than %zu bytes (max_head)", b->limits.head);
-    } else if (b->broken.len > 0) {
-        ok = lt_arena_printf(arena, &why, "%s: %.*s", rule, LT_STR_ARG(b->broken));
-    } else {
-        ok = lt_arena_printf(arena, &why, "%s", rule);
-    }
-    return ok ? why : LT_STR_NONE;
 }
 
 /* ---- Requests. ---- */

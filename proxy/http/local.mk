@@ -2,6 +2,7 @@
 # Headers, message, URI, framing gate, HTTP/1, HTTP/2: no sockets.
 liblintel_a_SOURCES += \
 	proxy/http/accept.c proxy/http/accept.h \
+	proxy/http/blame.c proxy/http/blame.h \
 	proxy/http/encoder.c proxy/http/encoder.h \
 	proxy/http/framing.c proxy/http/framing.h \
 	proxy/http/h1.h proxy/http/h1_parse.c proxy/http/h1_scan.c proxy/http/h1_write.c \
@@ -19,11 +20,12 @@ liblintel_a_SOURCES += \
 	proxy/http/websocket.c proxy/http/websocket.h
 
 check_PROGRAMS += \
-	tests/unit/test_accept tests/unit/test_encoder \
+	tests/unit/test_accept tests/unit/test_blame tests/unit/test_encoder \
 	tests/unit/test_framing tests/unit/test_h1 tests/unit/test_h2 tests/unit/test_headers tests/unit/test_hop \
 	tests/unit/test_message tests/unit/test_mount tests/unit/test_upgrade tests/unit/test_uri \
 	tests/unit/test_grpc tests/unit/test_websocket
 tests_unit_test_accept_SOURCES = tests/unit/test_accept.c
+tests_unit_test_blame_SOURCES = tests/unit/test_blame.c
 tests_unit_test_encoder_SOURCES = tests/unit/test_encoder.c
 tests_unit_test_encoder_LDADD = $(LDADD) $(BROTLI_DECODER_LIBS)
 tests_unit_test_framing_SOURCES = tests/unit/test_framing.c tests/unit/h1_reader.h

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "config/place.h"
 #include "config/source.h"
 #include "route/build_impl.h"
 #include "route/compress_options.h"
@@ -383,6 +384,10 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
     if (options == NULL) {
         return lt_route_nomem(b);
     }
+    struct lt_str first_byte_at =
+        lt_config_place(b->arena, route_first ? (const void *)route : site, "timeouts.first_byte");
+    struct lt_str total_at =
+        lt_config_place(b->arena, route_total ? (const void *)route : site, "timeouts.total");
     for (unsigned i = 0; i < b->spec->n_listeners; i++) {
         options[i] = b->inherited[i];
         options[i].encoded_slashes = slashes != 0;
@@ -396,6 +401,7 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
         if (route_first || site_first) {
             options[i].first_byte_ms =
                 route_first ? route->timeouts.first_byte_ms : site->timeouts.first_byte_ms;
+            options[i].first_byte_at = first_byte_at;
         }
         if (route_tunnel || site_tunnel) {
             options[i].tunnel_ms =
@@ -403,6 +409,7 @@ static bool set_options(struct lt_route_build *b, struct lt_route_compiled *c)
         }
         if (route_total || site_total) {
             options[i].total_ms = route_total ? route->timeouts.total_ms : site->timeouts.total_ms;
+            options[i].total_at = total_at;
         }
     }
     if (compress) {

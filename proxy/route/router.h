@@ -35,13 +35,15 @@ struct lt_route_target {
 /* Timeouts and limits of a route on one listener, after inheritance (defaults < listener < site <
  * route). */
 struct lt_route_options {
-    uint64_t body_max;       /* bytes; 0 = none allowed */
-    const char *body_max_at; /* "route" or "site" that set it; NULL: the listener's. Static */
-    bool body_stream;        /* request bodies go on as they come */
-    uint64_t first_byte_ms;  /* 0: the upstream's */
-    uint64_t tunnel_ms;      /* silence after an upgrade; 0: for ever */
-    bool encoded_slashes;    /* "%2F" goes on as data of a segment */
-    uint64_t total_ms;       /* a whole exchange; 0: for ever */
+    uint64_t body_max;           /* bytes; 0 = none allowed */
+    const char *body_max_at;     /* "route" or "site" that set it; NULL: the listener's. Static */
+    bool body_stream;            /* request bodies go on as they come */
+    uint64_t first_byte_ms;      /* 0: the upstream's */
+    struct lt_str first_byte_at; /* where that was set, as lt_config_place says it */
+    uint64_t tunnel_ms;          /* silence after an upgrade; 0: for ever */
+    bool encoded_slashes;        /* "%2F" goes on as data of a segment */
+    uint64_t total_ms;           /* a whole exchange; 0: for ever */
+    struct lt_str total_at;      /* where that was set */
     const struct lt_compress_options *compress; /* NULL: responses are not compressed */
 };
 

@@ -13,6 +13,7 @@
 #include "filters/program.h"
 #include "server/privileges.h"
 #include "server/root_conf.h"
+#include "upstream/presets.h"
 
 #define OUTPUT_MAX ((size_t)64 << 20)
 
@@ -214,16 +215,31 @@ int lt_cmd_show(int argc, char **argv)
         lt_cause_manual(&out);
         return put(&out, stdout, EXIT_WELL);
     }
-    return usage("show config [-c FILE] | schema | reference | causes | upstreams");
+    if (argc == 2 && lt_str_eq_c(what, "presets")) {
+        lt_preset_manual(&out);
+        return put(&out, stdout, EXIT_WELL);
+    }
+    return usage("show config [-c FILE] | schema | reference | causes | presets | upstreams");
 }
 
 int lt_cmd_help(int argc, char **argv)
 {
     struct lt_buf out;
-    if (argc != 2) {
-        return usage("help OPTION, as in: lintel help upstreams.*.balance");
+    bool preset = argc > 1 && strcmp(argv[1], "preset") == 0;
+    if (argc != 2 && !(preset && argc == 3)) {
+        return usage("help OPTION | CAUSE | preset [NAME], as in: lintel help upstreams.*.balance");
     }
     lt_buf_init(&out, OUTPUT_MAX);
-    bool found = lt_config_help(&lt_root_schema, argv[1], &out);
+    if (preset && argc == 3) {
+        bool known = lt_preset_help(argv[2], &out);
+        return put(&out, known ? stdout : stderr, known ? EXIT_WELL : EXIT_USAGE);
+    }
+    bool found = lt_cause_help(argv[1], &out) ||
+                 lt_config_help(&lt_root_schema, argv[1], lt_cause_closest(argv[1]), &out);
+    if (preset && found) {
+        lt_buf_str(&out, LT_STR("\nThere are these; `lintel help preset NAME` says what one sets "
+                                "and why:\n"));
+        lt_preset_list(&out);
+    }
     return put(&out, found ? stdout : stderr, found ? EXIT_WELL : EXIT_USAGE);
 }

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/place.h"
 #include "config/source.h"
 #include "filters/chain.h"
 #include "route/build.h"
@@ -108,6 +109,29 @@ static void name_servers(struct build *b, struct lt_upstream *u,
     }
 }
 
+static struct lt_str place(struct build *b, const void *conf, const char *path)
+{
+    struct lt_str text = lt_config_place(b->arena, conf, path);
+    if (text.len == 0) {
+        no_memory(b);
+    }
+    return text;
+}
+
+static void set_places(struct build *b, struct lt_upstream *u, const struct lt_upstream_conf *conf)
+{
+    u->places =
+        (struct lt_upstream_places){.connect = place(b, conf, "timeouts.connect"),
+                                    .first_byte = place(b, conf, "timeouts.first_byte"),
+                                    .idle = place(b, conf, "timeouts.idle"),
+                                    .head_max = place(b, conf, "max_head"),
+                                    .headers_max = place(b, conf, "max_headers"),
+                                    .takes = {[LT_TAKES_LINE] = place(b, conf, "takes.line"),
+                                              [LT_TAKES_FIELDS] = place(b, conf, "takes.fields"),
+                                              [LT_TAKES_FIELD] = place(b, conf, "takes.field"),
+                                              [LT_TAKES_HEAD] = place(b, conf, "takes.head")}};
+}
+
 static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str name,
                            const struct lt_upstream_conf *conf, struct lt_tls_trust_cache *trusts)
 {
@@ -138,6 +162,8 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
     u->head_max = conf->max_head;
     u->headers_max = (unsigned)conf->max_headers;
     lt_health_conf_build(&b->s->root->load, &conf->health, &u->health);
+    u->takes = lt_takes_of(&conf->takes);
+    set_places(b, u, conf);
     if (lt_upstream_registry_get(b->env->upstreams, name, &u->state) != LT_OK) {
         no_memory(b);
     }
@@ -270,8 +296,10 @@ static void build_listener(struct build *b, const struct lt_listen_conf *conf,
     l->redirect_https = conf->redirect == LT_LISTEN_REDIRECT_HTTPS;
     l->route = (struct lt_route_options){.body_max = conf->body.max,
                                          .first_byte_ms = conf->timeouts.first_byte_ms,
+                                         .first_byte_at = place(b, conf, "timeouts.first_byte"),
                                          .tunnel_ms = conf->timeouts.tunnel_ms,
-                                         .total_ms = conf->timeouts.total_ms};
+                                         .total_ms = conf->timeouts.total_ms,
+                                         .total_at = place(b, conf, "timeouts.total")};
     routed[slot] = (struct lt_router_listener){.name = l->name,
                                                .redirect_https = l->redirect_https,
                                                .options = l->route,

@@ -5,6 +5,7 @@
 
 #include "http/upgrade.h"
 #include "upstream/idle.h"
+#include "upstream/head_detail.h"
 
 #define INFORMATIONAL_MAX 8 /* 1xx responses before the final one */
 #define HEAD_BUF_FIRST 4096u
@@ -45,6 +46,40 @@ static bool switch_protocols(struct lt_back_h1 *b, struct lt_response *res)
     return true;
 }
 
+/* Acts upon a head; left bytes came after it. As read_head. */
+static enum lt_err take_head(struct lt_back_h1 *b, struct lt_response *res, size_t left)
+{
+    b->head_len = b->head_cap = 0;
+    b->scan = (struct lt_h1_scan){.response = true};
+    if (res->status == 101) {
+        return switch_protocols(b, res) ? LT_OK : LT_ERR_INVALID;
+    }
+    if (res->status < 200) {
+        if (++b->n_informational > INFORMATIONAL_MAX) {
+            b->detail = LT_STR("too many interim responses");
+            lt_back_h1_fail(b, LT_CAUSE_RESPONSE_INVALID, 0, false);
+            return LT_ERR_INVALID;
+        }
+        b->events->on_informational(b->owner, res);
+        return LT_OK;
+    }
+    if (res->body == LT_BODY_NONE && left > 0) {
+        b->detail = LT_STR("a body where none may be");
+        lt_back_h1_fail(b, LT_CAUSE_RESPONSE_FRAMING_INVALID, 0, false); /* the body of what? */
+        return LT_ERR_INVALID;
+    }
+    b->head_done = true;
+    b->keep_alive = res->keep_alive && res->body != LT_BODY_CLOSE;
+    b->told_ms = lt_idle_told_ms(&res->headers);
+    res->with_head = left;
+    b->may_say_more = b->method == LT_METHOD_HEAD ||
+                      (res->status == 304 &&
+                       (res->content_length > 0 ||
+                        lt_headers_get(&res->headers, LT_HEADER_TRANSFER_ENCODING) != NULL));
+    b->events->on_head(b->owner, res);
+    return LT_OK;
+}
+
 /* Reads one head at *p if it is there whole. LT_OK: it was an informational or the final one and
  * *p, *n are what follows. LT_AGAIN: more is needed. LT_ERR_*: the exchange was told; b may be
  * gone. */
@@ -73,7 +108,7 @@ static enum lt_err read_head(struct lt_back_h1 *b, const char **p, size_t *n)
         return LT_AGAIN;
     }
     if (err != LT_OK) {
-        b->detail = lt_str_c(lt_cause_info(b->scan.rule)->name);
+        b->detail = lt_head_detail_h1(b->arena, u, b->scan.rule, lt_str(all, all_len));
         lt_back_h1_fail(b, cause, 0, false);
         return err;
     }
@@ -86,39 +121,13 @@ static enum lt_err read_head(struct lt_back_h1 *b, const char **p, size_t *n)
     memcpy(head, all, head_len);
     err = lt_h1_response(&b->parser, b->arena, head, head_len, &limits, b->method, res, &cause);
     if (err != LT_OK) {
-        b->detail = lt_str_c(lt_cause_info(b->parser.rule)->name);
+        b->detail = lt_head_detail_h1(b->arena, u, b->parser.rule, lt_str(head, head_len));
         lt_back_h1_fail(b, cause, 0, false);
         return err;
     }
     *p = all + head_len;
     *n = all_len - head_len;
-    b->head_len = b->head_cap = 0;
-    b->scan = (struct lt_h1_scan){.response = true};
-    if (res->status == 101) {
-        return switch_protocols(b, res) ? LT_OK : LT_ERR_INVALID;
-    }
-    if (res->status < 200) {
-        if (++b->n_informational > INFORMATIONAL_MAX) {
-            lt_back_h1_fail(b, LT_CAUSE_RESPONSE_INVALID, 0, false);
-            return LT_ERR_INVALID;
-        }
-        b->events->on_informational(b->owner, res);
-        return LT_OK;
-    }
-    if (res->body == LT_BODY_NONE && *n > 0) {
-        lt_back_h1_fail(b, LT_CAUSE_RESPONSE_FRAMING_INVALID, 0, false); /* the body of what? */
-        return LT_ERR_INVALID;
-    }
-    b->head_done = true;
-    b->keep_alive = res->keep_alive && res->body != LT_BODY_CLOSE;
-    b->told_ms = lt_idle_told_ms(&res->headers);
-    res->with_head = *n;
-    b->may_say_more = b->method == LT_METHOD_HEAD ||
-                      (res->status == 304 &&
-                       (res->content_length > 0 ||
-                        lt_headers_get(&res->headers, LT_HEADER_TRANSFER_ENCODING) != NULL));
-    b->events->on_head(b->owner, res);
-    return LT_OK;
+    return take_head(b, res, *n);
 }
 
 /* The response is whole; left bytes came after it. */
@@ -174,6 +183,8 @@ static bool feed(struct lt_back_h1 *b, const char *p, size_t n)
             complete(b, n);
             return false;
         case LT_H1_FAULT:
+            b->detail =
+                lt_head_detail_h1(b->arena, b->server->upstream, b->parser.rule, LT_STR_NONE);
             lt_back_h1_fail(b, cause, 0, false);
             return false;
         }

@@ -529,6 +529,7 @@ static struct lt_back_h2 *back_new(struct lt_pools *pools, struct lt_back_h2_con
     *b = (struct lt_back_h2){.base.ops = &lt_back_h2_ops,
                              .pools = pools,
                              .conn = c,
+                             .upstream = u,
                              .head_max = u->head_max,
                              .headers_max = u->headers_max,
                              .reused = c->served > 0};

@@ -82,7 +82,8 @@ struct lt_back_h2 {
     void *owner;
     struct lt_arena *arena;
     enum lt_method method;
-    size_t head_max; /* limits of response heads, as in struct lt_upstream */
+    const struct lt_upstream *upstream; /* until it is a tunnel */
+    size_t head_max;                    /* limits of response heads, as in struct lt_upstream */
     unsigned headers_max;
     bool reused; /* the connection had other streams before */
 

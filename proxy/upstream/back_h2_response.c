@@ -12,6 +12,7 @@
 
 #include "http/upgrade.h"
 #include "http/websocket.h"
+#include "upstream/head_detail.h"
 
 #define INFORMATIONAL_MAX 8 /* 1xx responses before the final one */
 #define TRAILERS_MAX 32
@@ -148,7 +149,8 @@ static void take_head(struct lt_back_h2 *b, bool ended)
         cause = switch_protocols(b, res);
     }
     if (cause != LT_CAUSE_NONE) {
-        refuse(b, cause, NGHTTP2_PROTOCOL_ERROR, lt_h2_why(&b->block, b->arena));
+        refuse(b, cause, NGHTTP2_PROTOCOL_ERROR,
+               lt_head_detail_h2(b->arena, b->upstream, &b->block));
         return;
     }
     if (res->status != 101 && res->status < 200) {
@@ -191,8 +193,8 @@ static void take_headers(struct lt_back_h2 *b, bool ended)
     if (!b->head_done) {
         take_head(b, ended);
     } else if (b->tunnel || lt_h2_trailers(&b->block) != LT_CAUSE_NONE) {
-        struct lt_str why =
-            b->tunnel ? LT_STR("a head in a tunnel") : lt_h2_why(&b->block, b->arena);
+        struct lt_str why = b->tunnel ? LT_STR("a head in a tunnel")
+                                      : lt_head_detail_h2(b->arena, b->upstream, &b->block);
         refuse(b, LT_CAUSE_RESPONSE_INVALID, NGHTTP2_PROTOCOL_ERROR, why);
     }
 }
@@ -403,7 +405,7 @@ static int on_invalid_frame(nghttp2_session *session LT_UNUSED, const nghttp2_fr
     if (b != NULL && error == NGHTTP2_ERR_HTTP_HEADER && c->broken_len > 0) {
         const struct lt_h2_block block = {.rule = LT_CAUSE_HEADER_INVALID,
                                           .broken = lt_str(c->broken, c->broken_len)};
-        *detail = lt_h2_why(&block, b->arena);
+        *detail = lt_head_detail_h2(b->arena, b->upstream, &block);
     }
     c->broken_len = 0;
     return 0;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "net/vanished.h"
+#include "upstream/dial_detail.h"
 #include "upstream/health.h"
 #include "upstream/pool.h"
 
@@ -196,8 +197,11 @@ static void on_connect(void *owner, enum lt_err err, int fd, int sys_errno)
         return;
     }
     if (err != LT_OK) {
-        const struct lt_dial_failure failure = {.cause = connect_cause(err, sys_errno),
-                                                .sys_errno = sys_errno};
+        struct lt_dial_failure failure = {.cause = connect_cause(err, sys_errno),
+                                          .sys_errno = sys_errno};
+        failure.detail =
+            lt_dial_detail(d->server, failure.cause, sys_errno,
+                           d->pools->loop->now_us - d->began_us, d->detail, sizeof(d->detail));
         fail(d, &failure);
         return;
     }

@@ -17,7 +17,7 @@ struct lt_dial_failure {
     struct lt_str detail; /* more about the cause; borrowed until fn returns, may be empty */
 };
 
-#define LT_DIAL_DETAIL_MAX 200
+#define LT_DIAL_DETAIL_MAX 400
 
 /* failure NULL: the stream is open, and what was agreed by TLS can be asked: give it callbacks by
  * lt_stream_own at once. Else it isn't open. */

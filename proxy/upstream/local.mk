@@ -30,7 +30,11 @@ liblintel_a_SOURCES += \
 	proxy/upstream/server_set.c proxy/upstream/server_set.h \
 	proxy/upstream/servers_file.c proxy/upstream/servers_file.h
 liblintel_a_SOURCES += \
-	proxy/upstream/upstream_conf.c proxy/upstream/upstream_conf.h
+	proxy/upstream/upstream_conf.c proxy/upstream/upstream_conf.h \
+	proxy/upstream/presets.c proxy/upstream/presets.h \
+	proxy/upstream/takes.c proxy/upstream/takes.h \
+	proxy/upstream/dial_detail.c proxy/upstream/dial_detail.h \
+	proxy/upstream/head_detail.c proxy/upstream/head_detail.h
 
 check_PROGRAMS += tests/unit/test_hash_ring tests/unit/test_sticky
 tests_unit_test_hash_ring_SOURCES = tests/unit/test_hash_ring.c

@@ -17,6 +17,7 @@
 #include "upstream/balance_options.h"
 #include "upstream/health_options.h"
 #include "upstream/retry_conf.h"
+#include "upstream/takes.h"
 
 /* What servers are spoken to in. */
 enum lt_upstream_protocol {
@@ -37,6 +38,11 @@ struct lt_back_h2_options {
 };
 
 struct lt_server_set;
+
+/* Where options that a failure may be about were set, as lt_config_place says it. */
+struct lt_upstream_places {
+    struct lt_str connect, first_byte, idle, head_max, headers_max, takes[LT_TAKES_COUNT];
+};
 
 struct lt_server {
     struct lt_upstream *upstream;
@@ -90,8 +96,9 @@ struct lt_upstream {
     size_t head_max;            /* of responses, bytes */
     unsigned headers_max;
     struct lt_health_options health;
+    struct lt_takes takes; /* of requests */
+    struct lt_upstream_places places;
 };
-
 /* The servers as they are now. Any thread that holds the snapshot. */
 static inline struct lt_server_set *lt_upstream_set(const struct lt_upstream *upstream)
 {

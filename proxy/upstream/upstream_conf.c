@@ -1,31 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rows of one upstream, and what each preset sets. Loader thread. */
+/* The rows of one upstream. Loader thread. */
 #include "upstream/upstream_conf.h"
 
 #include "config/load.h"
 #include "http/headers.h"
 #include "http/uri.h"
 #include "upstream/upstream.h"
-
-static const char *const presets[] = {"generic", "gunicorn", "gunicorn-threads",
-                                      "uvicorn", "node",     NULL};
-
-/* What an application server needs that differs from the built-in defaults. idle stays below the
- * time after which that server closes an idle connection by itself (gunicorn 2 s, uvicorn and node
- * 5 s), so that we are the ones who close it. */
-static const struct {
-    enum lt_upstream_preset preset;
-    const char *label; /* the origin that dumps show */
-    const char *row, *value;
-} settings[] = {
-    {LT_PRESET_GUNICORN, "preset gunicorn", "keepalive.max", "0"},
-    {LT_PRESET_GUNICORN_THREADS, "preset gunicorn-threads", "keepalive.idle", "1.5s"},
-    {LT_PRESET_GUNICORN_THREADS, "preset gunicorn-threads", "keepalive.unsafe_idle", "500ms"},
-    {LT_PRESET_UVICORN, "preset uvicorn", "keepalive.idle", "4s"},
-    {LT_PRESET_UVICORN, "preset uvicorn", "keepalive.unsafe_idle", "500ms"},
-    {LT_PRESET_NODE, "preset node", "keepalive.idle", "4s"},
-    {LT_PRESET_NODE, "preset node", "keepalive.unsafe_idle", "1s"},
-};
 
 #define BOTH (LT_LEVEL_DEFAULTS_UPSTREAM | LT_LEVEL_UPSTREAM)
 #define AT(member) offsetof(struct lt_server_conf, member)
@@ -292,9 +272,10 @@ static const struct lt_row rows[] = {
      .offset = AT(preset),
      .def = "generic",
      .levels = LT_LEVEL_UPSTREAM,
-     .choices = presets,
-     .doc = "The application server behind it. Sets how connections are kept so that it suits "
-            "that server: `gunicorn` (sync workers) gets a new connection for each request.",
+     .choices = lt_preset_names,
+     .doc = "The application server behind it. Sets how connections are kept, how long it may "
+            "take and how large heads it gets, so that it suits that server: `lintel help preset "
+            "gunicorn` prints what and why. What the upstream says itself comes first.",
      .since = "0.1"},
     {.name = "servers",
      .type = LT_T_LIST,
@@ -439,6 +420,14 @@ static const struct lt_row rows[] = {
      .levels = BOTH,
      .doc = "Most header fields in a response.",
      .since = "0.1"},
+    {.name = "takes",
+     .type = LT_T_OBJECT,
+     .offset = AT(takes),
+     .levels = BOTH,
+     .sub = &lt_takes_schema,
+     .doc = "Limits of the servers for the head of a request, from the preset; a larger one is "
+            "answered with 431.",
+     .since = "0.1"},
 };
 
 struct lt_str lt_upstream_conf_name(const struct lt_upstream_conf *upstream)
@@ -537,11 +526,7 @@ void lt_upstream_conf_imply(struct lt_schema_load *load, struct lt_upstream_conf
 void lt_upstream_conf_finish(struct lt_schema_load *load, struct lt_upstream_conf *upstream,
                              const struct lt_upstream_conf *defaults)
 {
-    for (size_t i = 0; i < lt_countof(settings); i++) {
-        if ((int)settings[i].preset == upstream->preset) {
-            lt_schema_preset(load, upstream, settings[i].row, settings[i].value, settings[i].label);
-        }
-    }
+    lt_preset_apply(load, upstream, (enum lt_upstream_preset)upstream->preset);
     if (defaults != NULL) {
         lt_schema_inherit(upstream, defaults);
     }

@@ -8,16 +8,9 @@
 #include "net/tls_client_conf.h"
 #include "upstream/balance_conf.h"
 #include "upstream/health_conf.h"
+#include "upstream/presets.h"
 #include "upstream/retry_conf.h"
-
-/* The application server that an upstream runs; the order of presets[] in upstream_conf.c. */
-enum lt_upstream_preset {
-    LT_PRESET_GENERIC,
-    LT_PRESET_GUNICORN,
-    LT_PRESET_GUNICORN_THREADS,
-    LT_PRESET_UVICORN,
-    LT_PRESET_NODE
-};
+#include "upstream/takes.h"
 
 struct lt_server_conf {
     struct lt_conf conf;
@@ -72,6 +65,7 @@ struct lt_upstream_conf {
     uint64_t max_head;             /* bytes of a response head */
     int64_t max_headers;           /* fields in it */
     struct lt_str deadline_header; /* name; empty: none */
+    struct lt_takes_conf takes;
 };
 
 extern const struct lt_schema lt_upstream_schema;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Responses as bytes, after one byte that selects the method of the request: the verdict doesn't
  * depend on how they arrive, and what is written of an accepted one reads as the same message. */
+#include "http/blame.h"
 #include "http/hop.h"
 #include "tests/unit/h1_reader.h"
 
@@ -55,6 +56,16 @@ static void pass_on(struct reader *r)
     require(lt_h1_write_response(&r->arena, 11, r->res.status, &r->res.headers, &out) == LT_OK);
 }
 
+/* Whatever came, what is told of it is a name or none, and a line that is there. */
+static void blame(struct lt_str head)
+{
+    for (unsigned i = 0; i < LT_CAUSE_COUNT; i++) {
+        struct lt_blame b = i == 0 ? lt_blame_largest(head) : lt_blame_rule(head, (enum lt_cause)i);
+        require(b.bytes <= head.len && b.name.len <= b.bytes);
+        require(b.name.len == 0 || lt_header_name_ok(b.name));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) {
@@ -68,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     reader_run(&whole, in, size - 1, SIZE_MAX, NULL, true, method);
     reader_run(&bytes, in, size - 1, 1, NULL, true, method);
     compare(&whole, &bytes);
+    blame(lt_str(in, size - 1));
     if (whole.head_done) {
         read_back(&whole, method);
         pass_on(&whole);

@@ -54,6 +54,15 @@ def test_the_page_of_causes_is_what_the_program_prints():
     assert page == done.stdout, "run: lintel show causes >docs/causes.md"
 
 
+def test_the_page_about_502_knows_every_cause_of_one():
+    causes = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", command("show", "causes").stdout, re.M))
+    page = (TREE / "docs" / "troubleshooting-502.md").read_text()
+    named = set(re.findall(r"`([a-z0-9_]+\*?)`", page))
+    prefixes = tuple(name[:-1] for name in named if name.endswith("*"))
+    for name, status in causes.items():
+        assert status not in ("502", "504") or name in named or name.startswith(prefixes), name
+
+
 def test_every_cause_has_an_explanation_and_a_hint():
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\w+) \| (.*) \| (.*) \|$",
                       command("show", "causes").stdout, re.M)

@@ -535,6 +535,9 @@ static void helps_with_options(void **state)
         {"blance", "did you mean \"balance\"?", false},
         {"websocket", "these speak of it: ", false},
         {"H2", "upstream.protocol", false},
+        {"max_body", "\nSee also: body.max\n", true},
+        {"first.byte_timeouts", "did you mean \"timeouts.first_byte\"?", false},
+        {"a_b_c_d_e_f_g_h_i_j_k_l_m_n_o_p_q_r", "there is no option", false},
         {"qqqqqq", "there is no option \"qqqqqq\"\n", false},
         {"", "there is no option", false},
         {"lance", "there is no option", false},
@@ -543,7 +546,8 @@ static void helps_with_options(void **state)
     for (size_t i = 0; i < lt_countof(cases); i++) {
         struct lt_buf out;
         lt_buf_init(&out, 65536);
-        assert_int_equal(lt_config_help(&lt_root_schema, cases[i].option, &out), cases[i].found);
+        assert_int_equal(lt_config_help(&lt_root_schema, cases[i].option, NULL, &out),
+                         cases[i].found);
         lt_buf_char(&out, '\0');
         if (strstr(out.p, cases[i].text) == NULL) {
             fail_msg("%s: %s", cases[i].option, out.p);
