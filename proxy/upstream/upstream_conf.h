@@ -9,6 +9,7 @@
 #include "upstream/balance_conf.h"
 #include "upstream/health_conf.h"
 #include "upstream/retry_conf.h"
+#include "upstream/queue_conf.h"
 
 /* The application server that an upstream runs; the order of presets[] in upstream_conf.c. */
 enum lt_upstream_preset {
@@ -69,6 +70,7 @@ struct lt_upstream_conf {
     struct lt_retry_conf retry;
     struct lt_health_conf health;
     struct lt_hold_conf hold;
+    struct lt_queue_conf queue;
     uint64_t max_head;             /* bytes of a response head */
     int64_t max_headers;           /* fields in it */
     struct lt_str deadline_header; /* name; empty: none */
