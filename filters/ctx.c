@@ -180,6 +180,9 @@ static int upstream_get(lua_State *L)
 
 /* ---- what is asked of the exchange each time ---- */
 
+/* From LT_PRIORITY_HIGH on. */
+static const char *const priorities[] = {"high", "normal", "low", NULL};
+
 static int ctx_get(lua_State *L)
 {
     struct lt_runner *runner = lt_runner_of(L);
@@ -196,6 +199,8 @@ static int ctx_get(lua_State *L)
         lua_pushstring(L, lt_cause_info(x->cause)->name);
     } else if (lt_str_eq_c(key, "elapsed")) {
         lua_pushnumber(L, (double)(x->env->loop->now_us - x->began_us) / 1e6);
+    } else if (lt_str_eq_c(key, "priority")) {
+        lua_pushstring(L, priorities[x->pick.priority - LT_PRIORITY_HIGH]);
     } else if (lt_str_eq_c(key, "state")) {
         return 0; /* init gave nothing */
     } else {
@@ -208,6 +213,10 @@ static int ctx_set(lua_State *L)
 {
     struct lt_runner *runner = lt_runner_of(L);
     struct lt_str key = lt_lua_check_str(L, 2);
+    if (lt_str_eq_c(key, "priority")) {
+        runner->x->pick.priority = luaL_checkoption(L, 3, NULL, priorities) + LT_PRIORITY_HIGH;
+        return 0;
+    }
     if (!lt_str_eq_c(key, "user")) {
         return luaL_error(L, "ctx.%s can't be set; ctx.vars is for what filters want to keep",
                           key.p);

@@ -17,7 +17,7 @@
 #include "http/sides.h"
 #include "net/loop.h"
 #include "route/router.h"
-#include "upstream/balance.h"
+#include "upstream/queue.h"
 
 enum lt_step {
 #define X(id, name) LT_STEP_##id,
@@ -91,6 +91,8 @@ struct lt_exchange {
     struct lt_route_params params;
     struct lt_upstream *upstream; /* chosen at pick, may be set by a filter */
     struct lt_pick pick;          /* what is asked of the balancer, over all tries */
+    struct lt_waiter waiter;      /* for a server, while there is none to be had */
+    enum lt_wait wait;            /* how the wait ended; NONE: it is still to be asked */
     struct lt_server *server;     /* last one tried; held */
     struct lt_str target_sent; /* what servers get: path by the route's strip or rewrite, query */
     struct lt_str host_sent;   /* the Host that the server got; empty: the client's */

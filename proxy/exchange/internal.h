@@ -79,6 +79,13 @@ void lt_step_failed(struct lt_exchange *x);
 /* Takes a server of x->upstream, with its in-flight slot. */
 enum lt_step_result lt_pick_step(struct lt_exchange *x);
 
+/* wait.c */
+
+/* As lt_pick_step, once it is known where x goes: waits if there is no server to be had now. */
+enum lt_step_result lt_wait_pick(struct lt_exchange *x);
+/* Whether what couldn't be connected to may be soon, so that x asks again, and waits. */
+bool lt_wait_may(struct lt_exchange *x, const struct lt_back_failure *f);
+
 /* verdict.c: what a try says about the health of its server. */
 
 /* Whether the upstream's circuit breaker lets x through; asked once for all tries. */

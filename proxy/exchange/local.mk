@@ -13,7 +13,7 @@ liblintel_a_SOURCES += \
 	proxy/exchange/hooks.h \
 	proxy/exchange/internal.h \
 	proxy/exchange/misdirected.c \
-	proxy/exchange/pick.c \
+	proxy/exchange/pick.c proxy/exchange/wait.c \
 	proxy/exchange/relay.c \
 	proxy/exchange/reply.c \
 	proxy/exchange/retry.c \

@@ -43,6 +43,7 @@ void lt_relay_drop_back(struct lt_exchange *x)
     x->streaming = false;
     x->connected = false;
     x->holding = false;
+    lt_queue_leave(&x->waiter);
     if (back != NULL) {
         back->ops->cancel(back);
     }
@@ -587,7 +588,7 @@ static void on_fail(void *owner, const struct lt_back_failure *f)
     lt_explain_failure(x, f);
     x->holding = false;
     lt_chain_clear(&x->held);
-    if (!retry) {
+    if (!lt_wait_may(x, f) && !retry) {
         lt_exchange_fail(x, x->budget_spent ? lt_retry_spent(x, f->cause) : f->cause);
         return;
     }

@@ -52,6 +52,9 @@ static const char *proxy_error(enum lt_cause cause)
     case LT_CAUSE_SERVER_CERTIFICATE_INVALID:
         return "tls_certificate_error";
     case LT_CAUSE_SERVERS_BUSY:
+    case LT_CAUSE_QUEUE_FULL:
+    case LT_CAUSE_QUEUE_TIMEOUT:
+    case LT_CAUSE_QUEUE_OVERLOAD:
     case LT_CAUSE_STREAMS_EXHAUSTED:
         return "connection_limit_reached";
     case LT_CAUSE_FIRST_BYTE_TIMEOUT:
@@ -232,6 +235,12 @@ static void add_fields(struct lt_exchange *x)
     if (err == LT_OK && x->cause == LT_CAUSE_BREAKER_OPEN &&
         lt_arena_printf(&x->arena, &text, "%u",
                         lt_breaker_wait_s(x->upstream->state, x->env->loop->now_us))) {
+        err = lt_headers_add_id(h, LT_HEADER_RETRY_AFTER, text);
+    }
+    if (err == LT_OK &&
+        (x->cause == LT_CAUSE_QUEUE_FULL || x->cause == LT_CAUSE_QUEUE_TIMEOUT ||
+         x->cause == LT_CAUSE_QUEUE_OVERLOAD) &&
+        lt_arena_printf(&x->arena, &text, "%u", lt_queue_retry_after(x->env->pools, x->upstream))) {
         err = lt_headers_add_id(h, LT_HEADER_RETRY_AFTER, text);
     }
     if (err == LT_OK && x->ids.request_id.len > 0) {

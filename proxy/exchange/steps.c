@@ -192,6 +192,7 @@ static enum lt_step_result step_connect(struct lt_exchange *x)
         x->cause = LT_CAUSE_NONE;
         x->cause_errno = 0;
         x->detail = LT_STR_NONE;
+        lt_queue_reached(x->env->pools, &x->waiter);
         return LT_STEP_NEXT;
     }
     if (x->back != NULL) {

@@ -325,7 +325,7 @@ void lt_gateway_log_bounds(struct lt_gateway *g, const struct lt_snapshot *s)
 enum lt_err lt_gateway_start_workers(struct lt_gateway *g, const struct lt_snapshot *first)
 {
     unsigned n = first->n_workers;
-    g->shared.n_workers = n;
+    g->shared.n_workers = g->shared.peers.n = n;
     if (!lt_addr_table_init(&g->shared.clients, first->connections_max, lt_shm_seed(g->shm))) {
         return LT_ERR_NOMEM;
     }
@@ -463,6 +463,9 @@ static bool stop_workers(struct lt_gateway *g)
     g->watchdog = NULL;
     for (unsigned i = 0; i < g->n_workers; i++) {
         clean = lt_worker_stop(g->workers[i]) && clean;
+    }
+    for (unsigned i = 0; i < g->n_workers && clean; i++) {
+        lt_worker_free(g->workers[i]);
     }
     g->n_workers = 0; /* what is still on its way to main must not ask them for anything */
     return clean;

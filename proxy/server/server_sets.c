@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "server/server_sets_impl.h"
 #include "shared/shm.h"
+#include "upstream/queue.h"
 #include "upstream/server_set.h"
 
 #define RECORDS_MAX 16384u
@@ -443,6 +444,7 @@ static void visit(struct lt_message *message, void *owner)
         lt_pools_count(worker->pools, i, &v->counts[i].active, &v->counts[i].idle);
     }
     lt_pools_sweep(worker->pools);
+    lt_queues_look(worker->pools);
     message->fn = on_visited;
     lt_mailbox_post(worker->shared->main, message);
 }

@@ -16,8 +16,6 @@
 #include "upstream/server_set.h"
 #include "upstream/upstream.h"
 
-#define LT_WORKERS_MAX 256u
-
 struct lt_filter_program; /* filters/program.h */
 struct lt_worker;
 

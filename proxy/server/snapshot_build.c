@@ -147,6 +147,7 @@ static void build_upstream(struct build *b, struct lt_upstream *u, struct lt_str
     }
     lt_retry_conf_options(&conf->retry, &u->retry);
     u->hold = (struct lt_hold_options){.size = conf->hold.size, .wait_ms = conf->hold.wait_ms};
+    u->queue = lt_queue_conf_options(&conf->queue);
     u->connect_ms = conf->timeouts.connect_ms;
     u->first_byte_ms = conf->timeouts.first_byte_ms;
     u->idle_ms = conf->timeouts.idle_ms;

@@ -60,6 +60,7 @@ void lt_upstream_status(const struct lt_gateway *g, const struct lt_upstream *u,
     lt_json_str(out, "name", u->name);
     lt_json_bool(out, "paused", lt_upstream_paused(u->state));
     lt_probes_put_upstream(g->probes, u, out);
+    lt_json_num(out, "queued", atomic_load_explicit(&u->state->waiting.n, memory_order_relaxed));
     lt_json_key(out, "servers");
     lt_buf_char(out, '[');
     for (unsigned i = 0; i < set->n; i++) {

@@ -315,10 +315,13 @@ static void *run(void *arg)
     return NULL;
 }
 
-static void worker_free(struct lt_worker *worker)
+void lt_worker_free(struct lt_worker *worker)
 {
     if (worker == NULL) {
         return;
+    }
+    if (worker->pools != NULL) {
+        lt_pools_close(worker->pools);
     }
     if (worker->box != NULL) {
         lt_mailbox_free(worker->box);
@@ -397,7 +400,7 @@ struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned num
     lt_budget_init(&worker->budget);
     worker->loop = lt_loop_new(0); /* a snapshot says how much body memory there is */
     if (worker->loop == NULL) {
-        worker_free(worker);
+        lt_worker_free(worker);
         return NULL;
     }
     lt_proxy_readers_init(&worker->proxied, worker->loop);
@@ -411,9 +414,14 @@ struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned num
         lt_pools_set_ask(worker->pools, ask_others, worker);
     }
     worker->fronts = lt_fronts_new(&worker->env);
+    if (worker->box != NULL && worker->pools != NULL) {
+        shared->peers.v[number].box = worker->box;
+        shared->peers.v[number].pools = worker->pools;
+        lt_pools_set_peers(worker->pools, &shared->peers);
+    }
     if (worker->box == NULL || worker->pools == NULL || worker->fronts == NULL ||
         pthread_create(&worker->thread, NULL, run, worker) != 0) {
-        worker_free(worker);
+        lt_worker_free(worker);
         return NULL;
     }
     return worker;
@@ -440,9 +448,5 @@ bool lt_worker_stop(struct lt_worker *worker)
     worker->quit.fn = do_quit;
     lt_mailbox_post(worker->box, &worker->quit);
     pthread_join(worker->thread, NULL);
-    if (worker->in_use) {
-        return false;
-    }
-    worker_free(worker);
-    return true;
+    return !worker->in_use;
 }

@@ -13,6 +13,7 @@
 #include "server/snapshot.h"
 #include "shared/addr_table.h"
 #include "shared/rate_table.h"
+#include "upstream/peers.h"
 
 #include <pthread.h>
 
@@ -33,6 +34,7 @@ struct lt_workers_shared {
     struct lt_mailbox *main;      /* where answers go */
     const struct lt_hooks *hooks;
     unsigned n_workers;
+    struct lt_peers peers;         /* filled as they start */
     struct lt_quota body_disk;     /* bytes in temporary files of bodies */
     _Atomic(uint32_t) connections; /* open now, all workers; relaxed */
     _Atomic(uint32_t) connections_max;
@@ -113,8 +115,10 @@ void lt_worker_drain(struct lt_worker *worker);
 /* After drain: closes what is still open. */
 void lt_worker_cut(struct lt_worker *worker);
 
-/* Ends the thread and frees the worker. False: something of it is still in use; then nothing is
- * freed and the process should end. */
+/* Ends the thread. False: something of it is still in use; then it can't be freed and the process
+ * should end. */
 bool lt_worker_stop(struct lt_worker *worker) LT_MUST_CHECK;
+/* Frees a worker that was stopped, when all are: they send each other seats. NULL is fine. */
+void lt_worker_free(struct lt_worker *worker);
 
 #endif

@@ -10,6 +10,7 @@ liblintel_a_SOURCES += \
 	proxy/shared/shm.c proxy/shared/shm.h \
 	proxy/shared/tickets.c proxy/shared/tickets.h \
 	proxy/shared/upstream_state.c proxy/shared/upstream_state.h
+liblintel_a_SOURCES += proxy/shared/waiting.c proxy/shared/waiting.h
 liblintel_a_SOURCES += proxy/shared/rate_table.c proxy/shared/rate_table.h
 
 check_PROGRAMS += tests/unit/test_rate_table

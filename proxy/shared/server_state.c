@@ -292,18 +292,19 @@ static uint32_t sum_lanes(uint64_t word)
     return n;
 }
 
+/* The count publishes nothing. That its accesses are sequentially consistent is for the queue
+ * (shared/waiting.h): who finds no room is seen by who makes some, or sees it. */
 bool lt_server_acquire(struct lt_server_state *state, uint32_t max)
 {
-    /* Relaxed throughout: the word is a count on its own, nothing is published by it. */
     _Atomic(uint64_t) *word = atomic_load_explicit(&state->inflight, memory_order_relaxed);
     uint64_t one = UINT64_C(1) << (state->lane * LANE_BITS);
-    uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
+    uint64_t seen = atomic_load_explicit(word, memory_order_seq_cst);
     do {
         if (sum_lanes(seen) >= lt_min(max, (uint32_t)LANE_MASK)) {
             return false;
         }
-    } while (!atomic_compare_exchange_weak_explicit(word, &seen, seen + one, memory_order_relaxed,
-                                                    memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(word, &seen, seen + one, memory_order_seq_cst,
+                                                    memory_order_seq_cst));
     return true;
 }
 
@@ -317,11 +318,12 @@ void lt_server_drop(struct lt_server_state *state)
             return; /* never borrow from another generation's lane */
         }
     } while (!atomic_compare_exchange_weak_explicit(word, &seen, seen - (UINT64_C(1) << shift),
-                                                    memory_order_relaxed, memory_order_relaxed));
+                                                    memory_order_seq_cst, memory_order_relaxed));
 }
 
+/* A balancer that passes a full server over looks for a seat by this: as lt_server_acquire. */
 uint32_t lt_server_inflight(const struct lt_server_state *state)
 {
     _Atomic(uint64_t) *word = atomic_load_explicit(&state->inflight, memory_order_relaxed);
-    return word != NULL ? sum_lanes(atomic_load_explicit(word, memory_order_relaxed)) : 0;
+    return word != NULL ? sum_lanes(atomic_load_explicit(word, memory_order_seq_cst)) : 0;
 }

@@ -51,6 +51,10 @@ struct lt_server_state {
     /* How long the server keeps idle connections (upstream/idle.c); 0: nothing known. */
     _Atomic(uint64_t) idle_seen;   /* age of one that it closed last in ms << 32 | when, ms */
     _Atomic(uint64_t) idle_learnt; /* the age at which it does in ms << 32 | until when, s */
+
+    /* The queue's (upstream/queue.h): whether it restarts. Monotonic; 0: it doesn't refuse. */
+    _Atomic(uint64_t) refused_since_us; /* it refuses connections, or has no socket */
+    _Atomic(uint64_t) refused_last_us;
 };
 
 /* Any thread. */

@@ -7,8 +7,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/str.h"
-
-#include <stdatomic.h>
+#include "shared/waiting.h"
 
 struct lt_upstream_state {
     uint32_t id; /* small number, stable for the life of the gateway */
@@ -22,6 +21,9 @@ struct lt_upstream_state {
     _Atomic(uint64_t) breaker;        /* its state: upstream/breaker.c */
     _Atomic(uint64_t) breaker_window; /* requests and errors of the current window: same place */
     _Atomic(uint32_t) breaker_opened; /* so often */
+
+    /* The queue's (upstream/queue.h): */
+    struct lt_waiting waiting;
 };
 
 /* Any thread. */

@@ -12,6 +12,8 @@
 #include "upstream/connections.h"
 #include "upstream/health.h"
 #include "upstream/latency.h"
+#include "upstream/queue.h"
+#include "upstream/seat.h"
 #include "upstream/server_set.h"
 #include "upstream/standing.h"
 
@@ -303,7 +305,7 @@ static const struct {
 static bool take(struct lt_pools *pools, struct lt_server *server)
 {
     struct lt_pool *pool = lt_pool_get(pools, server->state);
-    if (pool == NULL || (server->max > 0 && !lt_server_acquire(server->state, server->max))) {
+    if (pool == NULL || (server->max > 0 && !lt_seat_take(pools, pool, server))) {
         return false;
     }
     pool->active++;
@@ -411,13 +413,14 @@ void lt_server_release(struct lt_pools *pools, struct lt_server *server)
 {
     struct lt_pool *pool = lt_pool_get(pools, server->state);
     struct lt_standing *standing = lt_standing_get(pools, server->upstream->state);
-    if (pool != NULL) {
-        pool->active--;
+    if (pool == NULL || standing == NULL) {
+        return; /* who took it has made both */
     }
-    if (standing != NULL) {
-        standing->active--;
-    }
+    pool->active--;
+    standing->active--;
     if (server->max > 0) {
-        lt_server_drop(server->state);
+        lt_seat_leave(pools, pool, server);
+    } else {
+        lt_queue_room(pools, server->upstream->state);
     }
 }

@@ -20,7 +20,7 @@ struct lt_pick {
     bool hashed; /* there is a key to choose by: hash is its own */
     uint64_t hash;
     struct lt_str sticky; /* the client's cookie that names its server; empty: it has none */
-    unsigned priority;    /* class in the queue, 0 is served first */
+    int priority;         /* class in the queue: -1 before all others, 0, 1 after them */
     bool up_only;         /* rather none than one that isn't up */
 
     struct lt_server *server; /* result: the one taken last; NULL: none yet */

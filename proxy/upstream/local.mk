@@ -30,6 +30,12 @@ liblintel_a_SOURCES += \
 	proxy/upstream/server_set.c proxy/upstream/server_set.h \
 	proxy/upstream/servers_file.c proxy/upstream/servers_file.h
 liblintel_a_SOURCES += \
+	proxy/upstream/peers.h \
+	proxy/upstream/queue.c proxy/upstream/queue.h proxy/upstream/queue_impl.h \
+	proxy/upstream/queue_line.c proxy/upstream/queue_serve.c \
+	proxy/upstream/queue_conf.c proxy/upstream/queue_conf.h \
+	proxy/upstream/seat.c proxy/upstream/seat.h
+liblintel_a_SOURCES += \
 	proxy/upstream/upstream_conf.c proxy/upstream/upstream_conf.h \
 	proxy/upstream/presets.c proxy/upstream/presets.h \
 	proxy/upstream/takes.c proxy/upstream/takes.h \
@@ -40,9 +46,12 @@ check_PROGRAMS += tests/unit/test_hash_ring tests/unit/test_sticky
 tests_unit_test_hash_ring_SOURCES = tests/unit/test_hash_ring.c
 tests_unit_test_sticky_SOURCES = tests/unit/test_sticky.c
 check_PROGRAMS += tests/unit/test_back_h2 tests/unit/test_balance tests/unit/test_server_set \
-	tests/unit/test_servers_file tests/unit/test_budget tests/unit/test_idle
+	tests/unit/test_servers_file tests/unit/test_budget tests/unit/test_idle \
+	tests/unit/test_queue tests/unit/test_queue_stress
 tests_unit_test_servers_file_SOURCES = tests/unit/test_servers_file.c
 tests_unit_test_server_set_SOURCES = tests/unit/test_server_set.c
+tests_unit_test_queue_stress_SOURCES = tests/unit/test_queue_stress.c tests/unit/net_env.h
+tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/net_env.h
 tests_unit_test_back_h2_SOURCES = tests/unit/test_back_h2.c tests/unit/net_env.h
 tests_unit_test_balance_SOURCES = tests/unit/test_balance.c
 check_PROGRAMS += tests/unit/test_breaker tests/unit/test_check tests/unit/test_health

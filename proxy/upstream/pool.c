@@ -6,9 +6,12 @@
 #include "upstream/back_h1.h"
 #include "upstream/back_h2.h"
 #include "upstream/connections.h"
+#include "upstream/queue.h"
+#include "upstream/seat.h"
 #include "upstream/standing.h"
 
 #define BACKS_FREE_MAX 256
+#define LOOK_US UINT64_C(250000)
 
 struct lt_pools *lt_pools_new(struct lt_loop *loop, struct lt_metrics_worker *metrics)
 {
@@ -18,6 +21,7 @@ struct lt_pools *lt_pools_new(struct lt_loop *loop, struct lt_metrics_worker *me
     }
     pools->loop = loop;
     pools->metrics = metrics;
+    pools->look_us = LOOK_US;
     lt_list_init(&pools->tls_clients);
     lt_slab_init(&pools->backs, lt_back_h1_size(), BACKS_FREE_MAX);
     lt_slab_init(&pools->h2_backs, lt_back_h2_size(), BACKS_FREE_MAX);
@@ -35,6 +39,16 @@ void lt_pools_set_ask(struct lt_pools *pools, void (*ask)(void *arg), void *arg)
     pools->ask_arg = arg;
 }
 
+void lt_pools_set_peers(struct lt_pools *pools, const struct lt_peers *peers)
+{
+    pools->peers = peers;
+}
+
+void lt_pools_close(struct lt_pools *pools)
+{
+    pools->closing = true;
+}
+
 static void close_idle(struct lt_pool *pool)
 {
     lt_list_each(it, tmp, &pool->idle)
@@ -48,6 +62,7 @@ void lt_pools_free(struct lt_pools *pools)
     if (pools == NULL) {
         return;
     }
+    lt_queues_free(pools);
     for (uint32_t i = 0; i < pools->n; i++) {
         if (pools->v[i] != NULL) {
             close_idle(pools->v[i]);
@@ -56,6 +71,7 @@ void lt_pools_free(struct lt_pools *pools)
             lt_free(pools->v[i]);
         }
     }
+    lt_seats_free(pools);
     lt_standings_free(pools);
     lt_slab_fini(&pools->backs);
     lt_slab_fini(&pools->h2_backs);

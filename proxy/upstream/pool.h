@@ -35,6 +35,7 @@ struct lt_pool {
     uint64_t latency_at_us; /* when that was learnt */
     struct lt_tls_peer tls; /* sessions to resume, of the settings used last */
     struct lt_server_state *state;
+    struct lt_seat *seats; /* in use by this worker's exchanges; of a server with a max */
 };
 
 struct lt_pools {
@@ -53,6 +54,14 @@ struct lt_pools {
     struct lt_retry_budget *budgets; /* by lt_upstream_state.id (budget.h) */
     uint32_t n_budgets;
     struct lt_list tls_clients; /* struct lt_tls_client, one for each kind of settings in use */
+
+    const struct lt_peers *peers; /* the other workers; NULL: there are none */
+    bool closing;                 /* the workers end: what comes is for nobody */
+    struct lt_queue **queues;     /* by lt_upstream_state.id; NULL: nobody ever waited */
+    uint32_t n_queues;
+    struct lt_seat *spare; /* seats that nobody has, kept for the next */
+    unsigned n_spare;
+    uint64_t look_us; /* how often who waits looks around for what nobody tells */
 };
 
 /* The pool of a server, made on first use; NULL without memory. */

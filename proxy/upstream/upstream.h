@@ -37,6 +37,15 @@ struct lt_back_h2_options {
     uint64_t pong_ms;         /* until it must have answered */
 };
 
+/* Who may wait for a server, and how long; size 0: nobody. */
+struct lt_queue_options {
+    uint32_t size;        /* at once, over all workers */
+    uint64_t wait_us;     /* in all, from the first moment on */
+    uint64_t restart_us;  /* how long a server that refuses is expected to come back */
+    uint64_t target_us;   /* a wait of this length is too long ... */
+    uint64_t interval_us; /* ... if it lasts for this time */
+};
+
 struct lt_server_set;
 
 /* Where options that a failure may be about were set, as lt_config_place says it. */
@@ -86,6 +95,7 @@ struct lt_upstream {
     enum lt_proxy_version proxy_protocol; /* of the header sent first, if any */
     struct lt_retry_options retry;
     struct lt_hold_options hold;
+    struct lt_queue_options queue;
     uint64_t connect_ms, first_byte_ms, idle_ms;
     uint64_t vanished_ms;          /* unacknowledged until a connection counts as lost */
     struct lt_str deadline_header; /* a field that tells what is left of the time; empty: none */
@@ -116,6 +126,11 @@ struct lt_pools *lt_pools_new(struct lt_loop *loop,
 void lt_pools_set_worker(struct lt_pools *pools, unsigned worker);
 /* Whom to call when another worker should close an idle connection. */
 void lt_pools_set_ask(struct lt_pools *pools, void (*ask)(void *arg), void *arg);
+/* Who the other workers are, which stays where it is. Before the worker's thread starts. */
+struct lt_peers; /* upstream/peers.h */
+void lt_pools_set_peers(struct lt_pools *pools, const struct lt_peers *peers);
+/* No worker runs any more: what they still have sent each other is for nobody. */
+void lt_pools_close(struct lt_pools *pools);
 /* Closes all idle connections. */
 void lt_pools_free(struct lt_pools *pools);
 /* Closes the idle connections of servers that take no requests by the operator's wish or that no

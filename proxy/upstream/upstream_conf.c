@@ -135,7 +135,7 @@ static const struct lt_row http2_rows[] = {
      .min = "1",
      .max = "100000",
      .doc = "Connections that each worker opens to a server. When all are full, the request goes "
-            "to another server or is answered with 503. Those that end (GOAWAY, a reload) don't "
+            "to another server or waits in the `queue`. Those that end (GOAWAY, a reload) don't "
             "count, up to three times as many.",
      .since = "0.1"},
     {.name = "window",
@@ -390,6 +390,13 @@ static const struct lt_row rows[] = {
      .doc = "Small responses that go to the client in one piece.",
      .since = "0.1"},
     LT_HEALTH_ROWS(struct lt_upstream_conf, BOTH),
+    {.name = "queue",
+     .type = LT_T_OBJECT,
+     .offset = AT(queue),
+     .levels = BOTH,
+     .sub = &lt_queue_schema,
+     .doc = "Requests that wait while all servers are at their `max`, restart or are paused.",
+     .since = "0.1"},
     {.name = "deadline_header",
      .type = LT_T_STRING,
      .offset = AT(deadline_header),

@@ -10,6 +10,7 @@
 #include "upstream/health_conf.h"
 #include "upstream/presets.h"
 #include "upstream/retry_conf.h"
+#include "upstream/queue_conf.h"
 #include "upstream/takes.h"
 
 struct lt_server_conf {
@@ -62,6 +63,7 @@ struct lt_upstream_conf {
     struct lt_retry_conf retry;
     struct lt_health_conf health;
     struct lt_hold_conf hold;
+    struct lt_queue_conf queue;
     uint64_t max_head;             /* bytes of a response head */
     int64_t max_headers;           /* fields in it */
     struct lt_str deadline_header; /* name; empty: none */

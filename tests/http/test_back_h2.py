@@ -281,7 +281,8 @@ def test_all_connections_full(shop):
             go.wait(20)
             h2.respond(stream, 200, body=b"ok")
     origin = shop.origin(script)
-    gw = shop.lintel(h2c(origin, app={"http2": {"streams": 1, "connections": 1}}))
+    gw = shop.lintel(h2c(origin, app={"http2": {"streams": 1, "connections": 1},
+                                      "queue": {"size": 0}}))
     with gw.client() as client:
         client.send(head("GET", "/"))
         wait_until(lambda: origin.requests, "the first request")
@@ -759,7 +760,7 @@ def test_a_server_that_refuses_is_avoided(shop):
 
 
 def test_a_server_that_cannot_be_reached(shop):
-    failed(shop.lintel(h2c(shop.refusing())), "connect_refused_by_server", 502)
+    failed(shop.lintel(h2c(shop.refusing(), app={"queue": {"restart": 0}})), "connect_refused_by_server", 502)
 
 
 def test_a_client_that_goes_while_the_server_connects(shop):

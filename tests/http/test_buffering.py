@@ -410,7 +410,7 @@ def test_a_server_is_free_once_its_response_was_read(shop):
 def test_what_is_read_ahead_of_a_client_is_an_option(shop):
     server = shop.origin(always(big_response(1 << 20)), unix=True)
     gw = shop.lintel(narrow(basic({"address": server.address, "max": 1},
-                                  **buffers(response="64K")), shop))
+                                  app={"queue": {"size": 0}}, **buffers(response="64K")), shop))
     with reader_of(gw):
         wait_until(lambda: server.requests, "the request at the server")
         time.sleep(0.3)

@@ -131,7 +131,7 @@ def test_values_are_made_safe_for_the_type(shop, pages, request_id):
 def test_the_nearest_level_wins_then_the_single_status(shop, pages):
     refused = shop.refusing()
     gw = shop.lintel(basic(
-        refused,
+        refused, app={"queue": {"restart": 0}},
         defaults={"errors": errors(pages, _404="oops.txt", _502="page.html", _4xx="still.html")},
         site={"errors": errors(pages, _502="down.json", _5xx="oops.txt")},
         routes=[{"match": "/near", "to": "app", "errors": errors(pages, _5xx="still.html")},

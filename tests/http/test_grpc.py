@@ -367,7 +367,7 @@ def test_no_route(shop, app):
 
 
 def test_no_server(shop):
-    with Calls(gateway(shop, shop.refusing())) as calls:
+    with Calls(gateway(shop, shop.refusing(), app={"queue": {"restart": 0}})) as calls:
         code, text = refused(calls.unary, "Echo")
         assert code is grpc.StatusCode.UNAVAILABLE
         assert text.endswith("(connect_refused_by_server)")

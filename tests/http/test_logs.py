@@ -56,7 +56,8 @@ def test_a_refused_request_is_logged_too(shop):
 
 
 def test_a_connect_failure_names_the_system_error_and_the_tries(shop):
-    gw = shop.lintel(basic(shop.refusing(), shop.refusing(), app={"balance": "round_robin"}))
+    gw = shop.lintel(basic(shop.refusing(), shop.refusing(), app={"balance": "round_robin",
+                                                                       "queue": {"restart": 0}}))
     gw.get()
     line = gw.access()[0]
     assert line["cause"] == "connect_refused_by_server" and line["tries"] == 2
@@ -161,7 +162,7 @@ def test_no_field_can_have_the_name_of_a_member_that_lines_have(shop):
     gw.get("/sleep/5")
     bad = shop.refusing()
     line = gw.access(1)[-1]
-    gw.reload(basic(bad, log={"slow": "1ms"}))
+    gw.reload(basic(bad, app={"queue": {"restart": 0}}, log={"slow": "1ms"}))
     gw.get("/")
     members = sorted({*line, *gw.access(2)[-1]})
     assert "status" in members and "cause" in members and "slow" in members

@@ -116,7 +116,7 @@ def test_the_cookie_is_secure_over_https_and_lasts_as_configured(shop, servers, 
 
 def test_a_side_that_does_not_answer_is_not_kept(shop, servers):
     config = config_of(servers, s={"a": 100})
-    config["upstreams"]["a"] = upstream(shop.refusing())
+    config["upstreams"]["a"] = upstream(shop.refusing(), queue={"restart": 0})
     gw = shop.lintel(config)
     response = gw.get("/s/x")
     assert response.status == 502 and "set-cookie" not in response.headers

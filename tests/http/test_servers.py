@@ -103,7 +103,7 @@ def test_upstreams_are_shown(shop):
     assert one["requests"] + two["requests"] == 10 and one["idle"] + two["idle"] >= 1
     assert max(one.get("latency_ms", 0), two.get("latency_ms", 0)) > 0
     text = well(gw, "show", "upstreams")
-    assert "app\n" in text and apps[1].address in text and "0/3" in text and "ready" in text
+    assert "app  0 in the queue\n" in text and apps[1].address in text and "0/3" in text and "ready" in text
     assert json.loads(well(gw, "show", "upstreams", "--json")) == call(gw, "GET", "/upstreams")[1]
 
 
@@ -240,7 +240,7 @@ def test_connections_of_http2_end_with_a_drain(shop):
             stream = peer.request()
             peer.respond(stream, 200, body=b"ok")
     app = shop.origin(h2_script(serve))
-    gw = shop.lintel(basic(app, app={"protocol": "h2c"}))
+    gw = shop.lintel(basic(app, app={"protocol": "h2c", "queue": {"restart": 0}}))
     assert gw.get().status == 200
     well(gw, "drain", f"app/{app.address}", "--wait")
     wait_until(lambda: app.peers[0].sock is None or app.peers[0].sock.fileno() < 0,
@@ -252,7 +252,7 @@ def test_connections_of_http2_end_with_a_drain(shop):
 
 def test_with_all_servers_out_requests_say_so(shop):
     apps = [shop.echo(), shop.echo()]
-    gw = shop.lintel(basic(*apps))
+    gw = shop.lintel(basic(*apps, app={"queue": {"restart": 0}}))
     well(gw, "drain", f"app/{apps[0].address}")
     well(gw, "maintenance", f"app/{apps[1].address}")
     assert server(gw, apps[1].address)["state"] == "maintenance"

@@ -558,7 +558,7 @@ def test_half_a_tunnel_may_not_be_silent_for_long(shop):
 def test_a_tunnel_outlives_reloads_and_keeps_no_snapshot(shop):
     app = shop.origin(echo_tunnel)
     config = basic(app, log={"fields": {"agent": "header.user-agent", "where": "path.rest"}},
-                   app={"servers": [{"address": app.address, "max": 1}]})
+                   app={"servers": [{"address": app.address, "max": 1}], "queue": {"size": 0}})
     gw = shop.lintel(config)
     with gw.client() as client:
         opened(client, "/some/where", WS + [("User-Agent", "me")])

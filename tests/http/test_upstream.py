@@ -107,13 +107,14 @@ def test_a_server_that_comes_back_gets_requests_again(shop):
 # Causes.
 
 def test_refused(shop):
-    gw = shop.lintel(basic(shop.refusing()))
+    gw = shop.lintel(basic(shop.refusing(), app={"queue": {"restart": 0}}))
     failed(gw, "connect_refused_by_server", 502)
     failed(gw, "connect_refused_by_server", 502, method="POST", body=b"x")
 
 
 def test_socket_missing(shop):
-    gw = shop.lintel(basic({"address": f"unix:{shop.folder}/missing.sock"}))
+    gw = shop.lintel(basic({"address": f"unix:{shop.folder}/missing.sock"},
+                           app={"queue": {"restart": 0}}))
     failed(gw, "socket_missing", 502)
 
 
@@ -224,7 +225,7 @@ def test_too_many_fields_in_a_response(shop):
 
 def test_servers_busy(shop):
     app = shop.echo(delay=1)
-    gw = shop.lintel(basic({"address": app.address, "max": 1}))
+    gw = shop.lintel(basic({"address": app.address, "max": 1}, app={"queue": {"size": 0}}))
     thread = threading.Thread(target=gw.get, args=("/slow",))
     thread.start()
     wait_until(lambda: app.active, "the slow request at the server")
