@@ -17,7 +17,9 @@
 #define TRAILERS_MAX 32
 #define REST_US UINT64_C(1000000) /* for a body where none may be to come and be noticed */
 #define SMALL_REQUEST 8192u       /* what application servers read at once */
-#define RESET_WAIT_MS 16u         /* twice that, in all, a reset after the end is waited for */
+/* Before the kernel's first keep-alive probe, whatever timeouts.vanished is (net/vanished.h). */
+#define RESET_LATE_US UINT64_C(2500000)
+#define RESET_WAIT_MS 16u /* twice that, in all, a reset after the end is waited for */
 
 static const struct lt_back_ops back_ops;
 
@@ -162,10 +164,20 @@ void lt_back_h1_retire(struct lt_back_h1 *b)
 /* Whether the server can't have read the request whole, so that it had no effect: nothing of it
  * left, or it left in one small write and was answered by a reset, which is what Linux makes of a
  * close with unread bytes. A longer one may have been acted upon before its end was read. TLS adds
- * to what leaves, and what it has not whole the server can't read at all. */
+ * to what leaves, and what it has not whole the server can't read at all. A reset that comes late
+ * may be that of a machine that has forgotten the connection; on a new connection it is believed
+ * only of servers that are known to read at once. */
 static bool unread(const struct lt_back_h1 *b, bool reset)
 {
-    return b->stream.wire_out == b->wire_at || (reset && lt_back_h1_small(b));
+    if (b->stream.wire_out == b->wire_at) {
+        return true;
+    }
+    if (!reset || !lt_back_h1_small(b) || b->server == NULL ||
+        (!b->reused && !b->server->upstream->retry.reset_new)) {
+        return false;
+    }
+    return lt_addr_is_unix(&b->server->addr) ||
+           b->pools->loop->now_us - b->written_us <= RESET_LATE_US;
 }
 
 bool lt_back_h1_small(const struct lt_back_h1 *b)
@@ -406,6 +418,7 @@ static enum lt_err flush(struct lt_back *base)
     bool some = lt_stream_unsent(&b->stream) > 0;
     enum lt_err err = lt_stream_flush(&b->stream);
     b->writes += some + (lt_stream_unsent(&b->stream) > 0);
+    b->written_us = b->pools->loop->now_us;
     b->fail_errno = b->stream.sys_errno;
     return err;
 }

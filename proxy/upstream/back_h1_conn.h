@@ -57,6 +57,7 @@ struct lt_back_h1 {
     unsigned reset_ms;    /* the server has ended; after this a reset is looked for again; 0: no */
     unsigned writes;      /* of this request; one that was cut short counts twice */
     uint64_t wire_at;     /* bytes that had left before it */
+    uint64_t written_us;  /* when it was written */
     unsigned line;        /* next of lines */
     char lines[LT_STREAM_IOV_MAX][LT_H1_CHUNK_LINE_MAX + 2]; /* chunk lines until the next flush */
     struct lt_headers trailers;                              /* of the response */

@@ -73,6 +73,9 @@ static const struct setting settings[] = {
     {LT_PRESET_GUNICORN, "keepalive.max", "0",
      "a sync worker closes after each response; a connection kept open would be one to a worker "
      "that is gone"},
+    {LT_PRESET_GUNICORN, "retry.reset_new", "true",
+     "it reads a request of this size at once: one that is reset before its answer waited in the "
+     "listen queue of a worker that ended"},
     {LT_PRESET_GUNICORN, "timeouts.first_byte", "35s",
      "gunicorn kills a sync worker after its own `--timeout`, 30 s: waiting a little longer lets "
      "the log say that instead of a timeout here"},
@@ -91,6 +94,9 @@ static const struct setting settings[] = {
     {LT_PRESET_GUNICORN_THREADS, "keepalive.unsafe_idle", "500ms",
      "a POST that meets such a close can't be sent again, so it takes a connection used a moment "
      "ago or a new one"},
+    {LT_PRESET_GUNICORN_THREADS, "retry.reset_new", "true",
+     "it reads a request of this size at once: one that is reset before its answer waited in the "
+     "listen queue of a worker that ended"},
     {LT_PRESET_GUNICORN_THREADS, "timeouts.first_byte", "60s",
      "its `--timeout` watches the worker and not one request: only this limit ends one that is "
      "stuck"},
@@ -110,6 +116,9 @@ static const struct setting settings[] = {
     {LT_PRESET_UVICORN, "keepalive.unsafe_idle", "500ms",
      "a POST that meets such a close can't be sent again, so it takes a connection used a moment "
      "ago or a new one"},
+    {LT_PRESET_UVICORN, "retry.reset_new", "true",
+     "it reads a request of this size at once: one that is reset before its answer waited in the "
+     "listen queue of a worker that ended"},
     {LT_PRESET_UVICORN, "timeouts.first_byte", "60s",
      "uvicorn ends no request itself: only this limit ends one that is stuck"},
     {LT_PRESET_UVICORN, "takes.head", "64K",
@@ -122,6 +131,9 @@ static const struct setting settings[] = {
     {LT_PRESET_HYPERCORN, "keepalive.unsafe_idle", "500ms",
      "a POST that meets such a close can't be sent again, so it takes a connection used a moment "
      "ago or a new one"},
+    {LT_PRESET_HYPERCORN, "retry.reset_new", "true",
+     "it reads a request of this size at once: one that is reset before its answer waited in the "
+     "listen queue of a worker that ended"},
     {LT_PRESET_HYPERCORN, "timeouts.first_byte", "60s",
      "hypercorn ends no request itself: only this limit ends one that is stuck"},
     {LT_PRESET_HYPERCORN, "takes.head", "64K",
@@ -134,6 +146,9 @@ static const struct setting settings[] = {
     {LT_PRESET_NODE, "keepalive.unsafe_idle", "1s",
      "a POST that meets such a close can't be sent again, so it takes a connection used a moment "
      "ago or a new one"},
+    {LT_PRESET_NODE, "retry.reset_new", "true",
+     "it reads a request of this size at once: one that is reset before its answer waited in the "
+     "listen queue of a worker that ended"},
     {LT_PRESET_NODE, "timeouts.first_byte", "60s",
      "node ends no request itself once it was received: only this limit ends one that is stuck"},
     {LT_PRESET_NODE, "takes.head", "16383",

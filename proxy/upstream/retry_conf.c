@@ -76,6 +76,16 @@ static const struct lt_row retry_rows[] = {
             "another server is up. What a server may have acted upon is repeated only if its "
             "method is idempotent (RFC 9110 §9.2.2) or `unsafe` is set.",
      .since = "0.1"},
+    {.name = "reset_new",
+     .type = LT_T_BOOL,
+     .offset = AT(reset_new),
+     .def = "false",
+     .doc =
+         "A request of at most 8 KiB whose *new* connection is reset before any response counts "
+         "as not read whole, as one over a used connection always does. That is so for servers "
+         "on Linux that read requests at once, and stop while some wait in their listen queue. A "
+         "server that reads a part, acts upon it and resets would act twice.",
+     .since = "0.1"},
     {.name = "unsafe",
      .type = LT_T_BOOL,
      .offset = AT(unsafe),
@@ -158,6 +168,7 @@ void lt_retry_conf_options(const struct lt_retry_conf *conf, struct lt_retry_opt
 {
     const struct lt_str *when = conf->when.items;
     *out = (struct lt_retry_options){.attempts = (unsigned)conf->attempts,
+                                     .reset_new = conf->reset_new,
                                      .unsafe = conf->unsafe,
                                      .budget = conf->budget,
                                      .budget_min = (unsigned)conf->budget_min,

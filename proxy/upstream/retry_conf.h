@@ -21,9 +21,10 @@ struct lt_retry_options {
     unsigned attempts;                             /* tries in all, >= 1 */
     unsigned when;                                 /* enum lt_retry_when */
     uint64_t statuses[LT_RETRY_STATUSES / 64 + 1]; /* a bit each, from 400 on */
-    bool unsafe;                                   /* also what may have had an effect already */
-    uint32_t budget;                               /* hundredths of a percent of the exchanges */
-    unsigned budget_min;                           /* tries that are within any budget */
+    bool reset_new;  /* a new connection's reset, too, says that the request was not read whole */
+    bool unsafe;     /* also what may have had an effect already */
+    uint32_t budget; /* hundredths of a percent of the exchanges */
+    unsigned budget_min; /* tries that are within any budget */
     uint64_t per_try_ms; /* until a response head that another try may give; 0: no limit */
 };
 
@@ -37,6 +38,7 @@ struct lt_retry_conf {
     struct lt_conf conf;
     int64_t attempts;
     struct lt_conf_list when; /* struct lt_str */
+    bool reset_new;
     bool unsafe;
     uint32_t budget;
     int64_t budget_min;

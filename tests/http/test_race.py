@@ -109,6 +109,21 @@ def test_a_request_that_meets_the_end_of_an_idle_connection_is_sent_again(server
     assert counted(gw, "keepalive_race_recovered_total") == 1
 
 
+def test_a_late_reset_says_nothing(shop):
+    """It may be that of a machine that has booted anew and knows no such connection."""
+    def dies(peer):
+        peer.request()
+        peer.send(OK)
+        select.select([peer.sock], [], [])
+        time.sleep(3)
+        peer.sock.close()
+    origin = shop.origin(dies, always(OK))
+    gw = shop.lintel(basic(origin, workers=1))
+    response = second(gw, "POST", b"x")
+    assert (response.status, json.loads(response.body)["cause"]) == (502, "reset_before_response")
+    assert [r.target for r in origin.requests] == ["/1"]
+
+
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_what_was_read_and_closed_upon_is_not_sent_again(servers, method):
     origin, gw = servers.start(dies("closed"), always(OK))

@@ -271,7 +271,8 @@ def test_a_get_that_is_reset_on_a_new_connection_is_tried_on_another_server(shop
         peer.request_head()
         peer.reset()
     down, up = shop.origin(stopped), shop.echo("up")
-    gw = shop.lintel(basic(down, up, app={"balance": "round_robin"}, workers=1))
+    gw = shop.lintel(basic(down, up, app={"balance": "round_robin", "retry": {"reset_new": True}},
+                           workers=1))
     assert apps(gw, 6) == {"up": 6}
     assert len(down.peers) == 3
     statuses = [gw.get(method="POST", body=b"x").status for _ in range(4)]
@@ -283,9 +284,21 @@ def test_a_get_that_is_reset_on_a_new_connection_is_tried_on_another_server(shop
 def test_a_post_that_meets_a_closed_socket_is_tried_on_another_server(shop):
     """The end of the connection, then a reset: what a server that stops makes of new connections."""
     down, up = shop.origin(lambda peer: peer.sock.close()), shop.echo("up")
-    gw = shop.lintel(basic(down, up, app={"balance": "round_robin"}, workers=1))
+    gw = shop.lintel(basic(down, up, app={"balance": "round_robin", "preset": "uvicorn"}, workers=1))
     assert [gw.get(method="POST", body=b"x").status for _ in range(6)] == [200] * 6
     assert len(down.peers) == 3
+
+
+def test_a_post_that_is_reset_on_a_new_connection_may_have_been_acted_upon(shop):
+    """By a server that read a part of it, or all and reset nevertheless."""
+    def acts(peer):
+        peer.request()
+        peer.reset()
+    down, up = shop.origin(acts), shop.echo("up")
+    gw = shop.lintel(basic(down, up, app={"balance": "round_robin"}, workers=1))
+    assert apps(gw, 2) == {"up": 2}
+    statuses = [gw.get(method="POST", body=b"x").status for _ in range(4)]
+    assert sorted(statuses) == [200, 200, 502, 502]
 
 
 def test_a_post_that_is_closed_upon_is_not_repeated(shop):
