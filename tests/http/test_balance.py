@@ -278,7 +278,8 @@ def test_connections_are_capped_over_all_workers(shop, protocol):
 def test_at_the_cap_a_worker_closes_its_own_idle_connection(shop):
     server = shop.echo()
     gw = shop.lintel(basic({"address": server.address, "max_connections": 2}, workers=1,
-                           app={"keepalive": {"idle": "60s", "unsafe_idle": "0"}}))
+                           app={"keepalive": {"idle": "60s", "unsafe_idle": "0"},
+                                "queue": {"size": 0}}))
     for _ in range(6):
         assert gw.get("/", method="POST", body=b"x").status == 200
     wait_until(lambda: len([p for p in server.peers if not p.closed.is_set()]) <= 2, "the cap")
