@@ -54,5 +54,5 @@ def test_workers_that_are_killed(tmp_path):
 
 def test_all_stopped_for_a_while(tmp_path):
     """Requests wait until the application is there again."""
-    row = run("stop", 1, tmp_path, every="8")
+    row = run("stop", 0.06, tmp_path, every="4")
     assert not row["failures"] and row["p99_ms"] < 5500, row
