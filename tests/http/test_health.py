@@ -379,7 +379,7 @@ def test_servers_that_the_operator_adds_are_checked(lintel, apps):
 
 def test_a_server_that_is_drained_is_still_checked(lintel, apps):
     one, two = apps("one", "two")
-    gateway = lintel(basic(one, two, app={"health": FAST}))
+    gateway = lintel(basic(one, two, app={"health": FAST, "queue": {"size": 0}}))
     wait_until(lambda: one.checks and two.checks, "checks")
     operate(gateway, "drain", f"app/{two.address}")
     assert set(who(gateway)) == {"one"}
