@@ -86,6 +86,7 @@ enum lt_err lt_addr_parse(struct lt_str text, struct lt_addr *out, const char **
     } else if (out->sa.sa_family == AF_INET6) {
         return fail(why, "an IPv6 address with a port needs brackets, as in \"[::1]:443\"");
     }
+    lt_addr_unmap(out);
     lt_addr_set_port(out, (unsigned)port);
     return LT_OK;
 }
@@ -94,6 +95,19 @@ enum lt_err lt_addr_parse(struct lt_str text, struct lt_addr *out, const char **
 static const unsigned char *mapped_v4(const struct in6_addr *a)
 {
     return IN6_IS_ADDR_V4MAPPED(a) ? a->s6_addr + 12 : NULL;
+}
+
+void lt_addr_unmap(struct lt_addr *addr)
+{
+    const unsigned char *v4 =
+        addr->sa.sa_family == AF_INET6 ? mapped_v4(&addr->in6.sin6_addr) : NULL;
+    if (v4 != NULL) {
+        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = addr->in6.sin6_port};
+        memcpy(&in.sin_addr, v4, sizeof(in.sin_addr));
+        memset(addr, 0, sizeof(*addr));
+        addr->in = in;
+        addr->len = sizeof(addr->in);
+    }
 }
 
 /* inet_ntop goes through printf; this runs once per request. */

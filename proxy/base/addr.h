@@ -25,8 +25,13 @@ struct lt_addr {
 #define LT_ADDR_TEXT_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) + 8)
 
 /* ":443" (all IPv6 and IPv4 addresses), "*:443", "127.0.0.1:80", "[::1]:443", "unix:/path",
- * "unix:@abstract". Names are refused. *why gets a static text on error. */
+ * "unix:@abstract". IPv4 in IPv6 becomes IPv4. Names are refused. *why gets a static text on error.
+ */
 enum lt_err lt_addr_parse(struct lt_str text, struct lt_addr *out, const char **why) LT_MUST_CHECK;
+
+/* Makes an IPv4 address of an IPv4-mapped IPv6 one, so that what is reached by both has one name.
+ */
+void lt_addr_unmap(struct lt_addr *addr);
 
 /* As parse would read it; writes at most LT_ADDR_TEXT_MAX bytes, gives the length without NUL. */
 size_t lt_addr_print(const struct lt_addr *addr, char out[LT_ADDR_TEXT_MAX]);

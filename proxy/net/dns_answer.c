@@ -112,6 +112,7 @@ static bool read_data(const struct reader *r, enum lt_dns_type type, const unsig
         out->addr.in6.sin6_family = AF_INET6;
         memcpy(&out->addr.in6.sin6_addr, data, 16);
         out->addr.len = sizeof(out->addr.in6);
+        lt_addr_unmap(&out->addr);
         return true;
     case LT_DNS_SRV:
         break;
@@ -130,15 +131,13 @@ static bool read_data(const struct reader *r, enum lt_dns_type type, const unsig
 static bool is_nothing(enum lt_dns_type type, const struct lt_dns_record *record)
 {
     const struct lt_addr *a = &record->addr;
-    switch (type) {
-    case LT_DNS_A:
-        return a->in.sin_addr.s_addr == INADDR_ANY || (ntohl(a->in.sin_addr.s_addr) >> 28) >= 14;
-    case LT_DNS_AAAA:
-        return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) || a->in6.sin6_addr.s6_addr[0] == 0xff;
-    case LT_DNS_SRV:
-        break;
+    if (type == LT_DNS_SRV) {
+        return record->target[0] == '\0' || record->port == 0;
     }
-    return record->target[0] == '\0' || record->port == 0;
+    if (a->sa.sa_family == AF_INET) {
+        return a->in.sin_addr.s_addr == INADDR_ANY || (ntohl(a->in.sin_addr.s_addr) >> 28) >= 14;
+    }
+    return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) || a->in6.sin6_addr.s6_addr[0] == 0xff;
 }
 
 /* All records of the answer section. */

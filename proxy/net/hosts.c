@@ -46,7 +46,8 @@ static enum lt_err add(struct lt_dns_records *out, const struct lt_addr *addr)
         return LT_ERR_NOMEM;
     }
     out->v = v;
-    v[out->n++] = (struct lt_dns_record){.addr = *addr};
+    v[out->n] = (struct lt_dns_record){.addr = *addr};
+    lt_addr_unmap(&v[out->n++].addr);
     return LT_OK;
 }
 

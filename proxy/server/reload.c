@@ -303,6 +303,7 @@ static void commit(struct lt_gateway *g)
     }
     atomic_store_explicit(&g->shared.connections_max, r->next->connections_max,
                           memory_order_relaxed);
+    lt_server_sets_begin(g->sets);
     lt_server_files_build(g->server_files, r->next);
     lt_dns_servers_commit(g->dns);
     lt_server_sets_build(g->sets, r->next);

@@ -248,9 +248,7 @@ void lt_server_files_build(struct lt_server_files *files, struct lt_snapshot *ne
     for (unsigned i = 0; i < next->n_upstreams; i++) {
         const struct lt_snapshot_file *file = &next->files[i];
         struct lt_str name = next->upstreams[i].name;
-        if (!file->named) {
-            lt_server_sets_drop(sets, name, LT_STR(SOURCE));
-        } else if (put(sets, name, file->v, file->n) != LT_OK) {
+        if (file->named && put(sets, name, file->v, file->n) != LT_OK) {
             lt_log_error("upstream", "servers_not_taken", LT_KV_STR("upstream", name),
                          LT_KV_CSTR("why", "out of memory"));
         }
@@ -259,6 +257,12 @@ void lt_server_files_build(struct lt_server_files *files, struct lt_snapshot *ne
 
 void lt_server_files_take_up(struct lt_server_files *files)
 {
+    const struct lt_snapshot *s = files->gateway->current;
+    for (unsigned i = 0; i < s->n_upstreams; i++) {
+        if (!s->files[i].named) {
+            lt_server_sets_drop(files->gateway->sets, s->upstreams[i].name, LT_STR(SOURCE));
+        }
+    }
     if (files->looking) {
         files->renew = true; /* the thread reads the list */
     } else {

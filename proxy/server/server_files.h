@@ -20,9 +20,11 @@ struct lt_server_files *lt_server_files_new(struct lt_gateway *gateway) LT_MUST_
 void lt_server_files_stop(struct lt_server_files *files);
 void lt_server_files_free(struct lt_server_files *files);
 
-/* next is about to be taken up: what its load read goes into the sets. */
+/* next is about to be taken up: what its load read goes into the sets. Between begin and build of
+ * the sets. */
 void lt_server_files_build(struct lt_server_files *files, struct lt_snapshot *next);
-/* The gateway's current snapshot is a new one: its files are looked after from now on. */
+/* The gateway's current snapshot is a new one: its files are looked after from now on, and those
+ * that it doesn't name are forgotten. */
 void lt_server_files_take_up(struct lt_server_files *files);
 
 #endif

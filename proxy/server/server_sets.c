@@ -258,7 +258,8 @@ enum lt_err lt_sets_publish(struct lt_server_sets *sets, struct lt_sets_record *
     unsigned at = 0;
     record->changed = true;
     /* Without workers the snapshot is on its way, or gone. */
-    struct lt_upstream *u = g->n_workers > 0 ? find_in(g->current, record->name, &at) : NULL;
+    struct lt_upstream *u =
+        g->n_workers > 0 && !sets->building ? find_in(g->current, record->name, &at) : NULL;
     if (u == NULL) {
         return LT_OK; /* its time comes with a configuration that has it */
     }
@@ -285,8 +286,14 @@ static bool set_state_file(struct lt_server_sets *sets, const struct lt_root_con
     return true;
 }
 
+void lt_server_sets_begin(struct lt_server_sets *sets)
+{
+    sets->building = true;
+}
+
 void lt_server_sets_build(struct lt_server_sets *sets, struct lt_snapshot *next)
 {
+    sets->building = false;
     if (sets->gateway->current == NULL && set_state_file(sets, next->root->conf)) {
         lt_sets_recall(sets);
     }

@@ -29,6 +29,9 @@ void lt_server_sets_free(struct lt_server_sets *sets);
 
 /* ---- Reload. ---- */
 
+/* What sources put from now on to build is for the snapshot that is built: the one that workers
+ * have keeps its sets, as it may live by what the source said before. */
+void lt_server_sets_begin(struct lt_server_sets *sets);
 /* next is about to be taken up and no worker uses its sets yet: completes them. */
 void lt_server_sets_build(struct lt_server_sets *sets, struct lt_snapshot *next);
 /* All workers have taken up the gateway's current snapshot: what changed since build follows. */

@@ -55,6 +55,7 @@ struct lt_server_sets {
     unsigned n_visits, missing; /* of the round under way; answers that are missing */
     uint64_t rounds;            /* that were begun */
     bool again;                 /* another round was asked for */
+    bool building;              /* nothing is published: the next snapshot's sets are made soon */
     struct lt_list now, next;   /* waiters of this round, and of the one after */
     struct lt_timer look;       /* while servers are to become empty */
     struct lt_str state_file;   /* owned; empty: none */

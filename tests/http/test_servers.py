@@ -413,6 +413,8 @@ def test_an_address_is_there_once(gateway):
     there = upstream(gateway)["servers"][0]["address"]
     got, answer = call(gateway, "POST", "/servers?upstream=app", {"address": there})
     assert got == 409 and "has a server with that address" in answer["error"]
+    mapped = "[::ffff:127.0.0.1]:" + there.split(":")[1]
+    assert call(gateway, "POST", "/servers?upstream=app", {"address": mapped})[0] == 409
 
 
 def test_bodies_have_limits(gateway):

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from lib.client import fetch
+from lib.client import Client, fetch
 from lib.configs import basic
 from lib.gateway import command
 from lib.wait import wait_until
@@ -111,6 +111,25 @@ def test_servers_of_file_and_configuration_go_together(shop, path):
     assert addresses(gw) == [one.address, two.address]
     gw.reload(basic(one))
     assert addresses(gw) == [one.address]
+
+
+@pytest.mark.parametrize("back", (False, True), ids=("from the file", "to the file"))
+def test_requests_under_way_are_sent_as_their_configuration_says(shop, path, back):
+    """Servers move between file and configuration while a request's body still comes."""
+    app = shop.echo()
+    path.write_text(f"{app.address}\n")
+    configs = [with_file(path), basic(app)]
+    if back:
+        configs.reverse()
+    gw = shop.lintel(configs[0])
+    with Client(gw.plain) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234")
+        gw.reload(configs[1])
+        wait_until(lambda: [s["source"] for s in upstream(gw)["servers"]] == [
+            "servers_file" if back else "configuration"], "the server's new source")
+        client.send(b"56789")
+        assert client.response().status == 200
+    assert gw.get().status == 200
 
 
 def test_mistakes_in_the_file_are_mistakes_of_the_configuration(shop, path):

@@ -54,6 +54,12 @@ static void addresses_come_sorted_with_the_least_ttl(void **state)
     assert_int_equal(parse(LT_DNS_AAAA), LT_OK);
     check_addr(0, "fd00::1");
     lt_dns_records_fini(&out);
+    begin(&m, "app.internal", LT_DNS_AAAA);
+    put_aaaa(&m, "::ffff:10.0.0.1", 5);
+    assert_int_equal(parse(LT_DNS_AAAA), LT_OK);
+    check_addr(0, "10.0.0.1");
+    assert_int_equal(out.v[0].addr.sa.sa_family, AF_INET); /* one server with that of an A record */
+    lt_dns_records_fini(&out);
 }
 
 static void aliases_count_for_the_ttl(void **state)
@@ -104,6 +110,8 @@ static void addresses_of_nobody_and_of_many_are_left_out(void **state)
     begin(&m, "app.internal", LT_DNS_AAAA);
     put_aaaa(&m, "::", 1);
     put_aaaa(&m, "ff02::1", 1);
+    put_aaaa(&m, "::ffff:0.0.0.0", 1);
+    put_aaaa(&m, "::ffff:224.0.0.1", 1);
     assert_int_equal(parse(LT_DNS_AAAA), LT_OK);
     assert_int_equal(out.n, 0);
     lt_dns_records_fini(&out);
