@@ -15,7 +15,7 @@ LOAD = LINTEL.parent / "bench" / "restarts" / "load"
 REQUESTS = int(os.environ.get("LINTEL_TEST_RESTARTS", "50000"))
 
 
-def run(scenario, share, folder, every="2"):
+def run(scenario, share, folder, every="0.8"):
     """The row of one scenario; the load gets that share of the requests."""
     out = folder / "out.json"
     done = subprocess.run(
