@@ -118,11 +118,13 @@ static void note(struct lt_probe *p, const struct lt_check_options *o, bool ok, 
     enum lt_checked after = lt_check_count(o, before, ok, &p->last_ok, &p->in_row);
     p->checks++;
     if (!ok) {
+        p->told_down = p->told_down && !p->waits;
         p->failed++;
         p->failed_wall_us = loop->wall_us;
         memcpy(p->text, why.p, lt_min(why.len, sizeof(p->text) - 1));
         p->text[lt_min(why.len, sizeof(p->text) - 1)] = '\0';
     }
+    p->waits = false;
     if (after != before) {
         lt_server_set_checked(p->state, after, loop->now_us);
         if (after == LT_CHECKED_UP) {
@@ -154,7 +156,10 @@ static void start(struct lt_probe *p)
     struct lt_probes *all = p->probes;
     const struct lt_server *server = lt_probe_server(p);
     if (server == NULL || !lt_probe_wanted(p, server)) {
-        p->active = false; /* the next look begins anew, or ends it */
+        if (server != NULL) {
+            lt_probe_leave(p, server);
+        }
+        p->active = false; /* the next look begins anew */
         return;
     }
     struct lt_probe_run *run = lt_calloc(1, sizeof(*run));
@@ -201,8 +206,22 @@ void lt_probe_stop(struct lt_probe *p)
         p->active = false;
         p->in_row = 0;
         p->last_ok = true;
-        if (!p->probes->stopped) {
-            lt_server_set_checked(p->state, LT_CHECKED_NOT, p->probes->gateway->loop->now_us);
-        }
     }
+}
+
+void lt_probe_leave(struct lt_probe *p, const struct lt_server *server)
+{
+    const struct lt_check_options *o = &server->upstream->health.check;
+    bool active = p->active;
+    lt_probe_stop(p);
+    if (!active) {
+        return;
+    }
+    if (o->kind == LT_CHECK_NO || o->init_down) {
+        lt_server_set_checked(p->state, o->kind == LT_CHECK_NO ? LT_CHECKED_NOT : LT_CHECKED_DOWN,
+                              p->probes->gateway->loop->now_us);
+    }
+    bool down = lt_probe_condition(p, server) != LT_PROBE_UP;
+    p->waits = down && (p->waits || !p->told_down);
+    p->told_down = down;
 }

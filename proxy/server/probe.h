@@ -54,6 +54,7 @@ struct lt_probe {
     struct lt_outlier_window window;
     uint64_t step_us; /* when it slid last */
     bool told_down;   /* in the log */
+    bool waits;       /* down until its first check, of which the log says nothing */
     uint64_t down_us; /* since when */
 };
 
@@ -78,8 +79,12 @@ bool lt_probe_wanted(const struct lt_probe *p, const struct lt_server *server);
 /* The time for a check has come. */
 void lt_probe_on_timer(void *probe);
 
-/* No more checks; what they said is forgotten. */
+/* No more checks; what they said stays. */
 void lt_probe_stop(struct lt_probe *p);
+
+/* The same for a server that stays without checks for now. What they said holds until they come
+ * back, but `init: down` makes it wait for them again. Nothing of this is logged. */
+void lt_probe_leave(struct lt_probe *p, const struct lt_server *server);
 
 /* The server went down or came back: notes it, and logs it if log. */
 void lt_probe_tell(struct lt_probe *p, const struct lt_server *server, bool log);

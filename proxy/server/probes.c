@@ -94,15 +94,19 @@ static void begin(struct lt_probes *all, unsigned number, unsigned fresh)
             continue;
         }
         if (!lt_probe_wanted(p, &set->v[i])) {
-            lt_probe_stop(p);
+            lt_probe_leave(p, &set->v[i]);
         } else if (!p->active) {
             bool spread = fresh > all->at_once;
             p->active = true;
             lt_timer_set(&p->timer, spread ? o->every_ms * at / fresh + 1 : 1);
             at++;
         }
-        p->told_down = p->fresh ? lt_probe_condition(p, &set->v[i]) != LT_PROBE_UP : p->told_down;
-        p->fresh = false;
+        if (p->fresh) {
+            enum lt_probe_condition condition = lt_probe_condition(p, &set->v[i]);
+            p->told_down = condition != LT_PROBE_UP;
+            p->waits = condition == LT_PROBE_CHECK;
+            p->fresh = false;
+        }
     }
 }
 

@@ -332,6 +332,7 @@ void lt_server_sets_take_up(struct lt_server_sets *sets)
         record->changed = false;
     }
     if (set_state_file(sets, sets->gateway->current->root->conf)) {
+        lt_sets_make_way(sets);
         lt_sets_remember(sets);
     }
     lt_server_sets_round(sets, NULL);

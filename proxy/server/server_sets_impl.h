@@ -81,5 +81,8 @@ void lt_sets_look_for_empty(struct lt_server_sets *sets);
 /* state_file.c: writes what the operator changed, where there is a file for it; reads it. */
 void lt_sets_remember(const struct lt_server_sets *sets);
 void lt_sets_recall(struct lt_server_sets *sets);
+/* Before a file that was named just now is written for the first time: moves aside what is there.
+ */
+void lt_sets_make_way(const struct lt_server_sets *sets);
 
 #endif

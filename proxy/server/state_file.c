@@ -188,6 +188,16 @@ static void put_aside(struct lt_str path, struct lt_str why)
                  LT_KV_CSTR("moved_to", moved ? aside : ""));
 }
 
+/* Another file is there already: it isn't ours to overwrite. */
+void lt_sets_make_way(const struct lt_server_sets *sets)
+{
+    struct stat st;
+    if (sets->state_file.len > 0 && stat(sets->state_file.p, &st) == 0) {
+        put_aside(sets->state_file,
+                  LT_STR("it is read at the start only, and was named by a reload"));
+    }
+}
+
 void lt_sets_recall(struct lt_server_sets *sets)
 {
     struct lt_arena arena;

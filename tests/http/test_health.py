@@ -377,6 +377,26 @@ def test_servers_that_the_operator_adds_are_checked(lintel, apps):
     assert len(late.checks) <= last + 1
 
 
+@pytest.mark.parametrize("init", ["up", "down"])
+def test_a_failing_server_is_down_over_maintenance(lintel, apps, init):
+    well, sick = apps("well", "sick")
+    sick.health = 500
+    wish = {**FAST, "init": init, "fall": 2}
+    gateway = lintel(basic(well, sick, app={"health": wish}))
+    wait_until(lambda: health(gateway, well) == "up", "the one to be up")
+    # That it never was up is said, with the reason, once.
+    wait_until(lambda: gateway.events("server_down", server=sick.address), "the line")
+    assert "500" in gateway.events("server_down", server=sick.address)[0]["detail"]
+    sick.health_delay = 60.0  # no check ends from here on
+    operate(gateway, "maintenance", f"app/{sick.address}")
+    wait_until(lambda: "check" not in told(gateway, sick.address), "the end of its checks")
+    operate(gateway, "ready", f"app/{sick.address}")
+    assert set(who(gateway, 8)) == {"well"}
+    assert sick.requests_served == 0
+    assert len(gateway.events("server_down", server=sick.address)) == 1
+    assert not gateway.events("server_up", server=sick.address)
+
+
 def test_a_server_that_is_drained_is_still_checked(lintel, apps):
     one, two = apps("one", "two")
     gateway = lintel(basic(one, two, app={"health": FAST, "queue": {"size": 0}}))

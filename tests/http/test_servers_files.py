@@ -178,6 +178,19 @@ def remembering(path, *origins, **top):
     return config
 
 
+def test_a_state_file_that_a_reload_names_is_not_overwritten(shop, path):
+    app = shop.echo()
+    config = remembering(path, app)
+    before = basic(app)
+    gw = shop.lintel(before)
+    path.write_text('{"precious": true}')
+    gw.allowed.add("state_not_read")
+    gw.reload(config)
+    assert (path.parent / (path.name + ".bad")).read_text() == '{"precious": true}'
+    assert json.loads(path.read_text()) == {"upstreams": {}}
+    assert "reload" in gw.wait_event("state_not_read", level="error")["why"]
+
+
 def test_changes_are_kept_over_a_restart(shop, path):
     apps = [shop.echo("a"), shop.echo("b", unix=True), shop.echo("c"), shop.echo("d")]
     config = remembering(path, *apps[:3])
