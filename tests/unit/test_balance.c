@@ -349,6 +349,7 @@ static void a_full_server_is_no_reason_for_a_backup(void **state)
     arrange(f);
     assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_OK);
     assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_BUSY);
+    lt_server_release(f->pools, &f->servers[0]);
 }
 
 static void only_who_is_up_is_asked_where_that_is_wanted(void **state)
@@ -362,6 +363,7 @@ static void only_who_is_up_is_asked_where_that_is_wanted(void **state)
     assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_OK);
     assert_int_equal(pick.server->index, SERVERS - 1);
     assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_BUSY);
+    lt_server_release(f->pools, &f->servers[SERVERS - 1]);
     lt_server_connect_result(f->pools, &f->servers[SERVERS - 1], false);
     assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_NONE);
 }
