@@ -4,7 +4,8 @@
  * back here. A worker's thread.
  *
  *   run_hook -> enter (when? quarantined?) -> resume -> finish   next filter, answer
- *                                               |-----> wait     timer, later again
+ *                                               |-----> (waits)  the task wakes the exchange, later
+ * again
  *                                               '-----> fail     policy of the filter */
 #include <stdio.h>
 
@@ -151,7 +152,7 @@ static enum outcome answer(struct lt_filter_call *call, struct lt_runner *runner
     struct lt_exchange *x = call->x;
     const struct lt_reply staged = runner->reply;
     struct lt_reply *reply = lt_exchange_reply(x, staged.status, staged.reason);
-    x->denied_by = runner->unit->instance->name;
+    x->denied_by = runner->task.unit->instance->name;
     if (reply == NULL) {
         x->cause = LT_CAUSE_OUT_OF_MEMORY;
     } else {
@@ -171,19 +172,19 @@ static enum outcome answer(struct lt_filter_call *call, struct lt_runner *runner
 static enum outcome refuse_result(struct lt_filter_call *call, struct lt_runner *runner,
                                   const char *message)
 {
-    struct lt_vm *vm = runner->unit->fvm->vm;
+    struct lt_vm *vm = runner->task.unit->fvm->vm;
     lua_Debug ar;
-    lua_pushvalue(runner->co, 1 + (int)call->hook);
-    lua_getinfo(runner->co, ">S", &ar);
+    lua_pushvalue(runner->task.co, 1 + (int)call->hook);
+    lua_getinfo(runner->task.co, ">S", &ar);
     snprintf(vm->error, sizeof(vm->error), "%s:%d: `%s` %s", ar.short_src, ar.linedefined,
              hook_names[call->hook], message);
-    return fail(call, runner->unit, runner, LT_CAUSE_FILTER_ERROR, vm->error);
+    return fail(call, runner->task.unit, runner, LT_CAUSE_FILTER_ERROR, vm->error);
 }
 
 /* The hook returned: nothing, or an answer of its own making. */
 static enum outcome finish(struct lt_filter_call *call, struct lt_runner *runner)
 {
-    lua_State *co = runner->co;
+    lua_State *co = runner->task.co;
     int n = lua_gettop(co) - LT_RUNNER_BASE;
     if (LT_LIKELY(n == 0 || (n == 1 && lua_isnil(co, -1)))) {
         if (LT_LIKELY(!runner->staged)) {
@@ -202,67 +203,35 @@ static enum outcome finish(struct lt_filter_call *call, struct lt_runner *runner
                          "ctx:redirect gave");
 }
 
-static void on_timer(void *arg)
-{
-    struct lt_filter_call *call = arg;
-    LT_OBJ_CHECK(call, CALL_MAGIC);
-    call->host->spec.wake(call->x);
-}
-
-/* With the exchange's arena, where the timer lives. */
-static void stop_timer(void *arg)
-{
-    struct lt_filter_call *call = arg;
-    lt_timer_fini(&call->timer);
-}
-
-/* The filter sleeps: wakes it, or ends its time, whichever comes first. */
-static enum outcome wait(struct lt_filter_call *call, struct lt_filter_unit *unit,
-                         struct lt_runner *runner)
-{
-    struct lt_loop *loop = call->host->spec.loop;
-    if (!runner->sleeps) {
-        return fail(call, unit, runner, LT_CAUSE_FILTER_ERROR, "the filter waits for nothing");
-    }
-    runner->sleeps = false;
-    if (!call->timer_used) {
-        if (!lt_arena_on_fini(&call->x->arena, stop_timer, call)) {
-            return fail(call, unit, runner, LT_CAUSE_FILTER_MEMORY,
-                        "the exchange has no memory left");
-        }
-        lt_timer_init(&call->timer, loop, on_timer, call);
-        call->timer_used = true;
-    }
-    call->wake_us = loop->now_us + runner->sleep_ms * 1000;
-    uint64_t until = lt_min(call->wake_us, call->wall_us);
-    lt_timer_set(&call->timer, until > loop->now_us ? (until - loop->now_us + 999) / 1000 : 0);
-    call->waits = runner;
-    return WAITS;
-}
-
 static enum outcome resume(struct lt_filter_call *call, struct lt_filter_unit *unit,
                            struct lt_runner *runner, int n_args)
 {
-    struct lt_filter_vm *fvm = unit->fvm;
+    struct lt_vm *vm = unit->fvm->vm;
     int n;
-    fvm->running = unit->instance;
     call->x->arena.max -= ARENA_RESERVE;
-    enum lt_vm_end end = lt_vm_resume(fvm->vm, runner->co, n_args, unit->instance->cpu_ms, &n);
+    enum lt_vm_end end = lt_task_resume(&runner->task, n_args, &n);
     call->x->arena.max += ARENA_RESERVE;
-    fvm->running = NULL;
     switch (end) {
     case LT_VM_DONE:
         return finish(call, runner);
     case LT_VM_WAITS:
-        return wait(call, unit, runner);
+        call->waits = runner;
+        return WAITS;
     case LT_VM_RAISED:
-        return fail(call, unit, runner, LT_CAUSE_FILTER_ERROR, fvm->vm->error);
+        return fail(call, unit, runner, LT_CAUSE_FILTER_ERROR, vm->error);
     case LT_VM_CPU:
-        return fail(call, unit, runner, LT_CAUSE_FILTER_CPU, fvm->vm->error);
+        return fail(call, unit, runner, LT_CAUSE_FILTER_CPU, vm->error);
     case LT_VM_MEMORY:
-        return fail(call, unit, runner, LT_CAUSE_FILTER_MEMORY, fvm->vm->error);
+        return fail(call, unit, runner, LT_CAUSE_FILTER_MEMORY, vm->error);
     }
     return GO_ON;
+}
+
+/* The filter that waited may go on, or its time is up. */
+static void wake(struct lt_task *task)
+{
+    struct lt_runner *runner = lt_container_of(task, struct lt_runner, task);
+    task->unit->fvm->host->spec.wake(runner->x);
 }
 
 /* Goes on with the filter that waited. */
@@ -270,10 +239,9 @@ static enum outcome go_on(struct lt_filter_call *call, struct lt_filter_unit *un
 {
     struct lt_runner *runner = call->waits;
     call->waits = NULL;
-    lt_timer_clear(&call->timer);
-    if (call->wake_us > call->wall_us) {
+    if (runner->task.late) {
         struct lt_vm *vm = unit->fvm->vm;
-        lt_vm_where(runner->co, vm->error, sizeof(vm->error));
+        lt_vm_where(runner->task.co, vm->error, sizeof(vm->error));
         return fail(call, unit, runner, LT_CAUSE_FILTER_WALL, vm->error);
     }
     return resume(call, unit, runner, 0);
@@ -291,9 +259,10 @@ static enum outcome enter(struct lt_filter_call *call, struct lt_filter_unit *un
     }
     runner->x = x;
     runner->hook = call->hook;
-    call->wall_us = call->host->spec.loop->now_us + unit->instance->wall_ms * 1000;
-    lua_pushvalue(runner->co, 1 + (int)call->hook);
-    lua_pushvalue(runner->co, LT_RUNNER_BASE);
+    runner->task.go_on = wake;
+    runner->task.wall_us = call->host->spec.loop->now_us + unit->instance->wall_ms * 1000;
+    lua_pushvalue(runner->task.co, 1 + (int)call->hook);
+    lua_pushvalue(runner->task.co, LT_RUNNER_BASE);
     return resume(call, unit, runner, 1);
 }
 
@@ -402,7 +371,6 @@ static void on_cancel(struct lt_exchange *x)
     struct lt_filter_call *call = x->filter_state;
     if (call != NULL && call->waits != NULL) {
         LT_OBJ_CHECK(call, CALL_MAGIC);
-        lt_timer_clear(&call->timer);
         lt_runner_drop(call->waits);
         call->waits = NULL;
     }

@@ -227,30 +227,21 @@ static int ctx_set(lua_State *L)
 
 /* ---- sleep, log ---- */
 
-static int slept(lua_State *L, int status, lua_KContext k)
-{
-    (void)L, (void)status, (void)k;
-    return 0;
-}
-
 /* ctx:sleep(seconds) or ctx:sleep("50ms") */
 static int ctx_sleep(lua_State *L)
 {
-    struct lt_runner *runner = lt_runner_check(L, 1);
+    uint64_t ms;
+    lt_runner_check(L, 1);
     if (lua_type(L, 2) == LUA_TSTRING) {
-        if (!lt_units_duration(lt_lua_check_str(L, 2), &runner->sleep_ms)) {
+        if (!lt_units_duration(lt_lua_check_str(L, 2), &ms)) {
             return luaL_argerror(L, 2, "write seconds, or a duration as in \"50ms\"");
         }
     } else {
         double s = luaL_checknumber(L, 2);
         luaL_argcheck(L, s >= 0 && s <= SLEEP_MAX_S, 2, "between 0 and 3600 seconds");
-        runner->sleep_ms = (uint64_t)(s * 1000 + 0.5);
+        ms = (uint64_t)(s * 1000 + 0.5);
     }
-    if (runner->co != L) {
-        return luaL_error(L, "this ctx belongs to another call");
-    }
-    runner->sleeps = true;
-    return lua_yieldk(L, 0, 0, slept);
+    return lt_task_sleep(L, ms * 1000);
 }
 
 static int log_info(lua_State *L)
@@ -364,9 +355,8 @@ static int make_runner(lua_State *L)
     lua_pushvalue(L, 3);
     lua_xmove(L, co, 1);
     lua_pushvalue(L, 2);
-    runner->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    runner->co = co;
-    runner->unit = m->unit;
+    runner->task = (struct lt_task){
+        .unit = m->unit, .co = co, .co_ref = luaL_ref(L, LUA_REGISTRYINDEX), .wall_us = UINT64_MAX};
     LT_OBJ_INIT(runner, RUNNER_MAGIC);
     m->runner = runner;
     return 0;
@@ -395,20 +385,18 @@ struct lt_runner *lt_runner_get(struct lt_filter_unit *unit)
 void lt_runner_put(struct lt_runner *runner)
 {
     LT_OBJ_CHECK(runner, RUNNER_MAGIC);
-    lua_settop(runner->co, LT_RUNNER_BASE);
+    struct lt_filter_unit *unit = runner->task.unit;
+    lua_settop(runner->task.co, LT_RUNNER_BASE);
     runner->x = NULL;
-    runner->staged = runner->denies = runner->sleeps = false;
-    runner->next = runner->unit->free;
-    runner->unit->free = runner;
+    runner->staged = runner->denies = false;
+    runner->next = unit->free;
+    unit->free = runner;
 }
 
 void lt_runner_drop(struct lt_runner *runner)
 {
     LT_OBJ_CHECK(runner, RUNNER_MAGIC);
-    struct lt_filter_unit *unit = runner->unit;
     runner->x = NULL;
-    runner->unit = NULL;
-    unit->runners--;
-    /* The last reference: the collector takes co, and ctx unless the filter kept it. */
-    luaL_unref(unit->fvm->vm->L, LUA_REGISTRYINDEX, runner->co_ref);
+    runner->task.unit->runners--;
+    lt_task_drop(&runner->task);
 }

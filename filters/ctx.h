@@ -6,7 +6,7 @@
 #define LT_FILTERS_CTX_H
 
 #include "exchange/exchange.h"
-#include "filters/unit.h"
+#include "filters/task.h"
 
 #include <lauxlib.h>
 
@@ -16,14 +16,10 @@
 /* Lives in the userdata that Lua code sees as `ctx`. */
 struct lt_runner {
     uint32_t magic;
-    struct lt_exchange *x;       /* NULL: `ctx` is not to be used now */
-    struct lt_filter_unit *unit; /* NULL once dropped */
-    lua_State *co;               /* its stack: the hooks, then ctx */
-    int co_ref;                  /* keeps co, and by its stack ctx, alive */
-    struct lt_runner *next;      /* in unit->free */
+    struct lt_exchange *x;  /* NULL: `ctx` is not to be used now */
+    struct lt_task task;    /* on its coroutine's stack: the hooks, then ctx, which so lives on */
+    struct lt_runner *next; /* in unit->free */
     enum lt_filter_hook hook;
-    uint64_t sleep_ms; /* what ctx:sleep asked for */
-    bool sleeps;
     bool staged;           /* deny, respond or redirect was called */
     bool denies;           /* and it was deny */
     struct lt_reply reply; /* what it prepared; texts in x's arena */
@@ -52,14 +48,10 @@ struct lt_filter_call {
     struct lt_exchange *x;
     struct lt_filters *host;
     enum lt_filter_hook hook;
-    unsigned at;             /* place in the chain */
-    uint64_t skipped;        /* bit per place: `when` did not hold */
-    unsigned entered;        /* places that the request hooks came to */
-    struct lt_runner *waits; /* of the filter that waits, or NULL */
-    bool timer_used;
-    struct lt_timer timer;
-    uint64_t wake_us;           /* monotonic: when it may go on */
-    uint64_t wall_us;           /* monotonic: when its time is up */
+    unsigned at;                /* place in the chain */
+    uint64_t skipped;           /* bit per place: `when` did not hold */
+    unsigned entered;           /* places that the request hooks came to */
+    struct lt_runner *waits;    /* of the filter that waits, or NULL */
     struct lt_headers promised; /* fields that request hooks add to the response to come */
     struct lt_var *vars;
     bool vars_cleanup; /* references are dropped with the arena */

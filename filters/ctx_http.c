@@ -426,7 +426,7 @@ static int vars_get(lua_State *L)
     default:
         break;
     }
-    if (v->fvm != runner->unit->fvm) {
+    if (v->fvm != runner->task.unit->fvm) {
         return luaL_error(L,
                           "ctx.vars.%s is a %s of another filter: between filters only strings, "
                           "numbers and booleans are shared",
@@ -481,7 +481,7 @@ static void keep_reference(lua_State *L, struct lt_runner *runner, struct lt_var
     call->vars_cleanup = true;
     lua_pushvalue(L, 3);
     v->ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    v->fvm = runner->unit->fvm;
+    v->fvm = runner->task.unit->fvm;
 }
 
 static int vars_set(lua_State *L)

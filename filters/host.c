@@ -52,6 +52,8 @@ struct lt_filters *lt_filters_new(const struct lt_filters_spec *spec, char *why,
     }
     LT_OBJ_INIT(f, MAGIC);
     f->spec = *spec;
+    lt_list_init(&f->parked);
+    lt_list_init(&f->free_parked);
     if (f->spec.wake == NULL) {
         f->spec.wake = lt_exchange_wake;
     }
@@ -75,6 +77,7 @@ void lt_filters_free(struct lt_filters *f)
     for (unsigned i = 0; i < f->n_vms; i++) {
         lt_filter_vm_close(&f->vms[i]);
     }
+    lt_task_parked_free(f);
     lt_free(f->vms);
     lt_free(f->units);
     LT_OBJ_FINI(f);

@@ -12,6 +12,8 @@ struct lt_filters {
     struct lt_filter_vm *vms;     /* per file */
     struct lt_filter_unit *units; /* per instance */
     unsigned n_vms, n_units;      /* that were made */
+    struct lt_list parked; /* struct lt_parked: of tasks that wait, in order of their waits */
+    struct lt_list free_parked;
 };
 
 #endif

@@ -19,6 +19,7 @@ liblintel_a_SOURCES += \
 	filters/program.c filters/program.h \
 	filters/sandbox.c filters/sandbox.h \
 	filters/schema.c filters/schema.h \
+	filters/task.c filters/task.h \
 	filters/test_bed.c filters/test_bed.h \
 	filters/test_checks.c \
 	filters/test_exchange.c \

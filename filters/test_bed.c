@@ -229,52 +229,71 @@ enum lt_step_result lt_test_bed_step(struct lt_test_bed *bed, enum lt_filter_hoo
     return LT_STEP_NEXT;
 }
 
-/* Moves the clock to when the waiting filter goes on. */
-static void move_clock(struct lt_test_bed *bed)
-{
-    struct lt_filter_call *call = bed->x->filter_state;
-    struct lt_loop *loop = bed->loop;
-    uint64_t until = lt_max(call->timer.deadline_us, loop->now_us);
-    bed->slept_us += until - loop->now_us;
-    loop->wall_us += until - loop->now_us;
-    loop->now_us = until;
-    call->timer.fn(call->timer.arg);
-}
-
-enum lt_step_result lt_test_bed_run(struct lt_test_bed *bed, enum lt_filter_hook hook)
-{
-    enum lt_step_result result = lt_test_bed_step(bed, hook);
-    while (result == LT_STEP_WAIT) {
-        bed->woken = false;
-        move_clock(bed);
-        if (!bed->woken) {
-            break; /* nothing would ever wake it */
-        }
-        result = lt_test_bed_step(bed, hook);
-    }
-    return result;
-}
-
 static void stop_loop(void *arg)
 {
     lt_loop_stop(arg);
 }
 
+/* A turn of the loop in which no time passes: deferred calls are made, exchanges freed. */
+static void turn(struct lt_loop *loop)
+{
+    uint64_t now = loop->now_us, wall = loop->wall_us;
+    struct lt_deferred stop = {.fn = NULL};
+    lt_loop_defer(loop, &stop, stop_loop, loop);
+    lt_loop_run(loop);
+    loop->now_us = now;
+    loop->wall_us = wall;
+}
+
+/* Moves the clock to when the first task that waits goes on. False: none does. */
+static bool move_clock(struct lt_test_bed *bed)
+{
+    struct lt_loop *loop = bed->loop;
+    struct lt_timer *first = NULL;
+    lt_list_each(it, tmp, &bed->filters->parked)
+    {
+        struct lt_timer *timer = &lt_container_of(it, struct lt_parked, link)->timer;
+        if (timer->deadline_us != 0 && (first == NULL || timer->deadline_us < first->deadline_us)) {
+            first = timer;
+        }
+    }
+    if (first == NULL) {
+        return false;
+    }
+    uint64_t until = lt_max(first->deadline_us, loop->now_us);
+    bed->slept_us += until - loop->now_us;
+    loop->wall_us += until - loop->now_us;
+    loop->now_us = until;
+    lt_timer_clear(first);
+    first->fn(first->arg);
+    return true;
+}
+
+enum lt_step_result lt_test_bed_run(struct lt_test_bed *bed, enum lt_filter_hook hook)
+{
+    bed->woken = false;
+    enum lt_step_result result = lt_test_bed_step(bed, hook);
+    while (result == LT_STEP_WAIT) {
+        turn(bed->loop);
+        if (!bed->woken && !move_clock(bed)) {
+            break; /* nothing would ever wake it */
+        }
+        if (bed->woken) {
+            bed->woken = false;
+            result = lt_test_bed_step(bed, hook);
+        }
+    }
+    return result;
+}
+
 void lt_test_bed_end(struct lt_test_bed *bed)
 {
     struct lt_exchange *x = bed->x;
-    struct lt_loop *loop = bed->loop;
-    uint64_t now = loop->now_us, wall = loop->wall_us;
-    struct lt_deferred stop = {.fn = NULL};
     if (x == NULL) {
         return;
     }
     bed->x = NULL;
     lt_filter_hooks.cancel(x);
     lt_exchange_front_gone(x, LT_CAUSE_NONE);
-    /* Exchanges are freed at the end of a turn. */
-    lt_loop_defer(loop, &stop, stop_loop, loop);
-    lt_loop_run(loop);
-    loop->now_us = now;
-    loop->wall_us = wall;
+    turn(bed->loop);
 }

@@ -9,6 +9,7 @@
 
 struct lt_filters; /* filters/host.h */
 struct lt_runner;  /* filters/ctx.h */
+struct lt_task;    /* filters/task.h */
 struct lt_crypto;  /* lib_crypto.c */
 
 /* Time that running a file, and init, may take. */
@@ -24,6 +25,7 @@ struct lt_filter_vm {
     struct lt_schema_load *load;
     struct lt_filter_file *record;
     const struct lt_filter_instance *running; /* whose code runs; NULL while the file is loaded */
+    struct lt_task *task;                     /* that runs; NULL: nothing may wait (task.h) */
     struct lt_crypto *crypto;                 /* made at first use */
     lua_CFunction open_more;                  /* `lintel test` opens its own library; may be NULL */
 };

@@ -409,7 +409,7 @@ static void test_every_hook_may_wait(void **state)
     uint64_t before = bed->loop->now_us;
     assert_int_equal(lt_test_bed_step(bed, LT_FILTER_REQUEST), LT_STEP_WAIT);
     struct lt_filter_call *call = x->filter_state;
-    assert_int_equal(call->timer.deadline_us - before, 50000);
+    assert_int_equal(call->waits->task.wake_us - before, 50000);
     bed->loop->now_us += 50000;
     bed->loop->wall_us += 50000;
     assert_int_equal(lt_test_bed_run(bed, LT_FILTER_REQUEST), LT_STEP_NEXT);
