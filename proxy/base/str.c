@@ -83,6 +83,19 @@ struct lt_str lt_str_sub(struct lt_str s, size_t from, size_t to)
     return lt_str(s.p != NULL ? s.p + from : NULL, to - from);
 }
 
+struct lt_str lt_str_cut(struct lt_str s, size_t max)
+{
+    size_t n = max;
+    if (s.len <= max) {
+        return s;
+    }
+    while (n > 0 && max - n < 3 && ((unsigned char)s.p[n] & 0xc0) == 0x80) {
+        n--;
+    }
+    /* What isn't UTF-8 is cut anywhere. */
+    return lt_str(s.p, ((unsigned char)s.p[n] & 0xc0) == 0x80 ? max : n);
+}
+
 struct lt_str lt_str_trim(struct lt_str s)
 {
     while (s.len > 0 && lt_char_is_space(s.p[0])) {

@@ -80,6 +80,9 @@ size_t lt_str_find(struct lt_str s, struct lt_str needle);
 /* s[from, to), clamped to s. */
 struct lt_str lt_str_sub(struct lt_str s, size_t from, size_t to);
 
+/* The first max bytes of s, or up to 3 fewer, so that no UTF-8 sequence is cut in two. */
+struct lt_str lt_str_cut(struct lt_str s, size_t max);
+
 /* Without spaces and tabs at both ends. */
 struct lt_str lt_str_trim(struct lt_str s);
 

@@ -70,8 +70,12 @@ static void fail(struct lt_check *c, const char *fmt, ...)
         return;
     }
     va_start(args, fmt);
-    vsnprintf(c->text, sizeof(c->text), fmt, args);
+    char text[LT_CHECK_TEXT_MAX + 4]; /* more, so that what follows the last character is seen */
+    vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+    struct lt_str told = lt_str_cut(lt_str_c(text), sizeof(c->text) - 1);
+    memcpy(c->text, told.p, told.len);
+    c->text[told.len] = '\0';
     c->failed = true;
     end(c);
 }
@@ -81,7 +85,7 @@ static void fail_by_cause(struct lt_check *c, enum lt_cause cause, int sys_errno
 {
     const struct lt_cause_info *info = lt_cause_info(cause);
     if (detail.len > 0) {
-        fail(c, "%s: %.*s", info->name, LT_STR_ARG(lt_str_sub(detail, 0, SHOWN)));
+        fail(c, "%s: %.*s", info->name, LT_STR_ARG(lt_str_cut(detail, SHOWN)));
     } else if (sys_errno != 0) {
         fail(c, "%s: %s", info->name, strerrordesc_np(sys_errno));
     } else {
@@ -152,7 +156,7 @@ static void judge_http(struct lt_check *c)
     if (!lt_status_set_has(&o->expect, c->status)) {
         fail(c, "status %u", c->status);
     } else if (o->body.len > 0 && lt_str_find(body, o->body) == SIZE_MAX) {
-        fail(c, "the body lacks \"%.*s\"", LT_STR_ARG(lt_str_sub(o->body, 0, SHOWN)));
+        fail(c, "the body lacks \"%.*s\"", LT_STR_ARG(lt_str_cut(o->body, SHOWN)));
     } else if (o->pattern != NULL && lt_regex_match(o->pattern, body, NULL, 0) != LT_REGEX_YES) {
         fail(c, "the body does not match body_regex");
     } else {

@@ -177,6 +177,7 @@ def test_what_a_check_asks_for(lintel, apps):
     ({"body_regex": '"db": *"up"'}, b'{"db": "down"}', 200, "the body does not match body_regex"),
     ({"body": "end", "max_body": 10}, b"x" * 5000 + b"end", 200, 'the body lacks "end"'),
     ({"max_body": 10}, b"x" * 100000, 200, None),
+    ({"body": "x" + "\u00e4" * 60}, b"", 200, 'the body lacks "x' + "\u00e4" * 29 + '"'),
 ])
 def test_what_passes_a_check(lintel, apps, wish, body, status, error):
     (app,) = apps("app")

@@ -28,6 +28,14 @@ static void finds(void **state)
     assert_str(lt_str_sub(s, 2, 99), "b,c");
     assert_str(lt_str_sub(s, 9, 99), "");
     assert_str(lt_str_trim(LT_STR(" \tx \t")), "x");
+    assert_str(lt_str_cut(LT_STR("abc"), 3), "abc");
+    assert_str(lt_str_cut(LT_STR("abcd"), 3), "abc");
+    assert_str(lt_str_cut(LT_STR("ab\xc3\xa4"), 3), "ab");
+    assert_str(lt_str_cut(LT_STR("ab\xc3\xa4x"), 4), "ab\xc3\xa4");
+    assert_str(lt_str_cut(LT_STR("\xf0\x9f\x98\x80x"), 3), "");
+    assert_str(lt_str_cut(LT_STR("\xf0\x9f\x98\x80x"), 4), "\xf0\x9f\x98\x80");
+    assert_str(lt_str_cut(LT_STR("\x80\x80\x80\x80\x80\x80"), 5), "\x80\x80\x80\x80\x80");
+    assert_str(lt_str_cut(LT_STR("ab"), 0), "");
 }
 
 static void takes_tokens_empty_ones_too(void **state)
