@@ -89,11 +89,19 @@ static void say(const struct watched *w)
     lt_list_each(it, tmp, &w->diags.list)
     {
         const struct lt_diag *d = lt_container_of(it, struct lt_diag, link);
-        lt_log_error("upstream", "servers_file_refused", LT_KV_STR("upstream", w->upstream),
-                     LT_KV_STR("file", w->path), LT_KV_INT("line", d->pos.line),
-                     LT_KV_INT("column", d->pos.col), LT_KV_STR("message", d->message),
-                     LT_KV_STR("hint", d->hint),
-                     LT_KV_CSTR("instead", "what was there before is used"));
+        struct lt_kv fields[8];
+        unsigned n = 0;
+        fields[n++] = LT_KV_STR("upstream", w->upstream);
+        fields[n++] = LT_KV_STR("file", w->path);
+        if (d->pos.source != NULL) { /* else it can't be read at all */
+            fields[n++] = LT_KV_INT("line", d->pos.line);
+            fields[n++] = LT_KV_INT("column", d->pos.col);
+        }
+        fields[n++] = LT_KV_STR("message", d->message);
+        fields[n++] = LT_KV_STR("hint", d->hint);
+        fields[n++] = LT_KV_CSTR("instead", "what was there before is used");
+        fields[n] = (struct lt_kv){.type = LT_KV_T_END};
+        lt_log_emit(LT_LOG_ERROR, "upstream", "servers_file_refused", fields);
     }
 }
 

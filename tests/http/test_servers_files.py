@@ -85,7 +85,9 @@ def test_a_mistaken_file_leaves_the_last_good_servers(shop, path):
     gw.wait_event("servers_file_refused", line=3)
     assert addresses(gw) == [app.address] and gw.get().status == 200
     path.unlink()
-    wait_until(lambda: any(not e["line"] for e in gw.events("servers_file_refused")), "the end")
+    end = wait_until(lambda: [e for e in gw.events("servers_file_refused") if "line" not in e],
+                     "the end")
+    assert "column" not in end[0] and end[0]["file"] == str(path) and end[0]["message"]
     assert addresses(gw) == [app.address] and gw.get().status == 200
     put(path, f"{other.address}\n")
     wait_until(lambda: addresses(gw) == [other.address], "the mended file")
