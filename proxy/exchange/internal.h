@@ -208,6 +208,9 @@ void lt_collect_release(struct lt_exchange *x);
 
 /* reply.c */
 
+/* The registered error type (RFC 9209 section 2.3) that tells most about a cause; NULL: none fits.
+ */
+const char *lt_reply_proxy_error(enum lt_cause cause);
 /* Turns x->reply (made from x->cause if there is none) into x->res and its body. */
 void lt_reply_prepare(struct lt_exchange *x);
 

@@ -23,10 +23,14 @@ struct lt_reply *lt_exchange_reply(struct lt_exchange *x, unsigned status, struc
     return r;
 }
 
-/* The error type of RFC 9209 §2.3 that tells most about a cause; NULL: none fits. */
-static const char *proxy_error(enum lt_cause cause)
+const char *lt_reply_proxy_error(enum lt_cause cause)
 {
     switch (cause) {
+    case LT_CAUSE_HOST_UNKNOWN:
+    case LT_CAUSE_ROUTE_UNKNOWN:
+        return "destination_not_found";
+    case LT_CAUSE_DNS_FAILED:
+        return "dns_error";
     case LT_CAUSE_CONNECT_TIMEOUT:
     case LT_CAUSE_SERVER_TLS_TIMEOUT:
         return "connection_timeout";
@@ -38,6 +42,7 @@ static const char *proxy_error(enum lt_cause cause)
     case LT_CAUSE_CONNECT_FAILED:
     case LT_CAUSE_NO_SERVER:
     case LT_CAUSE_BREAKER_OPEN:
+    case LT_CAUSE_RETRY_BUDGET_SPENT:
         return "destination_unavailable";
     case LT_CAUSE_SERVER_TLS_FAILED:
     case LT_CAUSE_SERVER_TLS_MISSING:
@@ -67,16 +72,25 @@ static const char *proxy_error(enum lt_cause cause)
     case LT_CAUSE_STREAM_REFUSED:
     case LT_CAUSE_STREAM_RESET:
         return "connection_terminated";
+    case LT_CAUSE_DEADLINE:
+        return "http_response_timeout";
     case LT_CAUSE_RESPONSE_CUT:
         return "http_response_incomplete";
     case LT_CAUSE_RESPONSE_HEAD_TOO_LARGE:
         return "http_response_header_section_size";
     case LT_CAUSE_UPGRADE_UNEXPECTED:
     case LT_CAUSE_UPGRADE_UNSUPPORTED:
+    case LT_CAUSE_UPGRADE_REFUSED:
         return "http_upgrade_failed";
     case LT_CAUSE_FILTER_DENIED:
+    case LT_CAUSE_UPGRADE_NOT_SERVED:
+    case LT_CAUSE_CONNECT_REFUSED:
         return "http_request_denied";
+    case LT_CAUSE_REWRITE_INVALID:
+    case LT_CAUSE_SERVER_HEAD_LIMIT:
+        return "http_request_error";
     case LT_CAUSE_OUT_OF_MEMORY:
+    case LT_CAUSE_PATTERN_LIMIT:
     case LT_CAUSE_BODY_BUFFER_FULL:
     case LT_CAUSE_BODY_BUFFER_IO:
     case LT_CAUSE_INTERNAL:
@@ -217,7 +231,7 @@ static void add_fields(struct lt_exchange *x)
 {
     struct lt_headers *h = &x->res.headers;
     struct lt_str text;
-    const char *error = x->cause != LT_CAUSE_NONE ? proxy_error(x->cause) : NULL;
+    const char *error = x->cause != LT_CAUSE_NONE ? lt_reply_proxy_error(x->cause) : NULL;
     enum lt_err err = LT_OK;
     if (error != NULL && lt_arena_printf(&x->arena, &text, "lintel;error=%s;details=\"%s\"", error,
                                          lt_cause_info(x->cause)->name)) {

@@ -21,7 +21,7 @@
     "Content-Type: text/plain\r\n"                                                                 \
     "Content-Length: " length "\r\n"                                                               \
     "Retry-After: 1\r\n"                                                                           \
-    "Proxy-Status: lintel; error=connection_limit_reached\r\n"                                     \
+    "Proxy-Status: lintel; error=http_request_denied\r\n"                                          \
     "\r\n" cause "\n"
 
 static const char refusal[] = REFUSAL("503 Service Unavailable", "21", "too_many_connections");

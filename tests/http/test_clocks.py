@@ -138,6 +138,7 @@ def gw(shared):
 def over(response):
     assert response.status == 504
     assert json.loads(response.body)["cause"] == "deadline"
+    assert "error=http_response_timeout" in response.headers.get("proxy-status")
 
 
 def test_a_server_that_needs_longer_than_the_whole_may_is_504(gw):

@@ -8,6 +8,7 @@
 #include "exchange/challenge.h"
 #include "exchange/exchange.h"
 #include "exchange/hooks.h"
+#include "exchange/internal.h"
 #include "front/front_h1.h"
 #include "upstream/server_groups.h"
 
@@ -1137,9 +1138,73 @@ static void main_is_not_asked_without_end_nor_for_odd_names(void **state)
     hear(w, w->client, "text");
 }
 
+/* IANA's registry of HTTP Proxy Error Types. */
+static bool is_registered(const char *type)
+{
+    static const char *const all[] = {
+        "dns_timeout",
+        "dns_error",
+        "destination_not_found",
+        "destination_unavailable",
+        "destination_ip_prohibited",
+        "destination_ip_unroutable",
+        "connection_refused",
+        "connection_terminated",
+        "connection_timeout",
+        "connection_read_timeout",
+        "connection_write_timeout",
+        "connection_limit_reached",
+        "tls_protocol_error",
+        "tls_certificate_error",
+        "tls_alert_received",
+        "http_request_error",
+        "http_request_denied",
+        "http_response_incomplete",
+        "http_response_header_section_size",
+        "http_response_header_size",
+        "http_response_body_size",
+        "http_response_trailer_section_size",
+        "http_response_trailer_size",
+        "http_response_transfer_coding",
+        "http_response_content_coding",
+        "http_response_timeout",
+        "http_upgrade_failed",
+        "http_protocol_error",
+        "proxy_internal_response",
+        "proxy_internal_error",
+        "proxy_configuration_error",
+        "proxy_loop_detected",
+    };
+    for (size_t i = 0; i < lt_countof(all); i++) {
+        if (strcmp(type, all[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void each_answer_has_a_registered_error_type(void **state)
+{
+    (void)state;
+    for (unsigned i = LT_CAUSE_NONE + 1; i < LT_CAUSE_COUNT; i++) {
+        const struct lt_cause_info *info = lt_cause_info((enum lt_cause)i);
+        const char *type = lt_reply_proxy_error((enum lt_cause)i);
+        bool here = info->status != 0 && info->stage != LT_STAGE_ACCEPT; /* answered by exchanges */
+        if ((here && type == NULL) || (type != NULL && !is_registered(type))) {
+            fail_msg("%s: %s", info->name, type != NULL ? type : "no type");
+        }
+    }
+    assert_string_equal(lt_reply_proxy_error(LT_CAUSE_DEADLINE), "http_response_timeout");
+    assert_string_equal(lt_reply_proxy_error(LT_CAUSE_DNS_FAILED), "dns_error");
+    assert_string_equal(lt_reply_proxy_error(LT_CAUSE_ROUTE_UNKNOWN), "destination_not_found");
+    assert_string_equal(lt_reply_proxy_error(LT_CAUSE_SERVER_HEAD_LIMIT), "http_request_error");
+    assert_string_equal(lt_reply_proxy_error(LT_CAUSE_UPGRADE_REFUSED), "http_upgrade_failed");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_answer_has_a_registered_error_type),
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(a_request_passes_and_connections_are_used_again),
         T(bytes_may_come_one_by_one),
