@@ -19,7 +19,7 @@ liblintel_a_SOURCES += \
 	proxy/server/probes.c proxy/server/probes.h proxy/server/probes_status.c \
 	proxy/server/reload.c proxy/server/reload.h \
 	proxy/server/server_sets.c proxy/server/server_sets.h proxy/server/server_sets_impl.h \
-	proxy/server/server_changes.c \
+	proxy/server/server_changes.c proxy/server/server_merge.c \
 	proxy/server/server_files.c proxy/server/server_files.h \
 	proxy/server/state_file.c \
 	proxy/server/slots.c proxy/server/slots.h \

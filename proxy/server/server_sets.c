@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sources, merging, publishing, rounds. Main thread, but for visit(), which is the worker's. */
+/* Sources, publishing, rounds. Main thread, but for visit(), which is the worker's. */
 #include "server/server_sets.h"
 
 #include "base/log.h"
@@ -119,79 +119,7 @@ struct lt_upstream *lt_server_sets_upstream(const struct lt_server_sets *sets, s
     return find_in(sets->gateway->current, name, &at);
 }
 
-/* ---- Merging. ---- */
-
-struct merge {
-    struct lt_server_spec *v;
-    unsigned n, cap;
-    bool cut; /* there were too many */
-};
-
-static struct lt_server_spec *find_spec(const struct merge *m, const struct lt_addr *address)
-{
-    for (unsigned i = 0; i < m->n; i++) {
-        if (lt_addr_eq(&m->v[i].address, address)) {
-            return &m->v[i];
-        }
-    }
-    return NULL;
-}
-
-static void add_entry(struct merge *m, const struct lt_server_entry *e, struct lt_str source)
-{
-    if (find_spec(m, &e->address) != NULL) {
-        return;
-    }
-    if (m->n == m->cap) {
-        m->cut = true;
-        return;
-    }
-    m->v[m->n++] = (struct lt_server_spec){.address = e->address,
-                                           .max = e->max,
-                                           .max_connections = e->max_connections,
-                                           .weight = e->weight,
-                                           .backup = e->backup,
-                                           .host = e->host,
-                                           .source = source};
-}
-
-/* A change for an address that nobody names waits until somebody does. */
-static void apply(struct merge *m, const struct lt_sets_change *change)
-{
-    if (change->added) {
-        add_entry(m, &change->entry, LT_STR(LT_SETS_OPERATOR));
-    }
-    struct lt_server_spec *spec = find_spec(m, &change->address);
-    if (spec == NULL) {
-        return;
-    }
-    if (change->removed) {
-        memmove(spec, spec + 1, (size_t)(m->v + m->n - spec - 1) * sizeof(*spec));
-        m->n--;
-        return;
-    }
-    if (change->weight > 0) {
-        spec->weight = change->weight;
-    }
-    spec->admin = change->admin;
-}
-
-static void merge(struct merge *m, const struct lt_upstream_conf *conf,
-                  const struct lt_sets_record *record)
-{
-    m->n = lt_build_specs(conf, m->v);
-    lt_list_each(it, tmp, &record->sources)
-    {
-        const struct lt_sets_source *source = lt_container_of(it, struct lt_sets_source, link);
-        for (unsigned i = 0; i < source->n; i++) {
-            add_entry(m, &source->v[i], source->name);
-        }
-    }
-    lt_list_each(it, tmp, &record->changes)
-    {
-        apply(m, lt_container_of(it, struct lt_sets_change, link));
-    }
-}
+/* ---- Making sets. ---- */
 
 /* The set that the record wants for upstream number i of s. */
 static enum lt_err make_set(struct lt_server_sets *sets, struct lt_snapshot *s, unsigned i,
@@ -201,18 +129,17 @@ static enum lt_err make_set(struct lt_server_sets *sets, struct lt_snapshot *s, 
     const struct lt_upstream_conf *conf = s->root->conf->upstreams.entries[i].value;
     const struct lt_server_set_env env = {
         .registry = g->registry, .metrics = g->metrics, .n_workers = s->n_workers};
-    struct merge m = {.cap = LT_SETS_SERVERS_MAX};
+    struct lt_sets_merged m;
     unsigned bad;
-    m.v = lt_calloc(m.cap, sizeof(*m.v));
-    if (m.v == NULL) {
-        return LT_ERR_NOMEM;
+    enum lt_err err = lt_sets_merge(conf, record, sets->records.seed, &m);
+    if (err != LT_OK) {
+        return err;
     }
-    merge(&m, conf, record);
     if (m.cut) {
         lt_log_warn("upstream", "servers_left_out", LT_KV_STR("upstream", record->name),
                     LT_KV_INT("used", m.n));
     }
-    enum lt_err err = lt_server_set_new(&env, &s->upstreams[i], m.v, m.n, out, &bad);
+    err = lt_server_set_new(&env, &s->upstreams[i], m.v, m.n, out, &bad);
     for (unsigned j = 0; err == LT_OK && j < m.n; j++) {
         /* Relaxed: workers that must have seen it get a message. */
         atomic_store_explicit(&(*out)->v[j].state->admin_state, (int)m.v[j].admin,
@@ -269,6 +196,7 @@ enum lt_err lt_sets_publish(struct lt_server_sets *sets, struct lt_sets_record *
         return err;
     }
     publish(g, u, set);
+    lt_metrics_add(g->own_metrics, LT_COUNTER_SERVER_SETS, 1);
     lt_probes_look(g->probes);
     lt_server_sets_round(sets, NULL);
     return LT_OK;

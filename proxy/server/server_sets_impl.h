@@ -68,6 +68,16 @@ bool lt_sets_record_says(const struct lt_sets_record *record);
 /* What is in the record has changed: publishes the upstream's new set. */
 enum lt_err lt_sets_publish(struct lt_server_sets *sets, struct lt_sets_record *record);
 
+/* server_merge.c: what configuration, sources and operator together say. */
+struct lt_sets_merged {
+    struct lt_server_spec *v; /* owned; borrows texts of the record */
+    unsigned n;
+    bool cut; /* there were more than LT_SETS_SERVERS_MAX */
+};
+/* LT_ERR_NOMEM: there is nothing to free. */
+enum lt_err lt_sets_merge(const struct lt_upstream_conf *conf, const struct lt_sets_record *record,
+                          struct lt_hash_seed seed, struct lt_sets_merged *out) LT_MUST_CHECK;
+
 /* The change of an address, or NULL. */
 struct lt_sets_change *lt_sets_change_of(const struct lt_sets_record *record,
                                          const struct lt_addr *address);

@@ -206,6 +206,19 @@ static void there_are_limits(void **state)
         assert_int_equal(lt_server_sets_add(f->sets, app, &many[i]), LT_SETS_OK);
     }
     assert_int_equal(lt_server_sets_add(f->sets, app, &many[LT_SETS_SERVERS_MAX]), LT_SETS_LIMIT);
+    /* What is removed makes room, in whatever order. */
+    struct lt_addr gone = many[7].address;
+    put(f, "file", 1, (const char *const[]){"10.9.0.1:80"});
+    lt_server_sets_build(f->sets, f->snapshot);
+    const struct lt_server_set *set = lt_upstream_set(&f->snapshot->upstreams[0]);
+    assert_int_equal(set->n, LT_SETS_SERVERS_MAX);
+    assert_int_equal(lt_server_sets_remove(f->sets, app, &gone), LT_SETS_OK);
+    lt_server_sets_build(f->sets, f->snapshot);
+    set = lt_upstream_set(&f->snapshot->upstreams[0]);
+    assert_int_equal(set->n, LT_SETS_SERVERS_MAX);
+    for (unsigned i = 0; i < set->n; i++) {
+        assert_false(lt_addr_eq(&set->v[i].addr, &gone));
+    }
     lt_free(many);
 }
 
