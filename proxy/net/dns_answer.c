@@ -127,7 +127,7 @@ static bool read_data(const struct reader *r, enum lt_dns_type type, const unsig
 }
 
 /* What no server can be reached by: addresses of nobody (connecting to 0.0.0.0 would reach this
- * machine) and of many. A service that isn't there is told by an empty target (RFC 2782). */
+ * machine) and of many, services without a target or port. */
 static bool is_nothing(enum lt_dns_type type, const struct lt_dns_record *record)
 {
     const struct lt_addr *a = &record->addr;
@@ -162,8 +162,10 @@ static const char *read_answers(struct reader *r, unsigned n, enum lt_dns_type t
         if (!read_data(r, type, data, get16(fixed + 8), record)) {
             return "a record's data is malformed";
         }
+        out->absent |= type == LT_DNS_SRV && record->target[0] == '\0';
         out->n += !is_nothing(type, record);
     }
+    out->absent &= out->n == 0;
     return NULL;
 }
 

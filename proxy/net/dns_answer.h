@@ -23,6 +23,7 @@ struct lt_dns_records {
     struct lt_dns_record *v; /* owned; NULL: none */
     unsigned n;
     uint32_t ttl_s; /* the least of the records and the aliases that led to them */
+    bool absent;    /* SRV: none, since the service is decidedly not there (RFC 2782, target ".") */
 };
 
 /* Reads the records of type in the answer section of message. LT_OK also when there is none;

@@ -120,6 +120,7 @@ static bool join(struct lt_name *name, struct lt_dns_records *out)
             out->v[out->n++] = name->parts[i].v[j];
         }
     }
+    out->absent = name->parts[0].absent;
     name->left_out = n > max ? n - max : 0;
     out->n = lt_min(n, max);
     return true;
@@ -130,6 +131,12 @@ static void log_change(const struct lt_name *name, const struct lt_dns_records *
     lt_log_info("resolver", "dns_changed", LT_KV_STR("dns_name", name->text),
                 LT_KV_INT("before", name->records.n), LT_KV_INT("now", now->n),
                 LT_KV_INT("ttl_s", name->ttl_s));
+    if (now->absent) {
+        lt_log_warn("resolver", "dns_service_absent", LT_KV_STR("dns_name", name->text),
+                    LT_KV_INT("targets_dropped", name->records.n),
+                    LT_KV_CSTR("hint", "its SRV record has the target \".\": the domain says that "
+                                       "there is no such service (RFC 2782)"));
+    }
     if (name->left_out > 0) {
         lt_log_warn("resolver", "dns_too_many_addresses", LT_KV_STR("dns_name", name->text),
                     LT_KV_INT("left_out", name->left_out), LT_KV_INT("max", now->n),
@@ -137,13 +144,14 @@ static void log_change(const struct lt_name *name, const struct lt_dns_records *
     }
 }
 
-static void on_failure(struct lt_name *name, const char *why)
+static void on_failure(struct lt_name *name, const char *why, bool denied)
 {
     uint64_t now = name->names->loop->now_us;
     bool first = name->failures == 0;
     bool news = name->why != why;
     name->failed++;
     name->why = why;
+    name->denied = denied;
     if (first) {
         name->failing_us = now;
         lt_log_warn(
@@ -163,7 +171,7 @@ static void on_success(struct lt_name *name, uint64_t again_ms)
     uint64_t now = name->names->loop->now_us;
     struct lt_dns_records joined;
     if (!join(name, &joined)) {
-        on_failure(name, "out of memory");
+        on_failure(name, "out of memory", false);
         return;
     }
     if (name->failures > 0) {
@@ -180,6 +188,7 @@ static void on_success(struct lt_name *name, uint64_t again_ms)
     name->known = true;
     name->answered_us = now;
     name->failures = 0;
+    name->denied = false;
     name->why = NULL;
     lt_timer_set(&name->timer, jitter(name->names, again_ms));
     if (changed) {
@@ -194,18 +203,19 @@ static void on_lookup(void *owner, struct lt_lookup_part parts[LT_LOOKUP_PARTS])
     struct lt_name *name = owner;
     int n = name->kind == LT_LOOKUP_HOST ? 2 : 1, good = -1;
     const char *why = parts[0].why;
-    bool kept = false;
+    bool kept = false, denied = true;
     name->answers++;
     for (int i = 0; i < n; i++) {
         if (parts[i].status == LT_LOOKUP_OK) {
             good = i;
         } else if (parts[i].status == LT_LOOKUP_FAILED) {
             why = parts[i].why;
+            denied = false;
             kept |= name->parts[i].n > 0;
         }
     }
     if (good < 0) {
-        on_failure(name, why);
+        on_failure(name, why, denied);
         return;
     }
     name->ttl_s = UINT32_MAX;
@@ -256,6 +266,7 @@ static struct lt_name *add(struct lt_names *names, enum lt_lookup_kind kind, con
     name->kind = kind;
     name->key = key;
     name->text = lt_str_c(key + 2);
+    name->watched_us = names->loop->now_us;
     lt_timer_init(&name->timer, names->loop, look_up, name);
     return name;
 }

@@ -26,17 +26,19 @@ struct lt_names;
 struct lt_name {
     struct lt_names *names;
     enum lt_lookup_kind kind;
-    struct lt_str text;            /* lower case */
-    const char *key;               /* owned: kind and text */
-    unsigned users;                /* watches */
-    bool known;                    /* there was a good answer */
-    unsigned left_out;             /* addresses over the limit */
-    uint32_t ttl_s;                /* as the answer says */
-    uint64_t answered_us;          /* monotonic; the last good answer */
-    unsigned failures;             /* in a row since; 0: the last look-up went well */
-    uint64_t failing_us;           /* failures > 0: when the first one was */
-    const char *why;               /* static; failures > 0: the last one, for people */
-    uint64_t answers, failed;      /* look-ups in all */
+    struct lt_str text;       /* lower case */
+    const char *key;          /* owned: kind and text */
+    unsigned users;           /* watches */
+    uint64_t watched_us;      /* monotonic; since when it is looked up */
+    bool known;               /* there was a good answer */
+    bool denied;              /* failures > 0: the last answer was that it isn't there, for sure */
+    unsigned left_out;        /* addresses over the limit */
+    uint32_t ttl_s;           /* as the answer says */
+    uint64_t answered_us;     /* monotonic; the last good answer */
+    unsigned failures;        /* in a row since; 0: the last look-up went well */
+    uint64_t failing_us;      /* failures > 0: when the first one was */
+    const char *why;          /* static; failures > 0: the last one, for people */
+    uint64_t answers, failed; /* look-ups in all */
     struct lt_dns_records records; /* of the last good answers, all types together */
     struct lt_dns_records parts[LT_LOOKUP_PARTS];
     struct lt_lookup lookup;

@@ -364,7 +364,7 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *answer
             lt_log_debug("resolver", "dns_answer_malformed", LT_KV_STR("dns_name", l->name),
                          LT_KV_CSTR("why", why));
             judge(part, ARES_EBADRESP);
-        } else if (part->records.n == 0) {
+        } else if (part->records.n == 0 && !part->records.absent) {
             lt_dns_records_fini(&part->records);
             judge(part, ARES_ENODATA);
         } else {

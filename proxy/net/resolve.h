@@ -41,7 +41,7 @@ bool lt_resolver_obeys(const struct lt_resolver *resolver,
 enum lt_lookup_kind { LT_LOOKUP_HOST, LT_LOOKUP_SRV };
 
 enum lt_lookup_status {
-    LT_LOOKUP_OK,    /* at least one record */
+    LT_LOOKUP_OK,    /* at least one record, or none and `absent` */
     LT_LOOKUP_NONE,  /* the name, or its records, are not there */
     LT_LOOKUP_FAILED /* nobody knows */
 };

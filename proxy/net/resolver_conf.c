@@ -168,17 +168,18 @@ static const struct lt_row rows[] = {
      .def = "256",
      .min = "1",
      .max = "4096",
-     .doc = "Most addresses, or SRV records, of one name. Further ones are left out, always the "
-            "same.",
+     .doc = "Most addresses, or SRV records, of one name, and most addresses of all targets of one "
+            "`dns+srv:` entry. Further ones are left out, always the same.",
      .since = "0.1"},
     {.name = "start_wait",
      .type = LT_T_DURATION,
      .offset = AT(start_wait_ms),
      .def = "1s",
      .max = "10s",
-     .doc = "How long start and reload wait for the first answer about names that are new. Then "
-            "they go on without it; requests are answered with 503 `dns_failed` while there is no "
-            "address.",
+     .doc =
+         "How long start and reload wait for the first answer about names that are new. Then "
+         "they go on without it; while there is no address requests wait (`queue.restart`) or are "
+         "answered with 503 `dns_failed`.",
      .since = "0.1"},
 };
 

@@ -9,8 +9,9 @@
 #include "server/dns_servers_impl.h"
 #include "server/gateway.h"
 
-/* Of one entry; each name has resolver.max_addresses, but an SRV name has many targets. */
-#define SERVERS_MAX 4096u
+/* An entry's servers are put into the sets at most that often: a service of hundreds of targets may
+ * have hundreds of answers a second, and each new set is work for all threads. */
+#define PUT_US UINT64_C(250000)
 
 /* ---- What is wanted. ---- */
 
@@ -67,7 +68,8 @@ static bool init_want(struct lt_dns_servers *dns, struct lt_dns_want *want, stru
                                  .max_connections = (uint32_t)conf->max_connections,
                                  .backup = conf->backup,
                                  .weight = (uint32_t)conf->weight,
-                                 .dirty = true};
+                                 .dirty = true,
+                                 .renamed = conf->address.kind == LT_ENDPOINT_SRV};
     if (!copy(upstream, &want->upstream) || !copy(lt_str(text, n), &want->source) ||
         !copy(lt_endpoint_host(&conf->address), &want->host)) {
         return false;
@@ -95,6 +97,7 @@ static enum lt_err set_options(struct lt_dns_servers *dns, const struct lt_snaps
 {
     struct lt_names_options options;
     lt_resolver_conf_options(&s->root->conf->resolver, &options);
+    dns->servers_max = options.addresses_max;
     return lt_names_set_options(dns->names, &options);
 }
 
@@ -133,10 +136,12 @@ static enum lt_err init_wants(struct lt_dns_servers *dns, const struct lt_snapsh
 static void watch_targets(struct lt_dns_servers *dns, struct lt_dns_want *want)
 {
     const struct lt_dns_records *records = &want->name->records;
-    struct lt_name **targets = lt_calloc(records->n, sizeof(struct lt_name *));
+    struct lt_name **targets =
+        want->renamed ? lt_calloc(records->n, sizeof(struct lt_name *)) : NULL;
     if (targets == NULL) {
-        return; /* the next answer tries again */
+        return; /* they are the same, or the next answer tries again */
     }
+    want->renamed = false;
     for (unsigned i = 0; i < records->n; i++) {
         char name[LT_DNS_NAME_MAX + 2];
         /* A target is a whole name: no search list. */
@@ -148,43 +153,60 @@ static void watch_targets(struct lt_dns_servers *dns, struct lt_dns_want *want)
     want->n_targets = records->n;
 }
 
-static unsigned add_host(const struct lt_dns_want *want, const struct lt_name *name,
-                         const struct lt_server_entry *like, struct lt_server_entry *out,
-                         unsigned n)
+/* The servers of one entry. */
+struct found {
+    struct lt_server_entry *v; /* owned */
+    unsigned n, max, left_out; /* left_out: there was no room for so many more */
+};
+
+static void add_host(const struct lt_dns_want *want, const struct lt_name *name,
+                     const struct lt_server_entry *like, struct found *out)
 {
-    for (unsigned i = 0; i < name->records.n && n < SERVERS_MAX; i++) {
-        out[n] = *like;
-        out[n].address = name->records.v[i].addr;
-        out[n].max = want->max;
-        out[n].max_connections = want->max_connections;
-        out[n].backup = like->backup || want->backup;
-        out[n].host = want->host;
-        lt_addr_set_port(&out[n].address,
+    for (unsigned i = 0; i < name->records.n; i++) {
+        if (out->n == out->max) {
+            out->left_out += name->records.n - i;
+            return;
+        }
+        struct lt_server_entry *e = &out->v[out->n++];
+        *e = *like;
+        e->address = name->records.v[i].addr;
+        e->max = want->max;
+        e->max_connections = want->max_connections;
+        e->backup = like->backup || want->backup;
+        e->host = want->host;
+        lt_addr_set_port(&e->address,
                          want->kind == LT_ENDPOINT_SRV ? lt_addr_port(&like->address) : want->port);
-        n++;
     }
-    return n;
 }
 
 /* The records come by priority: the first ones that have addresses are in use, all others stand by.
  */
-static unsigned add_service(const struct lt_dns_want *want, struct lt_server_entry *out)
+static void add_service(const struct lt_dns_want *want, struct found *out)
 {
     const struct lt_dns_records *records = &want->name->records;
-    unsigned n = 0, used = 0;
+    unsigned used = 0;
     for (unsigned i = 0; i < lt_min(records->n, want->n_targets); i++) {
         const struct lt_dns_record *r = &records->v[i];
         if (want->targets[i] == NULL) {
             continue;
         }
-        used = n == 0 ? r->priority : used;
+        used = out->n == 0 ? r->priority : used;
         struct lt_server_entry like = {.address = {.in = {.sin_family = AF_INET}},
                                        .weight = lt_max(r->weight, (uint16_t)1),
-                                       .backup = n > 0 && r->priority != used};
+                                       .backup = out->n > 0 && r->priority != used};
         lt_addr_set_port(&like.address, r->port);
-        n = add_host(want, want->targets[i], &like, out, n);
+        add_host(want, want->targets[i], &like, out);
     }
-    return n;
+}
+
+static void tell_left_out(struct lt_dns_want *want, const struct found *found)
+{
+    if (found->left_out > 0 && found->left_out != want->left_out) {
+        lt_log_warn("resolver", "dns_too_many_addresses", LT_KV_STR("dns_name", want->source),
+                    LT_KV_INT("left_out", found->left_out), LT_KV_INT("max", found->max),
+                    LT_KV_CSTR("hint", "resolver.max_addresses"));
+    }
+    want->left_out = found->left_out;
 }
 
 /* Why an upstream of nothing but this name would have no server. */
@@ -194,16 +216,46 @@ static const char *why_none(const struct lt_dns_want *want)
     for (unsigned i = 0; name->why == NULL && i < want->n_targets; i++) {
         name = want->targets[i] != NULL ? want->targets[i] : name;
     }
+    if (name->records.absent) {
+        return "the domain says that there is no such service (SRV target \".\")";
+    }
     return name->why != NULL ? name->why : "no answer yet";
 }
 
-/* For the workers that find no server. */
+/* Since when an answer is missed that would give its first address; 0: there is one, or it is sure
+ * that there is none. */
+static uint64_t missed_since(const struct lt_dns_want *want)
+{
+    uint64_t since = 0;
+    if (!want->name->known) {
+        return want->name->denied ? 0 : want->name->watched_us;
+    }
+    for (unsigned i = 0; i < want->n_targets; i++) {
+        const struct lt_name *target = want->targets[i];
+        if (target != NULL && target->known) {
+            return 0;
+        }
+        if (target != NULL && !target->denied) {
+            since = lt_max(since, target->watched_us);
+        }
+    }
+    return since;
+}
+
+/* For the workers that find no server: why, and whether waiting may help. */
 static void tell_why(struct lt_dns_servers *dns, const struct lt_dns_want *want)
 {
     struct lt_upstream_state *state;
+    uint64_t since = 0;
+    for (unsigned i = 0; i < dns->now.n; i++) {
+        if (lt_str_eq(dns->now.v[i].upstream, want->upstream)) {
+            since = lt_max(since, missed_since(&dns->now.v[i]));
+        }
+    }
     if (lt_upstream_registry_get(dns->gateway->upstreams, want->upstream, &state) == LT_OK) {
-        /* Relaxed: the text is static. */
+        /* Relaxed: the text is static, the time is valid alone. */
         atomic_store_explicit(&state->dns_why, why_none(want), memory_order_relaxed);
+        atomic_store_explicit(&state->dns_since_us, since, memory_order_relaxed);
     }
 }
 
@@ -227,25 +279,28 @@ static bool settled_want(const struct lt_dns_want *want)
 static void put(struct lt_dns_servers *dns, struct lt_dns_want *want)
 {
     tell_why(dns, want);
-    if (!want->name->known || !settled_want(want)) {
+    if (!want->name->known || want->renamed || !settled_want(want)) {
         return;
     }
-    unsigned n = 0;
-    struct lt_server_entry *v = lt_calloc(SERVERS_MAX, sizeof(*v));
-    if (v != NULL && want->kind == LT_ENDPOINT_SRV) {
-        n = add_service(want, v);
-    } else if (v != NULL) {
-        n = add_host(want, want->name, &(struct lt_server_entry){.weight = want->weight}, v, 0);
+    struct found found = {.max = dns->servers_max};
+    found.v = lt_calloc(found.max, sizeof(*found.v));
+    if (found.v != NULL && want->kind == LT_ENDPOINT_SRV) {
+        add_service(want, &found);
+    } else if (found.v != NULL) {
+        add_host(want, want->name, &(struct lt_server_entry){.weight = want->weight}, &found);
     }
-    enum lt_err err = v != NULL ? LT_OK : LT_ERR_NOMEM;
-    if (n > 0) {
-        err = lt_server_sets_put(dns->gateway->sets, want->upstream, want->source, v, n);
+    tell_left_out(want, &found);
+    enum lt_err err = found.v != NULL ? LT_OK : LT_ERR_NOMEM;
+    if (found.n > 0 || (err == LT_OK && want->name->records.absent)) {
+        err =
+            lt_server_sets_put(dns->gateway->sets, want->upstream, want->source, found.v, found.n);
+        want->put_us = dns->gateway->loop->now_us;
     }
     if (err != LT_OK) {
         lt_log_error("resolver", "servers_not_taken", LT_KV_STR("upstream", want->upstream),
                      LT_KV_STR("dns_name", want->source), LT_KV_CSTR("why", lt_err_text(err)));
     }
-    lt_free(v);
+    lt_free(found.v);
 }
 
 /* ---- Changes. ---- */
@@ -270,11 +325,18 @@ static void stop_waiting(struct lt_dns_servers *dns)
     }
 }
 
+/* Looks at what has changed, but for entries that were put a moment ago: those later, once, with
+ * whatever their last answer is by then. */
 static void look_at(struct lt_dns_servers *dns, struct lt_dns_wants *wants)
 {
+    uint64_t now = dns->gateway->loop->now_us, next = UINT64_MAX;
     for (unsigned i = 0; i < wants->n; i++) {
         struct lt_dns_want *want = &wants->v[i];
         if (!want->dirty) {
+            continue;
+        }
+        if (want->put_us != 0 && now < want->put_us + PUT_US) {
+            next = lt_min(next, want->put_us + PUT_US);
             continue;
         }
         want->dirty = false;
@@ -284,6 +346,9 @@ static void look_at(struct lt_dns_servers *dns, struct lt_dns_wants *wants)
         if (wants == &dns->now) {
             put(dns, want);
         }
+    }
+    if (next != UINT64_MAX) {
+        lt_timer_set(&dns->again, (next - now) / 1000 + 1);
     }
 }
 
@@ -301,6 +366,7 @@ static void mark(struct lt_dns_wants *wants, const struct lt_name *name)
 {
     for (unsigned i = 0; i < wants->n; i++) {
         struct lt_dns_want *want = &wants->v[i];
+        want->renamed |= want->name == name && want->kind == LT_ENDPOINT_SRV;
         want->dirty |= want->name == name;
         for (unsigned j = 0; j < want->n_targets && !want->dirty; j++) {
             want->dirty = want->targets[j] == name;
@@ -345,6 +411,7 @@ struct lt_dns_servers *lt_dns_servers_new(struct lt_gateway *gateway)
         return NULL;
     }
     lt_timer_init(&dns->wait, gateway->loop, on_wait, dns);
+    lt_timer_init(&dns->again, gateway->loop, update, dns);
     return dns;
 }
 
@@ -358,6 +425,7 @@ void lt_dns_servers_free(struct lt_dns_servers *dns)
     fini_wants(&dns->old);
     lt_loop_cancel(&dns->update);
     lt_timer_fini(&dns->wait);
+    lt_timer_fini(&dns->again);
     lt_names_free(dns->names);
     lt_free(dns);
 }

@@ -17,7 +17,10 @@ struct lt_dns_want {
     struct lt_name *name;     /* watched */
     struct lt_name **targets; /* watched; by number of the SRV record, NULL: not watched */
     unsigned n_targets;
-    bool dirty; /* an answer came that was not looked at */
+    bool dirty;        /* an answer came that was not looked at */
+    bool renamed;      /* SRV: ... about its own name, which may have other targets now */
+    uint64_t put_us;   /* monotonic; when its servers were put into the sets last; 0: never */
+    unsigned left_out; /* addresses over the limit, as was told */
 };
 
 struct lt_dns_wants {
@@ -30,7 +33,8 @@ struct lt_dns_servers {
     struct lt_names *names;
     struct lt_dns_wants now, next, old; /* old: between commit and take_up */
     struct lt_deferred update;
-    struct lt_timer wait;
+    struct lt_timer wait, again;            /* again: what was too soon to be put */
+    unsigned servers_max;                   /* of one entry */
     void (*fn)(struct lt_gateway *gateway); /* NULL: nobody waits */
 };
 

@@ -16,6 +16,9 @@ struct lt_upstream_state {
     /* Of server/dns_servers.c: */
     _Atomic(const char *) dns_why; /* static; why a name has no address; NULL: none has failed */
 
+    _Atomic(uint64_t) dns_since_us; /* monotonic; since when a name is looked up of which nobody has
+                                     * said yet what it has; 0: there is no such */
+
     /* Health. */
     _Atomic(bool) ejecting;           /* somebody counts and ejects: upstream/health.c */
     _Atomic(uint64_t) breaker;        /* its state: upstream/breaker.c */

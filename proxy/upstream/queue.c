@@ -8,8 +8,8 @@
  *
  * What they wait for decides how they are woken:
  *   BUSY  all servers are at their max: each seat that is given up comes here by itself
- *   DOWN  all servers refuse: every now and then one waiter for each server goes and tries; the
- *         first that gets in lets the others follow
+ *   DOWN  all servers refuse, or their names are not answered yet: every now and then one waiter
+ *         for each server goes and tries; the first that gets in lets the others follow
  *   FULL  connections of HTTP/2 have no streams left: one waiter for each exchange that ends here
  * Whatever the reason, the queue looks around every LOOK: for seats that another generation of the
  * gateway gave up, servers that were added, a pause that is over. No wake-up depends on that while
@@ -41,10 +41,22 @@ static bool restarts(const struct lt_server *server, uint64_t now_us)
             (admin == LT_SERVER_READY && since != 0 && now_us < since + o->restart_us));
 }
 
+/* Whether the first answer about the upstream's names is missing since a short while only. */
+static bool looks_up(const struct lt_upstream *upstream, uint64_t now_us)
+{
+    uint64_t since = atomic_load_explicit(&upstream->state->dns_since_us, memory_order_relaxed);
+    const struct lt_queue_options *o = &upstream->queue;
+    return upstream->dns_names.len > 0 && o->size > 0 && since != 0 &&
+           now_us < since + o->restart_us;
+}
+
 enum lt_queue_hope lt_queue_hope(const struct lt_upstream *upstream, uint64_t now_us)
 {
     const struct lt_server_set *set = lt_upstream_set(upstream);
     enum lt_queue_hope hope = LT_QUEUE_HOPE_NONE;
+    if (set->n == 0 && looks_up(upstream, now_us)) {
+        return LT_QUEUE_HOPE_RESTARTS;
+    }
     for (unsigned i = 0; i < set->n; i++) {
         const struct lt_server *server = &set->v[i];
         if (lt_server_up(server, now_us) && !refuses(server)) {
@@ -354,6 +366,9 @@ void lt_queue_describe(struct lt_pools *pools, const struct lt_upstream *upstrea
     }
     if (lt_upstream_paused(upstream->state)) {
         lt_buf_printf(out, ", it is paused");
+    }
+    if (set->n == 0 && upstream->dns_names.len > 0) {
+        lt_buf_printf(out, ", no address of %.*s is known", LT_STR_ARG(upstream->dns_names));
     }
     for (unsigned i = 0; i < set->n; i++) {
         uint64_t since =

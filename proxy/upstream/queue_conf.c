@@ -32,7 +32,9 @@ static const struct lt_row rows[] = {
      .max = "1h",
      .doc = "How long a server that refuses connections, or whose Unix socket is missing, is "
             "expected to come back. While all servers do so since less than this, requests wait "
-            "for them; after it they are answered with the server's own failure at once. 0: they "
+            "for them; after it they are answered with the server's own failure at once. The same "
+            "goes for "
+            "names of servers (`dns:`) of which nobody has said yet what they stand for. 0: they "
             "never wait for that.",
      .since = "0.1"},
     {.name = "target",

@@ -34,7 +34,7 @@ struct lt_queue {
 /* What can be hoped of an upstream's servers. */
 enum lt_queue_hope {
     LT_QUEUE_HOPE_UP,       /* one is up */
-    LT_QUEUE_HOPE_RESTARTS, /* none is, but one refuses since a short while only */
+    LT_QUEUE_HOPE_RESTARTS, /* none is, but one refuses since a short while only, or is looked up */
     LT_QUEUE_HOPE_NONE
 };
 

@@ -248,9 +248,43 @@ def test_it_starts_while_dns_is_silent(shop, dns, machines):
     machines(1)
     dns.silent = True
     gw = shop.lintel(named(dns, f"dns:app.internal:{machines.port}",
+                           app={"queue": {"restart": "1s"}},
                            resolver={"timeout": "10s", "start_wait": "100ms"}))
     assert gw.events("dns_not_waited_for")
     assert failed(gw)["detail"].endswith(": no answer yet")
+    response = gw.get("/")
+    assert "lintel;error=dns_error" in response.headers.get("proxy-status")
+
+
+@pytest.mark.parametrize("entry", ["dns:app.internal:{port}", "dns+srv:_http._tcp.app.internal"])
+def test_requests_wait_for_the_first_answer(shop, dns, machines, entry):
+    machines(1)
+    dns.say("app.internal", rcode=SERVFAIL)
+    dns.say("_http._tcp.app.internal", (10, 1, machines.port, "app.internal"))
+    gw = shop.lintel(named(dns, entry.format(port=machines.port),
+                           app={"queue": {"wait": "1m", "restart": "1m"}},
+                           resolver={"start_wait": "100ms"}))
+    results = []
+    waiting = threading.Thread(target=lambda: results.append(gw.get("/", timeout=60)))
+    waiting.start()
+    wait_until(lambda: Metrics(gw.admin("/metrics").body.decode()).sum("lintel_queued") == 1, "the queue")
+    dns.say("app.internal", "127.0.9.1")
+    waiting.join()
+    assert results[0].status == 200 and json.loads(results[0].body)["app"] == "app1"
+
+
+def test_requests_stop_waiting_when_the_name_is_denied(shop, dns):
+    dns.say("app.internal", rcode=SERVFAIL)
+    gw = shop.lintel(named(dns, "dns:app.internal:80",
+                           app={"queue": {"wait": "1m", "restart": "1m"}},
+                           resolver={"start_wait": "100ms"}))
+    results = []
+    waiting = threading.Thread(target=lambda: results.append(gw.get("/", timeout=60)))
+    waiting.start()
+    wait_until(lambda: Metrics(gw.admin("/metrics").body.decode()).sum("lintel_queued") == 1, "the queue")
+    dns.say("app.internal", rcode=NXDOMAIN)
+    waiting.join()
+    assert json.loads(results[0].body)["cause"] == "dns_failed"
 
 
 def test_check_needs_no_network(shop, dns):
@@ -302,9 +336,63 @@ def test_targets_of_a_service_are_followed(shop, dns, machines):
     dns.say("_http._tcp.app.internal", (10, 1, machines.port, "three.internal"))
     wait_until(lambda: apps(gw, 1) == {"app1"}, "the new target")
     wait_until(lambda: "one.internal." not in names(gw), "the old target to be forgotten")
-    dns.say("_http._tcp.app.internal", (0, 0, 0, ""))
-    gw.wait_event("dns_failed", dns_name="_http._tcp.app.internal")
+
+
+def test_a_service_that_is_decidedly_absent_has_no_servers(shop, dns, machines):
+    """RFC 2782: the one record with the target "."."""
+    machines(1)
+    dns.say("_http._tcp.app.internal", (10, 1, machines.port, "one.internal"))
+    dns.say("one.internal", "127.0.9.1")
+    gw = shop.lintel(named(dns, "dns+srv:_http._tcp.app.internal"))
     assert apps(gw) == {"app1"}
+    dns.say("_http._tcp.app.internal", (0, 0, 0, ""))
+    event = gw.wait_event("dns_service_absent", dns_name="_http._tcp.app.internal")
+    assert event["level"] == "warn" and event["targets_dropped"] == 1
+    wait_until(lambda: servers(gw) == [], "the end of its servers")
+    assert failed(gw)["detail"].endswith('there is no such service (SRV target ".")')
+    assert not dns.count("") and not dns.count(".")
+    dns.say("_http._tcp.app.internal", (10, 1, machines.port, "one.internal"))
+    wait_until(lambda: gw.get("/").status == 200, "the service to be back")
+    other = shop.lintel(named(dns, "dns+srv:_sip._tcp.app.internal"))
+    dns.say("_sip._tcp.app.internal", (0, 0, 0, ""))
+    other.wait_event("dns_service_absent")
+    wait_until(lambda: "SRV target" in failed(other)["detail"], "the reason")
+
+
+def test_a_service_has_a_limit_of_addresses(shop, dns, machines):
+    for n in range(3):
+        dns.say(f"t{n}.internal", *[f"127.0.{20 + n}.{k}" for k in range(1, 5)], ttl=60)
+    dns.say("_http._tcp.app.internal", *[(10, 1, 80, f"t{n}.internal") for n in range(3)], ttl=60)
+    gw = shop.lintel(named(dns, "dns+srv:_http._tcp.app.internal",
+                           resolver={"max_addresses": 6}))
+    wait_until(lambda: len(servers(gw)) == 6, "the servers")
+    assert {s.rsplit(".", 1)[0] for s in servers(gw)} == {"127.0.20", "127.0.21"}
+    event = gw.wait_event("dns_too_many_addresses")
+    assert (event["left_out"], event["max"]) == (6, 6)
+    assert event["dns_name"] == "dns+srv:_http._tcp.app.internal"
+
+
+def test_many_answers_make_few_sets(shop, dns, machines):
+    """Each target of a service has answers of its own; servers change at most every 250 ms."""
+    targets = range(40)
+
+    def say(last):
+        for n in targets:
+            dns.say(f"t{n}.internal", f"127.1.{n}.{last}")
+    say(1)
+    dns.say("_http._tcp.app.internal", *[(10, 1, 80, f"t{n}.internal") for n in targets])
+    gw = shop.lintel(named(dns, "dns+srv:_http._tcp.app.internal"))
+
+    def published():
+        return Metrics(gw.admin("/metrics").body.decode()).sum("lintel_server_sets_published_total")
+    began, before = time.monotonic(), published()
+    for last in range(2, 12):
+        asked = len(dns.asked)
+        say(last)
+        wait_until(lambda: len(dns.asked) > asked + 60, "look-ups")
+    wait_until(lambda: servers(gw) == sorted(f"127.1.{n}.11:80" for n in targets), "the last answer")
+    sets = published() - before
+    assert 1 <= sets <= (time.monotonic() - began) * 4 + 2
 
 
 def test_further_priorities_are_backups(shop, dns, machines):

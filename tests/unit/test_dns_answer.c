@@ -136,6 +136,26 @@ static void services_are_ordered_by_priority_then_weight(void **state)
     lt_dns_records_fini(&out);
 }
 
+static void a_service_may_be_absent(void **state)
+{
+    (void)state;
+    begin(&m, "_http._tcp.app.internal", LT_DNS_SRV);
+    put_srv(&m, 0, 0, 0, "");
+    assert_int_equal(parse(LT_DNS_SRV), LT_OK);
+    assert_int_equal(out.n, 0);
+    assert_true(out.absent);
+    lt_dns_records_fini(&out);
+    put_srv(&m, 10, 1, 80, "a.internal"); /* it contradicts itself */
+    assert_int_equal(parse(LT_DNS_SRV), LT_OK);
+    assert_int_equal(out.n, 1);
+    assert_false(out.absent);
+    lt_dns_records_fini(&out);
+    begin(&m, "_http._tcp.app.internal", LT_DNS_SRV);
+    assert_int_equal(parse(LT_DNS_SRV), LT_OK);
+    assert_false(out.absent);
+    lt_dns_records_fini(&out);
+}
+
 static void targets_may_be_compressed(void **state)
 {
     (void)state;
@@ -247,6 +267,7 @@ int main(void)
         cmocka_unit_test(other_records_are_passed_over),
         cmocka_unit_test(addresses_of_nobody_and_of_many_are_left_out),
         cmocka_unit_test(services_are_ordered_by_priority_then_weight),
+        cmocka_unit_test(a_service_may_be_absent),
         cmocka_unit_test(targets_may_be_compressed),
         cmocka_unit_test(pointers_can_not_go_round),
         cmocka_unit_test(targets_that_are_no_names_are_refused),

@@ -271,10 +271,14 @@ static void a_name_never_known_is_told_once(void **state)
     RUN_UNTIL(loop, name->failures >= 2);
     assert_int_equal(changes, 1);
     assert_false(name->known);
+    assert_true(name->denied);
     assert_string_equal(name->why, "no such name (NXDOMAIN)");
+    say("nobody.internal", LT_DNS_A, SERVFAIL, NULL, NULL);
+    RUN_UNTIL(loop, !name->denied);
+    assert_int_equal(changes, 2); /* nobody knows, now */
     say("nobody.internal", LT_DNS_A, 0, "10.0.0.1", NULL);
     RUN_UNTIL(loop, name->known);
-    assert_int_equal(changes, 2);
+    assert_int_equal(changes, 3);
 }
 
 static void the_search_list_is_gone_through(void **state)

@@ -367,6 +367,35 @@ static void servers_that_restart_are_waited_for(void **state)
     }
 }
 
+static void names_that_are_not_answered_yet_are_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    char text[512];
+    struct lt_buf out;
+    f->pools->look_us = 10000;
+    use_servers(f, 0);
+    f->upstream.queue.restart_us = 50000;
+    assert_int_equal(come(f, 0), LT_WAIT_ALONE); /* it has no names */
+    f->upstream.dns_names = LT_STR("dns:app.internal:80");
+    assert_int_equal(come(f, 0), LT_WAIT_ALONE); /* it is sure that they have none */
+    f->state.dns_since_us = f->loop->now_us;
+    assert_int_equal(come(f, 0), LT_WAIT_ON);
+    lt_buf_init_fixed(&out, text, sizeof(text));
+    lt_queue_describe(f->pools, &f->upstream, &out);
+    assert_true(lt_str_find(lt_buf_view(&out),
+                            LT_STR("no address of dns:app.internal:80 is known")) != SIZE_MAX);
+    RUN_UNTIL(f->loop, n_order == 1); /* nobody has answered for too long */
+    assert_int_equal(f->clients[0].how, LT_WAIT_ALONE);
+    assert_true(f->loop->now_us >= f->state.dns_since_us + 50000);
+    f->upstream.queue.restart_us = 3600000000;
+    assert_int_equal(come(f, 1), LT_WAIT_ON);
+    use_servers(f, 1);
+    lt_queues_look(f->pools);
+    RUN_UNTIL(f->loop, n_order == 2);
+    assert_ptr_equal(order[1], &f->clients[1]);
+    assert_int_equal(f->clients[1].how, LT_WAIT_SERVED);
+}
+
 static void nobody_waits_for_servers_that_are_gone(void **state)
 {
     struct fixture *f = *state;
@@ -629,6 +658,7 @@ int main(void)
         TEST(a_queue_that_only_grows_serves_the_youngest),
         TEST(time_on_hold_is_no_overload),
         TEST(servers_that_restart_are_waited_for),
+        TEST(names_that_are_not_answered_yet_are_waited_for),
         TEST(nobody_waits_for_servers_that_are_gone),
         TEST(a_server_that_let_somebody_in_may_restart_again),
         TEST(a_wait_for_a_restart_ends_with_a_last_try),
