@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "exchange/internal.h"
+#include "upstream/breaker.h"
+#include "upstream/health.h"
 
 #define DURATION_MAX 32u
 
@@ -118,6 +120,30 @@ void lt_explain_client_gone(struct lt_exchange *x)
                                 duration(since(x, x->began_us), all), step,
                                 duration(since(x, x->upstream_us), server)));
     }
+}
+
+void lt_explain_no_server(struct lt_exchange *x)
+{
+    const struct lt_server_set *set = lt_upstream_set(x->upstream);
+    struct lt_fit_counts n = lt_fit_count(set, x->env->loop->now_us);
+    keep(x,
+         lt_arena_printf(&x->arena, &x->detail,
+                         "of %u server%s of %.*s %u %s down by checks or ejected, %u drained or in "
+                         "maintenance, %u failed to connect a moment ago; this request tried %u",
+                         n.n, n.n == 1 ? "" : "s", LT_STR_ARG(x->upstream->name), n.down,
+                         n.down == 1 ? "is" : "are", n.out, n.doubtful, x->tries));
+}
+
+void lt_explain_breaker(struct lt_exchange *x)
+{
+    const struct lt_breaker_options *o = &x->upstream->health.breaker;
+    char window[DURATION_MAX];
+    keep(x, lt_arena_printf(&x->arena, &x->detail,
+                            "at least %u.%02u %% of %u requests or more failed within %s; the next "
+                            "try is in %u s",
+                            o->rate / 100, o->rate % 100, o->requests,
+                            duration(o->window_ms * 1000, window),
+                            lt_breaker_wait_s(x->upstream->state, x->env->loop->now_us)));
 }
 
 /* A connection that ended: what had gone over it, and when. */

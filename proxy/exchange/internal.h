@@ -147,6 +147,9 @@ void lt_explain_timeout(struct lt_exchange *x, enum lt_cause cause);
 /* The whole took too long; x->deadline_us is still set. */
 void lt_explain_deadline(struct lt_exchange *x);
 void lt_explain_client_gone(struct lt_exchange *x);
+/* Of NO_SERVER and BREAKER_OPEN. */
+void lt_explain_no_server(struct lt_exchange *x);
+void lt_explain_breaker(struct lt_exchange *x);
 void lt_explain_failure(struct lt_exchange *x, const struct lt_back_failure *f);
 
 /* relay.c */

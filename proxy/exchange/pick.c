@@ -19,6 +19,7 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
         x->upstream_us = x->env->loop->now_us;
     }
     if (!lt_verdict_enter(x)) {
+        lt_explain_breaker(x);
         return lt_step_fail(x, LT_CAUSE_BREAKER_OPEN);
     }
     lt_choose_ask(x);

@@ -104,6 +104,9 @@ enum lt_step_result lt_wait_pick(struct lt_exchange *x)
             return turned_away(x, LT_CAUSE_QUEUE_TIMEOUT);
         }
         /* All were tried: what the last one said is the better explanation. */
+        if (x->cause == LT_CAUSE_NONE) {
+            lt_explain_no_server(x);
+        }
         return lt_step_fail(x, x->cause != LT_CAUSE_NONE ? x->cause : LT_CAUSE_NO_SERVER);
     case LT_WAIT_BUSY:
         return turned_away(x, LT_CAUSE_SERVERS_BUSY);

@@ -65,7 +65,8 @@ static struct lt_str detail(const struct lt_probe *p, enum lt_probe_condition co
         return lt_str_c(lt_eject_why_name(
             (enum lt_eject_why)atomic_load_explicit(&state->ejected_for, memory_order_relaxed)));
     case LT_PROBE_CONNECT:
-        return lt_str_c(lt_cause_info(cause)->name);
+        /* Only a check met it so far. */
+        return lt_str_c(cause != LT_CAUSE_NONE ? lt_cause_info(cause)->name : p->text);
     }
     return LT_STR_NONE;
 }

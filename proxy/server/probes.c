@@ -197,11 +197,16 @@ static void slide(struct lt_probes *all, const struct lt_upstream *u)
     uint64_t now_us = all->gateway->loop->now_us;
     for (unsigned i = 0; i < set->n; i++) {
         struct lt_probe *p = probe_of(all, &set->v[i]);
-        if (p != NULL && now_us - p->step_us >= step_us) {
-            struct lt_outlier_sums total = totals(p->state);
-            lt_outlier_step(&p->window, &total);
-            p->step_us = now_us;
+        if (p == NULL || now_us - p->step_us < step_us) {
+            continue;
         }
+        struct lt_outlier_sums total = totals(p->state);
+        if (now_us - p->step_us > step_us * LT_OUTLIER_STEPS) {
+            lt_outlier_start(&p->window, &total); /* what is older is nobody's fault now */
+        } else {
+            lt_outlier_step(&p->window, &total);
+        }
+        p->step_us = now_us;
     }
 }
 

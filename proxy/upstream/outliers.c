@@ -8,6 +8,12 @@
 /* Below that nobody is slow, whatever the others do. */
 #define SLOW_MIN_US 10000u
 
+void lt_outlier_start(struct lt_outlier_window *w, const struct lt_outlier_sums *total)
+{
+    lt_outlier_clear(w);
+    w->last = *total;
+}
+
 void lt_outlier_step(struct lt_outlier_window *w, const struct lt_outlier_sums *total)
 {
     w->at = (w->at + 1) % LT_OUTLIER_STEPS;

@@ -23,6 +23,9 @@ struct lt_outlier_window {
     unsigned at;
 };
 
+/* An empty window that begins now; total as in step. */
+void lt_outlier_start(struct lt_outlier_window *w, const struct lt_outlier_sums *total);
+
 /* A step is over; total: everything counted since the server is known. */
 void lt_outlier_step(struct lt_outlier_window *w, const struct lt_outlier_sums *total);
 

@@ -250,6 +250,8 @@ def test_with_all_down_panic_decides(lintel, apps, panic):
         response = gateway.get("/")
         assert (response.status, json.loads(response.body)["cause"]) == (503, "no_server")
         assert one.requests_served + two.requests_served == 0
+        line = gateway.access(id=json.loads(response.body)["request_id"])[0]
+        assert line["detail"].startswith("of 2 servers of app 2 are down by checks or ejected, 0 ")
     else:
         assert {"one", "two"} == set(who(gateway, 40))
     one.health = 200
@@ -548,6 +550,24 @@ def test_a_share_of_errors_ejects(lintel, apps):
     assert health(gateway, well) == "up"
 
 
+def test_what_happened_before_the_option_ejects_nobody(lintel, apps):
+    """Long over and never judged: a reload that asks for a rate begins to count."""
+    well, sick = apps("well", "sick")
+    sick.answer = 503
+    outliers = {"errors": 0, "window": "2s", "statuses": 503, "requests": 10, "time": "1h"}
+    config = basic(well, sick, app={"balance": "round_robin", "outliers": outliers})
+    gateway = lintel(config)
+    for _ in range(60):
+        gateway.get("/")
+    sick.answer = 200
+    outliers["rate"] = "30%"
+    gateway.reload(config)
+    began = time.monotonic()
+    while time.monotonic() < began + 3:
+        gateway.get("/")
+        assert health(gateway, sick) == "up"
+
+
 def test_a_server_slower_than_the_others_is_ejected(lintel, apps):
     servers = apps("one", "two", "slow")
     servers[2].delay = 0.1
@@ -577,6 +597,7 @@ def test_the_breaker_opens_tries_and_closes(lintel, apps):
     assert app.requests_served == served
     line = gateway.access(id=told_cause["request_id"])[0]
     assert line["cause"] == "breaker_open"
+    assert line["detail"].startswith("at least 50.00 % of 5 requests or more failed within 10.0 s")
     assert 'details="breaker_open"' in response.headers.get("proxy-status")
     gateway.wait_event("breaker_opened", upstream="app")
     assert whole(gateway)["breaker"] == "open"

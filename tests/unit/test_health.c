@@ -323,6 +323,12 @@ static void windows_slide(void **state)
     total.tries += 7;
     lt_outlier_step(&w, &total);
     assert_int_equal(lt_outlier_sum(&w).tries, 7);
+    total.tries += 500; /* while nobody looked */
+    lt_outlier_start(&w, &total);
+    assert_int_equal(lt_outlier_sum(&w).tries, 0);
+    total.tries += 3;
+    lt_outlier_step(&w, &total);
+    assert_int_equal(lt_outlier_sum(&w).tries, 3);
 }
 
 static void who_stands_out(void **state)
