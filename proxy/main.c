@@ -30,12 +30,11 @@ static int usage(FILE *out)
           "  help preset [NAME]              print what a preset sets, and why\n"
           "  status [--json]                 ask the running gateway how it is\n"
           "  show upstreams [--json]         ... and its upstreams and servers\n"
-          "  drain UPSTREAM/SERVER [--wait[=SECONDS]]\n"
-          "                                  send a server no new requests\n"
-          "  maintenance | ready UPSTREAM/SERVER\n"
-          "                                  take a server out altogether; take it in again\n"
+          "  drain | maintenance | remove UPSTREAM/SERVER [--wait[=SECONDS]]\n"
+          "                                  send a server no new requests; nor checks of its\n"
+          "                                  health; take it out of its upstream\n"
+          "  ready UPSTREAM/SERVER           take it in again\n"
           "  add UPSTREAM/SERVER [--weight N] [--max N] [--backup]\n"
-          "  remove UPSTREAM/SERVER\n"
           "  weight UPSTREAM/SERVER N        change the servers of an upstream\n"
           "  pause | resume UPSTREAM         hold its requests; let them go on\n"
           "        (from status on: [-c FILE | --admin ADDRESS] says where the gateway is)\n"
@@ -134,7 +133,7 @@ static const struct {
     {"run", cmd_run},           {"gateway", cmd_gateway},
     {"check", lt_cmd_check},    {"show", cmd_show},
     {"help", cmd_help},         {"status", lt_cmd_status},
-    {"drain", lt_cmd_drain},    {"maintenance", lt_cmd_server},
+    {"drain", lt_cmd_server},   {"maintenance", lt_cmd_server},
     {"ready", lt_cmd_server},   {"remove", lt_cmd_server},
     {"add", lt_cmd_add},        {"weight", lt_cmd_weight},
     {"pause", lt_cmd_pause},    {"resume", lt_cmd_pause},

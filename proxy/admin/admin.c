@@ -73,6 +73,47 @@ static void close_connection(struct connection *c)
     lt_listener_poke(&admin->listener);
 }
 
+/* To whom there is no connection for: the client (admin/client.c) prints the body. Most get it
+ * whole: an answer so short fits into an empty socket. */
+static void turn_away(int fd)
+{
+    static const char text[] =
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+        "Connection: close\r\n\r\n"
+        "{\"error\": \"too many connections to the admin socket (32 are open): one that asks "
+        "nothing "
+        "makes room for the next, and none lasts longer than 10 seconds; try again\"}\n";
+    _Static_assert(CONNECTIONS_MAX == 32 && TIME_LIMIT_MS == 10000, "the text says so");
+    ssize_t n = send(fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)n;
+}
+
+/* Whether nothing is under way: no request has come, or its answer has left. */
+static bool is_idle(const struct connection *c)
+{
+    char byte;
+    return c->waiter.link.next == NULL && lt_stream_unsent(&c->stream) == 0 &&
+           (c->answered || recv(c->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0);
+}
+
+/* Ends the connection that has been idle for longest; false: none is. */
+static bool make_room(struct lt_admin *admin)
+{
+    lt_list_each(it, tmp, &admin->connections)
+    {
+        struct connection *c = lt_container_of(it, struct connection, link);
+        if (is_idle(c)) {
+            if (!c->answered) {
+                turn_away(c->stream.fd);
+            }
+            lt_log_info("admin", "connection_ended", LT_KV_CSTR("why", "another needed its place"));
+            close_connection(c);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_timeout(void *arg)
 {
     close_connection(arg);
@@ -325,8 +366,17 @@ static void on_accept(void *owner, int fd, const struct lt_addr *peer)
     (void)peer;
     struct lt_admin *admin = owner;
     struct connection *c = NULL;
-    if (admin->n >= CONNECTIONS_MAX || !may_connect(admin, fd) ||
-        (c = lt_calloc(1, sizeof(*c))) == NULL) {
+    if (!may_connect(admin, fd)) {
+        close(fd);
+        return;
+    }
+    if (admin->n >= CONNECTIONS_MAX && !make_room(admin)) {
+        lt_log_warn("admin", "connections_full", LT_KV_INT("open", admin->n));
+        turn_away(fd);
+        close(fd);
+        return;
+    }
+    if ((c = lt_calloc(1, sizeof(*c))) == NULL) {
         close(fd);
         return;
     }

@@ -6,6 +6,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "server/cmd_config.h"
 #include "server/root_conf.h"
 
@@ -39,13 +41,32 @@ static bool talk(const struct lt_addr *addr, struct lt_str request, struct lt_bu
         return false;
     }
     ssize_t n = send(fd, request.p, request.len, MSG_NOSIGNAL);
-    while (n > 0 && (n = recv(fd, piece, sizeof(piece), 0)) > 0) {
+    bool gone = n < 0 && (errno == EPIPE || errno == ECONNRESET);
+    /* Who turns us away before it has read has told why. */
+    while ((n > 0 || gone) && (n = recv(fd, piece, sizeof(piece), 0)) > 0) {
         lt_buf_add(out, piece, (size_t)n);
     }
     int saved = errno;
     close(fd);
-    errno = saved == EPIPE || saved == ECONNRESET ? EACCES : saved; /* turned away */
-    return n == 0;
+    if (n == 0 || saved == EPIPE || saved == ECONNRESET) {
+        return true; /* what came may be an answer */
+    }
+    errno = saved;
+    return false;
+}
+
+/* Whether less came than the head says; the gateway writes the field so. */
+static bool is_cut(struct lt_str head, struct lt_str body)
+{
+    const struct lt_str name = LT_STR("\r\nContent-Length: ");
+    uint64_t length = 0;
+    size_t at = lt_str_find(head, name);
+    if (at == SIZE_MAX) {
+        return false;
+    }
+    struct lt_str rest = lt_str_sub(head, at + name.len, head.len);
+    size_t end = lt_str_chr(rest, '\r', 0);
+    return !lt_str_to_u64(lt_str_sub(rest, 0, lt_min(end, rest.len)), &length) || body.len < length;
 }
 
 /* The status of an answer; 0: it is none, and errno. */
@@ -54,7 +75,7 @@ static unsigned take_apart(struct lt_str all, struct lt_str *body)
     uint64_t status = 0;
     size_t end = lt_str_find(all, LT_STR("\r\n\r\n"));
     if (all.len == 0) {
-        errno = EACCES; /* closed at once: we may not */
+        errno = EACCES; /* closed at once: we may not, which the gateway's log tells */
         return 0;
     }
     if (!lt_str_starts(all, LT_STR("HTTP/1.1 ")) || end == SIZE_MAX ||
@@ -63,7 +84,19 @@ static unsigned take_apart(struct lt_str all, struct lt_str *body)
         return 0;
     }
     *body = lt_str_sub(all, end + 4, all.len);
+    if (is_cut(lt_str_sub(all, 0, end), *body)) {
+        errno = ECONNRESET;
+        return 0;
+    }
     return (unsigned)status;
+}
+
+static void say_refused(struct lt_str body)
+{
+    json_t *root = json_loadb(body.p, body.len, 0, NULL);
+    const char *error = json_string_value(json_object_get(root, "error"));
+    fprintf(stderr, "lintel: %s\n", error != NULL ? error : "the answer was not understood");
+    json_decref(root);
 }
 
 unsigned lt_admin_ask(const struct lt_addr *addr, const char *method, struct lt_str target,
@@ -85,6 +118,8 @@ unsigned lt_admin_ask(const struct lt_addr *addr, const char *method, struct lt_
         int error = errno;
         fprintf(stderr, "lintel: %.*s: %s\n", (int)lt_addr_print(addr, text), text,
                 strerror(error));
+    } else if (status != 200) {
+        say_refused(*body);
     }
     lt_buf_fini(&request);
     return status;
@@ -107,8 +142,8 @@ static bool address_from_config(const char *path, struct lt_addr *addr)
             lt_diags_print(&load->diags, &text);
         }
         fprintf(stderr,
-                "%.*slintel: %s can't be read; name the socket: lintel status --admin "
-                "unix:PATH\n",
+                "%.*slintel: %s can't be read: name another file by -c FILE, or the admin socket "
+                "by --admin unix:PATH\n",
                 LT_STR_ARG(lt_buf_view(&text)), path);
         lt_buf_fini(&text);
     } else {

@@ -15,6 +15,7 @@
 #define TARGET_MAX ((size_t)16 << 10)
 #define LOOK_US 100000u
 #define WAIT_MAX_S UINT64_C(604800)
+#define STATE_MAX 32u
 
 enum { WELL = 0, REFUSED = 1, USAGE = 2, LATE = 3 };
 
@@ -70,20 +71,11 @@ static int ask(struct call *c, const char *method, const char *body)
     c->out.len = 0;
     unsigned status = lt_admin_ask(&addr, method, lt_buf_view(&c->target),
                                    body != NULL ? lt_str_c(body) : LT_STR_NONE, &c->out, &c->body);
-    if (status == 200) {
-        return WELL;
-    }
-    if (status != 0) {
-        json_t *root = json_loadb(c->body.p, c->body.len, 0, NULL);
-        const char *error = json_string_value(json_object_get(root, "error"));
-        fprintf(stderr, "lintel: %s\n", error != NULL ? error : "the answer was not understood");
-        json_decref(root);
-    }
-    return REFUSED;
+    return status == 200 ? WELL : REFUSED;
 }
 
-/* UPSTREAM/SERVER, into the target of a request about it. */
-static bool name_server(struct call *c, const char *text, struct lt_str *server)
+/* UPSTREAM/SERVER, in two. */
+static bool name_server(const char *text, struct lt_str *upstream, struct lt_str *server)
 {
     struct lt_str all = lt_str_c(text);
     size_t slash = lt_str_chr(all, '/', 0);
@@ -92,16 +84,21 @@ static bool name_server(struct call *c, const char *text, struct lt_str *server)
                         "app/unix:/run/app/1.sock\n");
         return false;
     }
+    *upstream = lt_str_sub(all, 0, slash);
     *server = lt_str_sub(all, slash + 1, all.len);
-    lt_buf_printf(&c->target, "/servers?");
-    put_value(&c->target, "upstream", lt_str(all.p, slash));
     return true;
 }
 
-static void name_address(struct call *c, struct lt_str server)
+/* The next request is about that server; empty: about all that the upstream has. */
+static void aim(struct call *c, struct lt_str upstream, struct lt_str server)
 {
-    lt_buf_char(&c->target, '&');
-    put_value(&c->target, "address", server);
+    c->target.len = 0;
+    lt_buf_printf(&c->target, "/servers?");
+    put_value(&c->target, "upstream", upstream);
+    if (server.len > 0) {
+        lt_buf_char(&c->target, '&');
+        put_value(&c->target, "address", server);
+    }
 }
 
 /* ---- show upstreams ---- */
@@ -117,12 +114,36 @@ static long long number_of(const json_t *object, const char *key)
     return (long long)json_integer_value(json_object_get(object, key));
 }
 
-static void print_server(const json_t *s)
+/* The word for what decides about requests to a server. */
+static const char *state_of(const json_t *upstream, const json_t *s, char text[STATE_MAX])
 {
+    const char *state = text_of(s, "state"), *health = text_of(s, "health");
+    const char *breaker = text_of(upstream, "breaker");
+    if (strcmp(state, "ready") != 0) {
+        return state;
+    }
+    if (strcmp(health, "checks_failed") == 0) {
+        return "down (check)";
+    }
+    if (strcmp(health, "ejected") == 0) {
+        snprintf(text, STATE_MAX, "ejected for %lld s", (number_of(s, "ejected_ms") + 999) / 1000);
+        return text;
+    }
+    if (json_is_true(json_object_get(s, "down"))) {
+        return "down (connect)";
+    }
+    if (strcmp(breaker, "open") == 0) {
+        return "breaker open";
+    }
+    return strcmp(breaker, "half_open") == 0 ? "breaker half open" : "up";
+}
+
+static void print_server(const json_t *upstream, const json_t *s)
+{
+    char state[STATE_MAX];
     const json_t *latency = json_object_get(s, "latency_ms");
     const char *source = text_of(s, "source"), *error = text_of(s, "last_error");
-    printf("  %-28s %-11s %-5s", text_of(s, "address"), text_of(s, "state"),
-           json_is_true(json_object_get(s, "down")) ? "down" : "up");
+    printf("  %-28s %-18s", text_of(s, "address"), state_of(upstream, s, state));
     printf(" %4lld", number_of(s, "in_flight"));
     if (json_object_get(s, "max") != NULL) {
         printf("/%-5lld", number_of(s, "max"));
@@ -158,7 +179,7 @@ static int print_upstreams(struct lt_str body)
         json_decref(root);
         return REFUSED;
     }
-    printf("%-30s %-11s %-5s %10s %5s %6s %12s\n", "", "STATE", "", "IN FLIGHT ", "IDLE", "WEIGHT",
+    printf("%-30s %-18s %10s %5s %6s %12s\n", "", "STATE", "IN FLIGHT ", "IDLE", "WEIGHT",
            "LATENCY");
     json_array_foreach(root, i, u)
     {
@@ -170,7 +191,7 @@ static int print_upstreams(struct lt_str body)
         printf("\n");
         json_array_foreach(json_object_get(u, "servers"), j, s)
         {
-            print_server(s);
+            print_server(u, s);
         }
     }
     json_decref(root);
@@ -200,7 +221,7 @@ int lt_cmd_show_upstreams(int argc, char **argv)
     return code;
 }
 
-/* ---- drain ---- */
+/* ---- drain, maintenance, ready, remove ---- */
 
 /* The server's member of the last answer; NULL: it is gone. */
 static const json_t *find_server(const json_t *upstream, struct lt_str address)
@@ -242,7 +263,7 @@ static int wait_empty(struct call *c, struct lt_str upstream, struct lt_str serv
         }
         json_t *root = json_loadb(c->body.p, c->body.len, 0, NULL);
         const json_t *s = find_server(root, server);
-        bool draining = s != NULL && strcmp(text_of(s, "state"), "draining") == 0;
+        bool empty = s == NULL || json_is_true(json_object_get(s, "empty"));
         left = s != NULL ? number_of(s, "in_flight") : 0;
         bool ready = s != NULL && strcmp(text_of(s, "state"), "ready") == 0;
         json_decref(root);
@@ -250,7 +271,7 @@ static int wait_empty(struct call *c, struct lt_str upstream, struct lt_str serv
             fprintf(stderr, "lintel: somebody has made it ready again\n");
             return REFUSED;
         }
-        if (!draining) {
+        if (empty) {
             return WELL;
         }
         if (lt_clock_us() >= until) {
@@ -261,37 +282,90 @@ static int wait_empty(struct call *c, struct lt_str upstream, struct lt_str serv
     }
 }
 
-int lt_cmd_drain(int argc, char **argv)
+/* What such a command was given. */
+struct order {
+    const char *name;
+    bool waits;
+    uint64_t wait_s;
+};
+
+static bool is_number(const char *text)
 {
-    static const char text[] = "drain UPSTREAM/SERVER [--wait[=SECONDS]]";
-    struct call c;
-    const char *name = NULL;
-    uint64_t wait_s = WAIT_MAX_S;
-    bool waits = false, ok = true;
-    struct lt_str server;
-    call_init(&c);
+    return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
+}
+
+/* --wait, --wait=SECONDS, --wait SECONDS; false: argv[*i] is none of them, or *ok says no. */
+static bool wait_option(struct order *order, int argc, char **argv, int *i, bool *ok)
+{
+    const char *value = NULL;
+    if (strncmp(argv[*i], "--wait=", 7) == 0) {
+        value = argv[*i] + 7;
+    } else if (strcmp(argv[*i], "--wait") != 0) {
+        return false;
+    } else if (*i + 1 < argc && is_number(argv[*i + 1])) {
+        value = argv[++*i];
+    }
+    order->waits = true;
+    *ok = value == NULL ||
+          (lt_str_to_u64(lt_str_c(value), &order->wait_s) && order->wait_s <= WAIT_MAX_S);
+    return true;
+}
+
+static bool read_order(struct call *c, struct order *order, int argc, char **argv)
+{
+    bool ok = true;
     for (int i = 1; ok && i < argc; i++) {
-        if (strcmp(argv[i], "--wait") == 0) {
-            waits = true;
-        } else if (strncmp(argv[i], "--wait=", 7) == 0) {
-            waits = true;
-            ok = lt_str_to_u64(lt_str_c(argv[i] + 7), &wait_s) && wait_s <= WAIT_MAX_S;
-        } else if (!lt_admin_option(&c.where, argc, argv, &i)) {
-            ok = name == NULL && argv[i][0] != '-';
-            name = argv[i];
+        if (!wait_option(order, argc, argv, &i, &ok) &&
+            !lt_admin_option(&c->where, argc, argv, &i)) {
+            ok = order->name == NULL && argv[i][0] != '-';
+            order->name = argv[i];
         }
     }
-    if (!ok || name == NULL) {
-        return usage(text);
-    }
-    if (!name_server(&c, name, &server)) {
+    return ok && order->name != NULL;
+}
+
+/* A server is removed with --wait by a drain first: what is gone can't be looked at. */
+static int give_order(struct call *c, const struct order *order, const char *command)
+{
+    struct lt_str upstream, server;
+    bool removes = strcmp(command, "remove") == 0;
+    char body[64];
+    if (!name_server(order->name, &upstream, &server)) {
         return USAGE;
     }
-    name_address(&c, server);
-    int code = ask(&c, "PUT", "{\"state\": \"drain\"}");
-    if (code == WELL && waits) {
-        struct lt_str upstream = lt_str(name, (size_t)(server.p - name) - 1);
-        code = wait_empty(&c, upstream, server, wait_s);
+    int code = WELL;
+    if (!removes || order->waits) {
+        aim(c, upstream, server);
+        snprintf(body, sizeof(body), "{\"state\": \"%s\"}", removes ? "drain" : command);
+        code = ask(c, "PUT", body);
+    }
+    if (code == WELL && order->waits) {
+        code = wait_empty(c, upstream, server, order->wait_s);
+    }
+    if (code == LATE && removes) {
+        fprintf(stderr, "lintel: the server goes on draining and was not removed\n");
+    }
+    if (code == WELL && removes) {
+        aim(c, upstream, server);
+        code = ask(c, "DELETE", NULL);
+    }
+    return code;
+}
+
+int lt_cmd_server(int argc, char **argv)
+{
+    struct call c;
+    struct order order = {.wait_s = WAIT_MAX_S};
+    char text[64];
+    bool may_wait = strcmp(argv[0], "ready") != 0;
+    call_init(&c);
+    int code;
+    if (read_order(&c, &order, argc, argv) && (may_wait || !order.waits)) {
+        code = give_order(&c, &order, argv[0]);
+    } else {
+        snprintf(text, sizeof(text), "%s UPSTREAM/SERVER%s", argv[0],
+                 may_wait ? " [--wait[=SECONDS]]" : "");
+        code = usage(text);
     }
     call_fini(&c);
     return code;
@@ -316,43 +390,21 @@ static bool words(struct call *c, int argc, char **argv, const char **out, int m
     return n == max;
 }
 
-int lt_cmd_server(int argc, char **argv)
-{
-    struct call c;
-    const char *name;
-    char text[64], body[64];
-    struct lt_str server;
-    bool removes = strcmp(argv[0], "remove") == 0;
-    call_init(&c);
-    if (!words(&c, argc, argv, &name, 1)) {
-        snprintf(text, sizeof(text), "%s UPSTREAM/SERVER", argv[0]);
-        return usage(text);
-    }
-    if (!name_server(&c, name, &server)) {
-        return USAGE;
-    }
-    name_address(&c, server);
-    snprintf(body, sizeof(body), "{\"state\": \"%s\"}", argv[0]);
-    int code = removes ? ask(&c, "DELETE", NULL) : ask(&c, "PUT", body);
-    call_fini(&c);
-    return code;
-}
-
 int lt_cmd_weight(int argc, char **argv)
 {
     struct call c;
     const char *given[2];
     char body[64];
-    struct lt_str server;
+    struct lt_str upstream, server;
     uint64_t weight;
     call_init(&c);
     if (!words(&c, argc, argv, given, 2) || !lt_str_to_u64(lt_str_c(given[1]), &weight)) {
         return usage("weight UPSTREAM/SERVER WEIGHT");
     }
-    if (!name_server(&c, given[0], &server)) {
+    if (!name_server(given[0], &upstream, &server)) {
         return USAGE;
     }
-    name_address(&c, server);
+    aim(&c, upstream, server);
     snprintf(body, sizeof(body), "{\"weight\": %llu}", (unsigned long long)weight);
     int code = ask(&c, "PUT", body);
     call_fini(&c);
@@ -364,15 +416,15 @@ int lt_cmd_add(int argc, char **argv)
     static const char text[] = "add UPSTREAM/SERVER [--weight N] [--max N] [--backup]";
     struct call c;
     const char *name = NULL;
-    uint64_t weight = 1, max = 0;
-    bool backup = false, ok = true;
-    struct lt_str server;
+    uint64_t weight = 0, max = 0;
+    bool weighs = false, backup = false, ok = true;
+    struct lt_str upstream, server;
     call_init(&c);
     for (int i = 1; ok && i < argc; i++) {
         if (strcmp(argv[i], "--backup") == 0) {
             backup = true;
         } else if (strcmp(argv[i], "--weight") == 0 && i + 1 < argc) {
-            ok = lt_str_to_u64(lt_str_c(argv[++i]), &weight);
+            ok = weighs = lt_str_to_u64(lt_str_c(argv[++i]), &weight);
         } else if (strcmp(argv[i], "--max") == 0 && i + 1 < argc) {
             ok = lt_str_to_u64(lt_str_c(argv[++i]), &max) && max > 0;
         } else if (!lt_admin_option(&c.where, argc, argv, &i)) {
@@ -383,18 +435,21 @@ int lt_cmd_add(int argc, char **argv)
     if (!ok || name == NULL) {
         return usage(text);
     }
-    if (!name_server(&c, name, &server)) {
+    if (!name_server(name, &upstream, &server)) {
         return USAGE;
     }
+    aim(&c, upstream, LT_STR_NONE);
     struct lt_buf body;
     lt_buf_init(&body, TARGET_MAX);
     lt_buf_printf(&body, "{\"address\": ");
     lt_buf_json_str(&body, server);
-    lt_buf_printf(&body, ", \"weight\": %llu", (unsigned long long)weight);
+    if (weighs) {
+        lt_buf_printf(&body, ", \"weight\": %llu", (unsigned long long)weight);
+    }
     if (max > 0) {
         lt_buf_printf(&body, ", \"max\": %llu", (unsigned long long)max);
     }
-    lt_buf_printf(&body, ", \"backup\": %s}", backup ? "true" : "false");
+    lt_buf_printf(&body, "%s}", backup ? ", \"backup\": true" : "");
     lt_buf_char(&body, '\0');
     int code = ask(&c, "POST", body.p);
     lt_buf_fini(&body);

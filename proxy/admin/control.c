@@ -115,7 +115,12 @@ static bool parse_address(struct lt_control_call *call, struct lt_str text, stru
                           struct lt_buf *out)
 {
     const char *why = "";
-    if (lt_addr_parse(text, address, &why) == LT_OK) {
+    if (lt_str_starts(text, LT_STR("dns:")) || lt_str_starts(text, LT_STR("dns+srv:"))) {
+        return refuse(call, out, 400,
+                      "names are looked up for the configuration (`servers: [\"dns:NAME:PORT\"]`); "
+                      "here servers are added and named by their addresses, such as 10.0.0.1:8000");
+    }
+    if (lt_addr_parse(text, address, &why) == LT_OK && (why = lt_addr_no_target(address)) == NULL) {
         return true;
     }
     return refuse(call, out, 400, why);
@@ -164,7 +169,7 @@ static bool upstreams(struct lt_control_call *call, const struct lt_request *req
 static bool add_server(struct lt_control_call *call, struct lt_str body, struct lt_buf *out)
 {
     static const char *const known[] = {"address", "weight", "max", "backup", NULL};
-    struct lt_server_entry entry = {.weight = 1};
+    struct lt_server_entry entry = {.weight = 0};
     json_t *root = members(call, body, known, out);
     if (root == NULL) {
         return false;

@@ -194,6 +194,22 @@ void lt_addr_set_port(struct lt_addr *addr, unsigned port)
     }
 }
 
+const char *lt_addr_no_target(const struct lt_addr *addr)
+{
+    if (lt_addr_is_unix(addr)) {
+        return NULL;
+    }
+    if (lt_addr_port(addr) == 0) {
+        return "a server has a port from 1 to 65535";
+    }
+    bool all = addr->sa.sa_family == AF_INET ? addr->in.sin_addr.s_addr == INADDR_ANY
+                                             : IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+    return all ? "0.0.0.0 and [::] are no address of a server: write the one it listens on, such "
+                 "as "
+                 "127.0.0.1:8000"
+               : NULL;
+}
+
 bool lt_addr_eq(const struct lt_addr *a, const struct lt_addr *b)
 {
     return a->len == b->len && memcmp(&a->sa, &b->sa, a->len) == 0;

@@ -46,6 +46,10 @@ enum lt_err lt_addr_parse_ip(struct lt_str text, struct lt_addr *out) LT_MUST_CH
 unsigned lt_addr_port(const struct lt_addr *addr);
 void lt_addr_set_port(struct lt_addr *addr, unsigned port);
 
+/* Why nothing can be connected to there, whatever the machine: port 0, all addresses. NULL: it can.
+ */
+const char *lt_addr_no_target(const struct lt_addr *addr);
+
 bool lt_addr_eq(const struct lt_addr *a, const struct lt_addr *b);
 
 static inline bool lt_addr_is_unix(const struct lt_addr *addr)

@@ -109,6 +109,9 @@ enum lt_err lt_endpoint_parse(struct lt_str text, struct lt_endpoint *out, const
     if (err != LT_OK && is_name(text)) {
         *why = "for a name that is looked up write `dns:` before it, as in dns:app.internal:8000";
     }
+    if (err == LT_OK && (*why = lt_addr_no_target(&out->addr)) != NULL) {
+        return LT_ERR_INVALID;
+    }
     return err;
 }
 

@@ -49,8 +49,7 @@ void lt_sets_free_changes(struct lt_sets_record *record)
     }
 }
 
-/* What takes back all there was is no change. */
-static void tidy(struct lt_sets_record *record, struct lt_sets_change *change)
+void lt_sets_tidy(struct lt_sets_record *record, struct lt_sets_change *change)
 {
     if (!change->added && !change->removed && change->weight == 0 &&
         change->admin == LT_SERVER_READY) {
@@ -70,135 +69,161 @@ static const struct lt_server *find_server(const struct lt_upstream *u,
     return NULL;
 }
 
-/* The change of one address that is about to be made; NULL and *result when it can't be. */
-static struct lt_sets_change *begin(struct lt_server_sets *sets, struct lt_str upstream,
-                                    const struct lt_addr *address, bool exists,
-                                    struct lt_sets_record **record,
-                                    enum lt_server_sets_result *result)
+/* A change while it is made. */
+struct edit {
+    struct lt_sets_record *record;
+    struct lt_sets_change *change;
+    struct lt_sets_change before; /* what it said */
+    bool named;                   /* by others than the operator */
+};
+
+/* Whether the upstream is to have the server: its set may be about to follow. */
+static bool is_there(const struct lt_sets_change *change, bool named)
 {
-    const struct lt_upstream *u = lt_server_sets_upstream(sets, upstream);
-    if (u == NULL) {
-        *result = LT_SETS_NO_UPSTREAM;
-        return NULL;
-    }
-    if ((find_server(u, address) != NULL) != exists) {
-        *result = exists ? LT_SETS_NO_SERVER : LT_SETS_EXISTS;
-        return NULL;
-    }
-    *result = LT_SETS_NO_MEMORY;
-    *record = lt_sets_record_of(sets, upstream);
-    struct lt_sets_change *change = *record != NULL ? lt_sets_change_of(*record, address) : NULL;
-    if (*record == NULL || change != NULL) {
-        return change;
-    }
-    if ((*record)->n_changes >= LT_SETS_SERVERS_MAX) {
-        *result = LT_SETS_LIMIT;
-        return NULL;
-    }
-    return lt_sets_new_change(*record, address);
+    return change != NULL ? change->added || (named && !change->removed) : named;
 }
 
-static enum lt_server_sets_result finish(struct lt_server_sets *sets, struct lt_sets_record *record,
-                                         const char *event, const struct lt_addr *address,
-                                         const char *state)
+/* The change of one address that is about to be made, which exists or doesn't yet. */
+static enum lt_server_sets_result begin(struct lt_server_sets *sets, struct lt_str upstream,
+                                        const struct lt_addr *address, bool exists,
+                                        struct edit *edit)
 {
-    char text[LT_ADDR_TEXT_MAX];
-    lt_log_info("upstream", event, LT_KV_STR("upstream", record->name),
-                LT_KV_STR("server", lt_str(text, lt_addr_print(address, text))),
-                LT_KV_CSTR("state", state));
-    lt_sets_remember(sets);
-    switch (lt_sets_publish(sets, record)) {
-    case LT_OK:
-        return LT_SETS_OK;
-    case LT_ERR_LIMIT:
-        return LT_SETS_LIMIT;
-    default:
+    if (lt_server_sets_upstream(sets, upstream) == NULL) {
+        return LT_SETS_NO_UPSTREAM;
+    }
+    struct lt_sets_record *record = lt_sets_record_of(sets, upstream);
+    if (record == NULL) {
         return LT_SETS_NO_MEMORY;
     }
+    struct lt_sets_change *change = lt_sets_change_of(record, address);
+    bool named = lt_sets_named(sets, record, address);
+    if (is_there(change, named) != exists) {
+        return exists ? LT_SETS_NO_SERVER : LT_SETS_EXISTS;
+    }
+    if (change == NULL) {
+        bool full = record->n_changes >= LT_SETS_SERVERS_MAX;
+        change = lt_sets_new_change(record, address);
+        if (change == NULL) {
+            return full ? LT_SETS_LIMIT : LT_SETS_NO_MEMORY;
+        }
+    }
+    *edit = (struct edit){.record = record, .change = change, .before = *change, .named = named};
+    return LT_SETS_OK;
+}
+
+static void undo(struct edit *edit)
+{
+    struct lt_list link = edit->change->link;
+    *edit->change = edit->before;
+    edit->change->link = link;
+    lt_sets_tidy(edit->record, edit->change);
+}
+
+/* Publishes the change; one that can't be is undone. */
+static enum lt_server_sets_result finish(struct lt_server_sets *sets, struct edit *edit,
+                                         const char *event, const char *state)
+{
+    char text[LT_ADDR_TEXT_MAX];
+    size_t n = lt_addr_print(&edit->change->address, text);
+    enum lt_err err = lt_sets_publish(sets, edit->record);
+    if (err != LT_OK) {
+        undo(edit);
+        return err == LT_ERR_LIMIT ? LT_SETS_LIMIT : LT_SETS_NO_MEMORY;
+    }
+    lt_sets_tidy(edit->record, edit->change);
+    lt_log_info("upstream", event, LT_KV_STR("upstream", edit->record->name),
+                LT_KV_STR("server", lt_str(text, n)), LT_KV_CSTR("state", state));
+    lt_sets_remember(sets);
+    return LT_SETS_OK;
 }
 
 enum lt_server_sets_result lt_server_sets_add(struct lt_server_sets *sets, struct lt_str upstream,
                                               const struct lt_server_entry *entry)
 {
-    struct lt_sets_record *record = NULL;
-    enum lt_server_sets_result result;
-    struct lt_sets_change *change = begin(sets, upstream, &entry->address, false, &record, &result);
-    if (change == NULL) {
+    struct edit edit;
+    enum lt_server_sets_result result = begin(sets, upstream, &entry->address, false, &edit);
+    if (result != LT_SETS_OK) {
         return result;
     }
-    change->removed = false;
-    change->added = true;
-    change->entry = *entry;
-    change->entry.host = LT_STR_NONE;
-    change->weight = 0;
-    change->admin = LT_SERVER_READY;
-    return finish(sets, record, "server_added", &entry->address, "ready");
+    bool asks = entry->weight > 0 || entry->max > 0 || entry->backup;
+    edit.change->removed = false;
+    edit.change->added = asks || !edit.named;
+    edit.change->entry = *entry;
+    edit.change->entry.host = LT_STR_NONE;
+    edit.change->weight = 0;
+    edit.change->admin = LT_SERVER_READY;
+    return finish(sets, &edit, "server_added", "ready");
 }
 
-/* Whether nobody but the operator names the server. */
-static bool is_ours(const struct lt_server_sets *sets, struct lt_str upstream,
-                    const struct lt_addr *address)
+/* The state of the server, held; NULL: no set that is published has it. */
+static struct lt_server_state *hold_state(const struct lt_server_sets *sets, struct lt_str upstream,
+                                          const struct lt_addr *address)
 {
-    const struct lt_upstream *u = lt_server_sets_upstream(sets, upstream);
-    const struct lt_server *server = u != NULL ? find_server(u, address) : NULL;
-    return server != NULL && lt_str_eq_c(server->source, LT_SETS_OPERATOR);
+    const struct lt_server *server = find_server(lt_server_sets_upstream(sets, upstream), address);
+    if (server != NULL) {
+        lt_server_state_hold(server->state);
+    }
+    return server != NULL ? server->state : NULL;
 }
 
 enum lt_server_sets_result lt_server_sets_remove(struct lt_server_sets *sets,
                                                  struct lt_str upstream,
                                                  const struct lt_addr *address)
 {
-    struct lt_sets_record *record = NULL;
-    enum lt_server_sets_result result;
-    struct lt_addr gone = *address;
-    bool ours = is_ours(sets, upstream, address);
-    struct lt_sets_change *change = begin(sets, upstream, address, true, &record, &result);
-    if (change == NULL) {
+    struct edit edit;
+    enum lt_server_sets_result result = begin(sets, upstream, address, true, &edit);
+    if (result != LT_SETS_OK) {
         return result;
     }
-    /* Of one that somebody else names too it has to be remembered. */
-    change->added = false;
-    change->removed = !ours;
-    change->weight = 0;
-    change->admin = LT_SERVER_READY;
-    tidy(record, change);
-    return finish(sets, record, "server_removed", &gone, "removed");
+    edit.change->added = false;
+    edit.change->removed = edit.named; /* else there is nothing to remember */
+    edit.change->weight = 0;
+    edit.change->admin = LT_SERVER_READY;
+    /* Exchanges of an older snapshot have a set of their own that nobody replaces. Before the set
+     * is published, whose round proves that all workers have seen it; relaxed for that. */
+    struct lt_server_state *state = hold_state(sets, upstream, address);
+    int before = LT_SERVER_READY;
+    if (state != NULL) {
+        before = atomic_exchange_explicit(&state->admin_state, (int)LT_SERVER_DRAIN,
+                                          memory_order_relaxed);
+    }
+    result = finish(sets, &edit, "server_removed", "removed");
+    if (state != NULL) {
+        if (result != LT_SETS_OK) {
+            atomic_store_explicit(&state->admin_state, before, memory_order_relaxed);
+        }
+        lt_server_state_drop(state);
+    }
+    return result;
 }
 
 enum lt_server_sets_result lt_server_sets_weigh(struct lt_server_sets *sets, struct lt_str upstream,
                                                 const struct lt_addr *address, uint32_t weight)
 {
-    struct lt_sets_record *record = NULL;
-    enum lt_server_sets_result result;
-    struct lt_addr at = *address;
-    struct lt_sets_change *change = begin(sets, upstream, address, true, &record, &result);
-    if (change == NULL) {
+    struct edit edit;
+    enum lt_server_sets_result result = begin(sets, upstream, address, true, &edit);
+    if (result != LT_SETS_OK) {
         return result;
     }
-    change->weight = weight;
-    enum lt_server_admin admin = change->admin;
-    tidy(record, change);
-    return finish(sets, record, "server_weighed", &at, lt_server_admin_name(admin));
+    edit.change->weight = weight;
+    return finish(sets, &edit, "server_weighed", lt_server_admin_name(edit.change->admin));
 }
 
 enum lt_server_sets_result lt_server_sets_admin(struct lt_server_sets *sets, struct lt_str upstream,
                                                 const struct lt_addr *address,
                                                 enum lt_server_admin admin)
 {
-    struct lt_sets_record *record = NULL;
-    enum lt_server_sets_result result;
-    struct lt_addr at = *address;
-    struct lt_sets_change *change = begin(sets, upstream, address, true, &record, &result);
-    if (change == NULL) {
+    struct edit edit;
+    enum lt_server_sets_result result = begin(sets, upstream, address, true, &edit);
+    if (result != LT_SETS_OK) {
         return result;
     }
-    if (change->admin == LT_SERVER_READY || admin == LT_SERVER_READY) {
-        change->empty = false;
-        change->counts_from = sets->rounds + 1; /* one under way has seen some worker before this */
+    if (edit.change->admin == LT_SERVER_READY || admin == LT_SERVER_READY) {
+        edit.change->empty = false;
+        edit.change->counts_from = sets->rounds + 1; /* one under way has seen some worker before */
     }
-    change->admin = admin;
-    tidy(record, change);
-    return finish(sets, record, "server_state", &at, lt_server_admin_name(admin));
+    edit.change->admin = admin;
+    return finish(sets, &edit, "server_state", lt_server_admin_name(admin));
 }
 
 enum lt_server_sets_result lt_server_sets_pause(struct lt_server_sets *sets, struct lt_str upstream,

@@ -51,11 +51,26 @@ static void add_entry(struct merge *m, const struct lt_server_entry *e, struct l
     enter(m);
 }
 
+/* One that others name too is as they say, but for what the operator gave. */
+static void add_by_operator(struct merge *m, const struct lt_server_entry *e)
+{
+    struct lt_server_spec *spec = lt_map_get(&m->by_address, key_of(&e->address));
+    if (spec == NULL) {
+        struct lt_server_entry entry = *e;
+        entry.weight = lt_max(e->weight, 1u);
+        add_entry(m, &entry, LT_STR(LT_SETS_OPERATOR));
+        return;
+    }
+    spec->weight = e->weight > 0 ? e->weight : spec->weight;
+    spec->max = e->max > 0 ? e->max : spec->max;
+    spec->backup |= e->backup;
+}
+
 /* A change for an address that nobody names waits until somebody does. */
 static void apply(struct merge *m, const struct lt_sets_change *change)
 {
     if (change->added) {
-        add_entry(m, &change->entry, LT_STR(LT_SETS_OPERATOR));
+        add_by_operator(m, &change->entry);
     }
     struct lt_server_spec *spec = lt_map_get(&m->by_address, key_of(&change->address));
     if (spec == NULL) {
@@ -75,7 +90,7 @@ static void apply(struct merge *m, const struct lt_sets_change *change)
 
 /* All that was said, in order. */
 static void say_all(struct merge *m, const struct lt_upstream_conf *conf,
-                    const struct lt_sets_record *record)
+                    const struct lt_sets_record *record, bool with_changes)
 {
     unsigned own = lt_build_specs(conf, m->v);
     for (unsigned i = 0; i < own && !m->nomem; i++) {
@@ -90,21 +105,21 @@ static void say_all(struct merge *m, const struct lt_upstream_conf *conf,
     }
     lt_list_each(it, tmp, &record->changes)
     {
-        if (!m->nomem) {
+        if (with_changes && !m->nomem) {
             apply(m, lt_container_of(it, struct lt_sets_change, link));
         }
     }
 }
 
 enum lt_err lt_sets_merge(const struct lt_upstream_conf *conf, const struct lt_sets_record *record,
-                          struct lt_hash_seed seed, struct lt_sets_merged *out)
+                          struct lt_hash_seed seed, bool with_changes, struct lt_sets_merged *out)
 {
     unsigned room = LT_SETS_SERVERS_MAX + record->n_changes; /* with those that were removed */
     struct merge m = {.v = lt_calloc(room, sizeof(*m.v)), .gone = lt_calloc(room, sizeof(*m.gone))};
     lt_map_init(&m.by_address, seed, room);
     m.nomem = m.v == NULL || m.gone == NULL;
     if (!m.nomem) {
-        say_all(&m, conf, record);
+        say_all(&m, conf, record, with_changes);
     }
     *out = (struct lt_sets_merged){.v = m.v, .cut = m.cut};
     for (unsigned i = 0; i < m.n; i++) {

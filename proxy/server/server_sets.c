@@ -121,17 +121,37 @@ struct lt_upstream *lt_server_sets_upstream(const struct lt_server_sets *sets, s
 
 /* ---- Making sets. ---- */
 
-/* The set that the record wants for upstream number i of s. */
-static enum lt_err make_set(struct lt_server_sets *sets, struct lt_snapshot *s, unsigned i,
-                            const struct lt_sets_record *record, struct lt_server_set **out)
+static void set_admin(const struct lt_server *server, enum lt_server_admin admin)
 {
-    struct lt_gateway *g = sets->gateway;
-    const struct lt_upstream_conf *conf = s->root->conf->upstreams.entries[i].value;
-    const struct lt_server_set_env env = {
-        .registry = g->registry, .metrics = g->metrics, .n_workers = s->n_workers};
-    struct lt_sets_merged m;
+    /* Relaxed: workers that must have seen it get a message. */
+    atomic_store_explicit(&server->state->admin_state, (int)admin, memory_order_relaxed);
+}
+
+/* A set of these servers for upstream number i of s. */
+static enum lt_err make_of(const struct lt_server_sets *sets, struct lt_snapshot *s, unsigned i,
+                           const struct lt_server_spec *specs, unsigned n,
+                           struct lt_server_set **out)
+{
+    const struct lt_server_set_env env = {.registry = sets->gateway->registry,
+                                          .metrics = sets->gateway->metrics,
+                                          .n_workers = s->n_workers};
     unsigned bad;
-    enum lt_err err = lt_sets_merge(conf, record, sets->records.seed, &m);
+    enum lt_err err = lt_server_set_new(&env, &s->upstreams[i], specs, n, out, &bad);
+    for (unsigned j = 0; err == LT_OK && j < n; j++) {
+        set_admin(&(*out)->v[j], specs[j].admin);
+    }
+    return err;
+}
+
+/* The set that the record wants for upstream number i of s, with the operator's changes or without.
+ */
+static enum lt_err make_set(const struct lt_server_sets *sets, struct lt_snapshot *s, unsigned i,
+                            const struct lt_sets_record *record, bool with_changes,
+                            struct lt_server_set **out)
+{
+    struct lt_sets_merged m;
+    enum lt_err err = lt_sets_merge(s->root->conf->upstreams.entries[i].value, record,
+                                    sets->records.seed, with_changes, &m);
     if (err != LT_OK) {
         return err;
     }
@@ -139,14 +159,74 @@ static enum lt_err make_set(struct lt_server_sets *sets, struct lt_snapshot *s, 
         lt_log_warn("upstream", "servers_left_out", LT_KV_STR("upstream", record->name),
                     LT_KV_INT("used", m.n));
     }
-    err = lt_server_set_new(&env, &s->upstreams[i], m.v, m.n, out, &bad);
-    for (unsigned j = 0; err == LT_OK && j < m.n; j++) {
-        /* Relaxed: workers that must have seen it get a message. */
-        atomic_store_explicit(&(*out)->v[j].state->admin_state, (int)m.v[j].admin,
-                              memory_order_relaxed);
-    }
+    err = make_of(sets, s, i, m.v, m.n, out);
     lt_free(m.v);
     return err;
+}
+
+/* When the set that is wanted can't be made: the servers that the upstream of that name has now,
+ * since what they need is theirs already; at the start those without the operator's changes. */
+static enum lt_err make_instead(const struct lt_server_sets *sets, struct lt_snapshot *s,
+                                unsigned i, const struct lt_sets_record *record,
+                                struct lt_server_set **out)
+{
+    const struct lt_upstream *now = lt_server_sets_upstream(sets, record->name);
+    if (now == NULL) {
+        return make_set(sets, s, i, record, false, out);
+    }
+    const struct lt_server_set *set = lt_upstream_set(now);
+    struct lt_server_spec *specs = lt_calloc(lt_max(set->n, 1u), sizeof(*specs));
+    struct lt_addr ip;
+    if (specs == NULL) {
+        return LT_ERR_NOMEM;
+    }
+    for (unsigned j = 0; j < set->n; j++) {
+        const struct lt_server *server = &set->v[j];
+        bool has_name = server->ip.len > 0 && lt_addr_parse_ip(server->ip, &ip) != LT_OK;
+        specs[j] = (struct lt_server_spec){.address = server->addr,
+                                           .max = server->max,
+                                           .max_connections = server->max_connections,
+                                           .weight = server->weight,
+                                           .backup = server->backup,
+                                           .admin = lt_server_admin(server->state),
+                                           .host = has_name ? server->ip : LT_STR_NONE,
+                                           .source = server->source};
+    }
+    enum lt_err err = make_of(sets, s, i, specs, set->n, out);
+    lt_free(specs);
+    return err;
+}
+
+static bool lists(const struct lt_sets_source *source, const struct lt_addr *address)
+{
+    for (unsigned i = 0; i < source->n; i++) {
+        if (lt_addr_eq(&source->v[i].address, address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool lt_sets_named(const struct lt_server_sets *sets, const struct lt_sets_record *record,
+                   const struct lt_addr *address)
+{
+    unsigned at = 0;
+    bool found = find_in(sets->gateway->current, record->name, &at) != NULL;
+    const struct lt_upstream_conf *conf =
+        found ? sets->gateway->current->root->conf->upstreams.entries[at].value : NULL;
+    const struct lt_server_conf *servers = found ? conf->servers.items : NULL;
+    for (size_t i = 0; found && i < conf->servers.n; i++) {
+        if (lt_addr_eq(&servers[i].address.addr, address)) {
+            return true;
+        }
+    }
+    lt_list_each(it, tmp, &record->sources)
+    {
+        if (lists(lt_container_of(it, struct lt_sets_source, link), address)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void log_not_taken(const struct lt_sets_record *record, enum lt_err err)
@@ -183,18 +263,19 @@ enum lt_err lt_sets_publish(struct lt_server_sets *sets, struct lt_sets_record *
     struct lt_gateway *g = sets->gateway;
     struct lt_server_set *set = NULL;
     unsigned at = 0;
-    record->changed = true;
     /* Without workers the snapshot is on its way, or gone. */
     struct lt_upstream *u =
         g->n_workers > 0 && !sets->building ? find_in(g->current, record->name, &at) : NULL;
     if (u == NULL) {
+        record->changed = true;
         return LT_OK; /* its time comes with a configuration that has it */
     }
-    enum lt_err err = make_set(sets, g->current, at, record, &set);
+    enum lt_err err = make_set(sets, g->current, at, record, true, &set);
     if (err != LT_OK) {
         log_not_taken(record, err);
         return err;
     }
+    record->changed = true; /* a snapshot that is taken up just now has a set of its own */
     publish(g, u, set);
     lt_metrics_add(g->own_metrics, LT_COUNTER_SERVER_SETS, 1);
     lt_probes_look(g->probes);
@@ -219,6 +300,33 @@ void lt_server_sets_begin(struct lt_server_sets *sets)
     sets->building = true;
 }
 
+/* Completes upstream number i of next, for which there is a record. */
+static void build(struct lt_server_sets *sets, struct lt_snapshot *next, unsigned i,
+                  struct lt_sets_record *record)
+{
+    struct lt_upstream *u = &next->upstreams[i];
+    struct lt_server_set *set = NULL, *own = lt_upstream_set(u);
+    record->changed = false;
+    atomic_store_explicit(&u->state->paused, record->paused, memory_order_relaxed);
+    if (!lt_sets_record_says(record)) {
+        for (unsigned j = 0; j < own->n; j++) {
+            set_admin(&own->v[j], LT_SERVER_READY); /* one that was removed is back */
+        }
+        return;
+    }
+    enum lt_err err = make_set(sets, next, i, record, true, &set);
+    if (err != LT_OK) {
+        log_not_taken(record, err);
+        record->changed = true; /* tried again when the snapshot has been taken up */
+        err = make_instead(sets, next, i, record, &set);
+    }
+    if (err == LT_OK) {
+        lt_server_set_free(own);
+        /* Relaxed: workers get the snapshot by a message. */
+        atomic_store_explicit(&u->set, set, memory_order_relaxed);
+    }
+}
+
 void lt_server_sets_build(struct lt_server_sets *sets, struct lt_snapshot *next)
 {
     sets->building = false;
@@ -226,25 +334,10 @@ void lt_server_sets_build(struct lt_server_sets *sets, struct lt_snapshot *next)
         lt_sets_recall(sets);
     }
     for (unsigned i = 0; i < next->n_upstreams; i++) {
-        struct lt_upstream *u = &next->upstreams[i];
-        struct lt_sets_record *record = lt_map_get(&sets->records, u->name);
-        struct lt_server_set *set = NULL;
-        if (record == NULL) {
-            continue;
+        struct lt_sets_record *record = lt_map_get(&sets->records, next->upstreams[i].name);
+        if (record != NULL) {
+            build(sets, next, i, record);
         }
-        record->changed = false;
-        atomic_store_explicit(&u->state->paused, record->paused, memory_order_relaxed);
-        if (!lt_sets_record_says(record)) {
-            continue;
-        }
-        enum lt_err err = make_set(sets, next, i, record, &set);
-        if (err != LT_OK) {
-            log_not_taken(record, err);
-            continue;
-        }
-        lt_server_set_free(lt_upstream_set(u));
-        /* Relaxed: workers get the snapshot by a message. */
-        atomic_store_explicit(&u->set, set, memory_order_relaxed);
     }
 }
 
@@ -309,18 +402,30 @@ enum lt_err lt_server_sets_put(struct lt_server_sets *sets, struct lt_str upstre
     if (source != NULL && same(source, v, n)) {
         return LT_OK;
     }
-    struct lt_server_entry *copy = copy_entries(v, n);
-    if (source == NULL && record != NULL) {
+    struct lt_server_entry *copy = record != NULL ? copy_entries(v, n) : NULL;
+    bool is_new = source == NULL && copy != NULL;
+    if (is_new) {
         source = new_source(record, name);
     }
     if (copy == NULL || source == NULL) {
         free_entries(copy, copy != NULL ? n : 0);
         return LT_ERR_NOMEM;
     }
-    free_entries(source->v, source->n);
+    struct lt_sets_source before = *source;
     source->v = copy;
     source->n = n;
-    return lt_sets_publish(sets, record);
+    enum lt_err err = lt_sets_publish(sets, record);
+    if (err == LT_OK) {
+        free_entries(before.v, before.n);
+        return LT_OK;
+    }
+    free_entries(copy, n);
+    source->v = before.v;
+    source->n = before.n;
+    if (is_new) {
+        free_source(source);
+    }
+    return err;
 }
 
 void lt_server_sets_drop(struct lt_server_sets *sets, struct lt_str upstream, struct lt_str name)

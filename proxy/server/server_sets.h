@@ -32,7 +32,8 @@ void lt_server_sets_free(struct lt_server_sets *sets);
 /* What sources put from now on to build is for the snapshot that is built: the one that workers
  * have keeps its sets, as it may live by what the source said before. */
 void lt_server_sets_begin(struct lt_server_sets *sets);
-/* next is about to be taken up and no worker uses its sets yet: completes them. */
+/* next is about to be taken up and no worker uses its sets yet: completes them. Where a set can't
+ * be made, the upstream keeps the servers that it has in the current snapshot. */
 void lt_server_sets_build(struct lt_server_sets *sets, struct lt_snapshot *next);
 /* All workers have taken up the gateway's current snapshot: what changed since build follows. */
 void lt_server_sets_take_up(struct lt_server_sets *sets);
@@ -70,10 +71,14 @@ enum lt_server_sets_result {
     LT_SETS_NO_MEMORY
 };
 
-/* Changes hold over reloads until they are taken back. A server of the configuration that was
- * removed comes back by being added; one that was added goes for good by being removed. */
+/* Changes hold over reloads until they are taken back. A server that others name and that was
+ * removed comes back by being added; one that was added goes for good by being removed. Whatever
+ * isn't LT_SETS_OK has changed nothing. */
+
+/* weight 0, max 0: not given; 1 and no limit, or as others say who name the server too. */
 enum lt_server_sets_result lt_server_sets_add(struct lt_server_sets *sets, struct lt_str upstream,
                                               const struct lt_server_entry *entry);
+/* From now on nobody picks it, not even who picks from the set of an older snapshot. */
 enum lt_server_sets_result lt_server_sets_remove(struct lt_server_sets *sets,
                                                  struct lt_str upstream,
                                                  const struct lt_addr *address);

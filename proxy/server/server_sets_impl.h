@@ -23,7 +23,7 @@ struct lt_sets_change {
     struct lt_list link;
     struct lt_addr address;
     bool added, removed;
-    struct lt_server_entry entry; /* of an added one */
+    struct lt_server_entry entry; /* of an added one; weight 0, max 0: not given */
     uint32_t weight;              /* 0: not changed */
     enum lt_server_admin admin;
     uint64_t counts_from; /* number of the first round that saw it not ready at every worker */
@@ -65,7 +65,11 @@ struct lt_server_sets {
 struct lt_sets_record *lt_sets_record_of(struct lt_server_sets *sets, struct lt_str name);
 /* Whether the record says anything that the configuration doesn't. */
 bool lt_sets_record_says(const struct lt_sets_record *record);
-/* What is in the record has changed: publishes the upstream's new set. */
+/* Whether the configuration or a source names a server with that address. */
+bool lt_sets_named(const struct lt_server_sets *sets, const struct lt_sets_record *record,
+                   const struct lt_addr *address);
+/* What is in the record has changed: publishes the upstream's new set. On an error the set that is
+ * there stays: the caller takes its change back. */
 enum lt_err lt_sets_publish(struct lt_server_sets *sets, struct lt_sets_record *record);
 
 /* server_merge.c: what configuration, sources and operator together say. */
@@ -74,9 +78,10 @@ struct lt_sets_merged {
     unsigned n;
     bool cut; /* there were more than LT_SETS_SERVERS_MAX */
 };
-/* LT_ERR_NOMEM: there is nothing to free. */
+/* with_changes: the operator's word counts. LT_ERR_NOMEM: there is nothing to free. */
 enum lt_err lt_sets_merge(const struct lt_upstream_conf *conf, const struct lt_sets_record *record,
-                          struct lt_hash_seed seed, struct lt_sets_merged *out) LT_MUST_CHECK;
+                          struct lt_hash_seed seed, bool with_changes,
+                          struct lt_sets_merged *out) LT_MUST_CHECK;
 
 /* The change of an address, or NULL. */
 struct lt_sets_change *lt_sets_change_of(const struct lt_sets_record *record,
@@ -85,6 +90,8 @@ struct lt_sets_change *lt_sets_change_of(const struct lt_sets_record *record,
 struct lt_sets_change *lt_sets_new_change(struct lt_sets_record *record,
                                           const struct lt_addr *address);
 void lt_sets_free_changes(struct lt_sets_record *record);
+/* Frees a change that says nothing: what takes back all there was is none. */
+void lt_sets_tidy(struct lt_sets_record *record, struct lt_sets_change *change);
 /* After a round: which servers have become empty. */
 void lt_sets_look_for_empty(struct lt_server_sets *sets);
 

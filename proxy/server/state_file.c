@@ -20,6 +20,8 @@
 #define STATE_FILE_MAX ((size_t)16 << 20)
 #define ARENA_MAX ((size_t)64 << 20)
 #define PATH_BYTES 4096u
+#define WEIGHT_MAX 1000u
+#define MAX_MAX 65535u
 
 /* ---- Writing. ---- */
 
@@ -33,8 +35,12 @@ static void put_change(const struct lt_sets_change *change, struct lt_buf *out)
     if (change->added) {
         lt_json_key(out, "added");
         lt_buf_char(out, '{');
-        lt_json_num(out, "weight", change->entry.weight);
-        lt_json_num(out, "max", change->entry.max);
+        if (change->entry.weight > 0) {
+            lt_json_num(out, "weight", change->entry.weight);
+        }
+        if (change->entry.max > 0) {
+            lt_json_num(out, "max", change->entry.max);
+        }
         lt_json_bool(out, "backup", change->entry.backup);
         lt_buf_char(out, '}');
     }
@@ -118,62 +124,150 @@ void lt_sets_remember(const struct lt_server_sets *sets)
 
 /* ---- Reading. ---- */
 
-static uint32_t number(const json_t *object, const char *key, uint32_t max)
+/* Where in the file something is. */
+struct place {
+    struct lt_str file, upstream;
+    const char *server; /* as written; NULL: the upstream itself */
+};
+
+/* What isn't understood is left out; the rest is kept. */
+static void leave_out(const struct place *at, const char *member, const char *why)
 {
-    json_int_t n = json_integer_value(json_object_get(object, key));
-    return n > 0 && n <= max ? (uint32_t)n : 0;
+    lt_log_warn("upstream", "state_left_out", LT_KV_STR("file", at->file),
+                LT_KV_STR("upstream", at->upstream),
+                LT_KV_CSTR("server", at->server != NULL ? at->server : ""),
+                LT_KV_CSTR("member", member), LT_KV_CSTR("why", why));
 }
 
-static enum lt_server_admin state_of(const json_t *object)
+static uint32_t number(const struct place *at, const json_t *object, const char *key, uint32_t max)
 {
-    const char *name = json_string_value(json_object_get(object, "state"));
+    const json_t *value = json_object_get(object, key);
+    json_int_t n = json_integer_value(value);
+    if (value == NULL || (n > 0 && n <= max)) {
+        return (uint32_t)n;
+    }
+    /* Files that wrote "max": 0 for none are well. */
+    if (n != 0 || !json_is_integer(value) || strcmp(key, "max") != 0) {
+        leave_out(at, key,
+                  max == MAX_MAX ? "it has to be a whole number from 0 to 65535"
+                                 : "it has to be a whole number from 1 to 1000");
+    }
+    return 0;
+}
+
+static bool truth(const struct place *at, const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    if (value != NULL && !json_is_boolean(value)) {
+        leave_out(at, key, "it has to be true or false");
+    }
+    return json_is_true(value);
+}
+
+static enum lt_server_admin state_of(const struct place *at, const json_t *object)
+{
+    const json_t *value = json_object_get(object, "state");
+    const char *name = json_string_value(value);
     enum lt_server_admin admin = LT_SERVER_READY;
-    return name != NULL && lt_server_admin_find(lt_str_c(name), &admin) ? admin : LT_SERVER_READY;
+    if (value != NULL && (name == NULL || !lt_server_admin_find(lt_str_c(name), &admin))) {
+        leave_out(at, "state", "it has to be ready, drain or maintenance");
+    }
+    return admin;
 }
 
-/* False: the address is none, or memory was short. */
-static bool take_change(struct lt_sets_record *record, const char *address, const json_t *object)
+/* Whether object is one; its members that nobody knows are left out. */
+static bool is_object(const struct place *at, const char *member, json_t *object,
+                      const char *const *known)
 {
-    struct lt_addr addr;
-    const char *why;
-    if (lt_addr_parse(lt_str_c(address), &addr, &why) != LT_OK) {
+    const char *key;
+    json_t *value;
+    if (!json_is_object(object)) {
+        leave_out(at, member, "it has to be an object");
         return false;
     }
-    struct lt_sets_change *change = lt_sets_new_change(record, &addr);
-    const json_t *added = json_object_get(object, "added");
-    if (change == NULL) {
-        return false;
+    json_object_foreach(object, key, value)
+    {
+        size_t i = 0;
+        while (known[i] != NULL && strcmp(known[i], key) != 0) {
+            i++;
+        }
+        if (known[i] == NULL) {
+            leave_out(at, key, "there is no such member");
+        }
     }
-    change->added = json_is_object(added);
-    change->entry =
-        (struct lt_server_entry){.address = addr,
-                                 .weight = lt_max(number(added, "weight", 1000), 1u),
-                                 .max = number(added, "max", 65535),
-                                 .backup = json_is_true(json_object_get(added, "backup"))};
-    change->removed = json_is_true(json_object_get(object, "removed"));
-    change->weight = number(object, "weight", 1000);
-    change->admin = state_of(object);
     return true;
 }
 
-static unsigned take_record(struct lt_server_sets *sets, const char *name, const json_t *object)
+static void take_members(struct lt_sets_change *change, const struct place *at,
+                         const json_t *object)
 {
-    struct lt_sets_record *record = lt_sets_record_of(sets, lt_str_c(name));
+    static const char *const known[] = {"weight", "max", "backup", NULL};
+    json_t *added = json_object_get(object, "added");
+    change->added = added != NULL && is_object(at, "added", added, known);
+    if (change->added) {
+        change->entry = (struct lt_server_entry){.address = change->address,
+                                                 .weight = number(at, added, "weight", WEIGHT_MAX),
+                                                 .max = number(at, added, "max", MAX_MAX),
+                                                 .backup = truth(at, added, "backup")};
+    }
+    change->removed = truth(at, object, "removed");
+    change->weight = number(at, object, "weight", WEIGHT_MAX);
+    change->admin = state_of(at, object);
+}
+
+/* Gives whether that is a change. */
+static bool take_change(struct lt_sets_record *record, const struct place *at, json_t *object)
+{
+    static const char *const known[] = {"added", "removed", "weight", "state", NULL};
+    struct lt_addr addr;
+    const char *why;
+    if (lt_addr_parse(lt_str_c(at->server), &addr, &why) != LT_OK ||
+        (why = lt_addr_no_target(&addr)) != NULL) {
+        leave_out(at, "", why);
+        return false;
+    }
+    if (!is_object(at, "", object, known)) {
+        return false;
+    }
+    if (lt_sets_change_of(record, &addr) != NULL) {
+        leave_out(at, "", "this server is there twice");
+        return false;
+    }
+    struct lt_sets_change *change = lt_sets_new_change(record, &addr);
+    if (change == NULL) {
+        leave_out(at, "", "there are too many changes, or no memory for them");
+        return false;
+    }
+    unsigned before = record->n_changes;
+    take_members(change, at, object);
+    lt_sets_tidy(record, change);
+    return record->n_changes == before;
+}
+
+static unsigned take_record(struct lt_server_sets *sets, const char *name, json_t *object)
+{
+    static const char *const known[] = {"paused", "servers", NULL};
+    struct place at = {.file = sets->state_file, .upstream = lt_str_c(name)};
     const char *address;
     json_t *change;
     unsigned n = 0;
-    if (record == NULL) {
+    if (!is_object(&at, "", object, known)) {
         return 0;
     }
-    record->paused = json_is_true(json_object_get(object, "paused"));
-    json_object_foreach(json_object_get(object, "servers"), address, change)
+    struct lt_sets_record *record = lt_sets_record_of(sets, at.upstream);
+    if (record == NULL) {
+        leave_out(&at, "", "there are too many upstreams, or no memory for them");
+        return 0;
+    }
+    record->paused = truth(&at, object, "paused");
+    json_t *servers = json_object_get(object, "servers");
+    if (servers != NULL && !json_is_object(servers)) {
+        leave_out(&at, "servers", "it has to be an object");
+    }
+    json_object_foreach(servers, address, change)
     {
-        if (take_change(record, address, change)) {
-            n++;
-        } else {
-            lt_log_error("upstream", "state_left_out", LT_KV_STR("upstream", record->name),
-                         LT_KV_CSTR("server", address));
-        }
+        at.server = address;
+        n += take_change(record, &at, change);
     }
     return n;
 }

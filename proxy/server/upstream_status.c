@@ -30,6 +30,9 @@ static void put_server(const struct lt_gateway *g, const struct lt_server *serve
     lt_json_str(out, "address", server->name);
     lt_json_str(out, "source", server->source.len > 0 ? server->source : LT_STR("configuration"));
     lt_json_str(out, "state", lt_str_c(state_name(g, server)));
+    if (lt_server_admin(state) != LT_SERVER_READY) {
+        lt_json_bool(out, "empty", lt_server_sets_empty(g->sets, server));
+    }
     lt_json_num(out, "weight", server->weight);
     if (server->backup) {
         lt_json_bool(out, "backup", true);

@@ -83,7 +83,8 @@ static void take_line(struct parse *p, struct lt_str line)
     if (address.len == 0) {
         return;
     }
-    if (lt_addr_parse(address, &spec.address, &why) != LT_OK) {
+    if (lt_addr_parse(address, &spec.address, &why) != LT_OK ||
+        (why = lt_addr_no_target(&spec.address)) != NULL) {
         lt_diag_error(p->diags, pos_of(p, address),
                       "a line begins with an address: 10.0.0.1:8000 or unix:/run/app/1.sock", "%s",
                       why);

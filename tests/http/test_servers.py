@@ -2,6 +2,7 @@
 """Servers come, go and are drained while requests run, by the admin socket and by commands."""
 import itertools
 import json
+import socket
 import threading
 import time
 from urllib.parse import quote
@@ -103,7 +104,7 @@ def test_upstreams_are_shown(shop):
     assert one["requests"] + two["requests"] == 10 and one["idle"] + two["idle"] >= 1
     assert max(one.get("latency_ms", 0), two.get("latency_ms", 0)) > 0
     text = well(gw, "show", "upstreams")
-    assert "app  0 in the queue\n" in text and apps[1].address in text and "0/3" in text and "ready" in text
+    assert "app  0 in the queue\n" in text and apps[1].address in text and "0/3" in text and " up " in text
     assert json.loads(well(gw, "show", "upstreams", "--json")) == call(gw, "GET", "/upstreams")[1]
 
 
@@ -190,7 +191,7 @@ def test_uvicorn_is_replaced_without_a_failure_and_no_post_runs_twice(shop, tmp_
 
 def test_a_drain_lets_requests_and_keeps_none(shop):
     slow, other = shop.echo("slow"), shop.echo("other")
-    gw = shop.lintel(basic(slow))
+    gw = shop.lintel(basic(slow, app={"balance": "round_robin"}))
     answers = []
     thread = threading.Thread(target=lambda: answers.append(gw.get("/sleep/1500")))
     thread.start()
@@ -364,12 +365,21 @@ def gateway(shared):
     (["weight", "app/127.0.0.1:1"], 2, "usage"),
     (["weight", "app/127.0.0.1:1", "2000"], 1, "from 1 to 1000"),
     (["weight", "app/127.0.0.1:1", "2"], 1, "no server with that address"),
+    (["drain", "app/127.0.0.1:1", "--wait", "x"], 2, "usage"),
+    (["ready", "app/127.0.0.1:1", "--wait"], 2, "usage: lintel ready UPSTREAM/SERVER ["),
+    (["add", "app/127.0.0.1:0"], 1, "a server has a port from 1 to 65535"),
+    (["add", "app/0.0.0.0:80"], 1, "no address of a server"),
+    (["add", "app/[::]:80"], 1, "no address of a server"),
+    (["add", "app/dns:app.internal:80"], 1, "names are looked up for the configuration"),
+    (["add", "app/dns+srv:_http._tcp.app.internal"], 1, "named by their addresses"),
+    (["drain", "app/127.0.0.1:1", "-c", "missing.yaml"], 1,
+     "missing.yaml can't be read: name another file by -c FILE, or the admin socket by --admin"),
     (["pause"], 2, "usage: lintel pause UPSTREAM"),
     (["resume", "nobody"], 1, "no upstream"),
     (["show", "upstreams", "all"], 2, "usage: lintel show upstreams"),
 ])
 def test_commands_say_what_is_wrong(gateway, words, status, said):
-    done = ask(gateway, *words)
+    done = command(*words) if "-c" in words else ask(gateway, *words)
     assert done.returncode == status and done.stdout == ""
     assert said in done.stderr
 
@@ -427,3 +437,184 @@ def test_bodies_have_limits(gateway):
         time.sleep(0.05)
         client.send(b"{\"paused\": false}")
         assert client.response().status == 200
+
+
+# ---- refused, removed, added again ----
+
+def with_many(config, folder, n, options=""):
+    """Adds upstreams with so many servers, from files."""
+    for first in range(0, n, 1000):
+        path = folder / f"servers-{first}"
+        path.write_text("".join(f"127.1.{i // 250}.{i % 250 + 1}:1000{options}\n"
+                                for i in range(first, min(first + 1000, n))))
+        config["upstreams"][f"many-{first}"] = {"servers_file": str(path)}
+
+
+def test_what_is_refused_is_not_kept(shop, tmp_path):
+    app = shop.echo()
+    config = basic({"address": app.address, "max": 9}, {"address": "127.0.0.1:7"})
+    with_many(config, tmp_path, 4095, " max=1")
+    config["admin"]["state_file"] = str(tmp_path / "state")
+    gw = shop.lintel(config)
+    gw.allowed.add("servers_not_taken")
+    refused = ask(gw, "add", "app/127.0.0.1:8", "--max", "4")
+    assert refused.returncode == 1 and "too many servers" in refused.stderr
+    assert server(gw, "127.0.0.1:8") is None
+    # Later changes are not in its way, nor is it in theirs.
+    well(gw, "drain", "app/127.0.0.1:7")
+    well(gw, "weight", f"app/{app.address}", "3")
+    assert [s["address"] for s in upstream(gw)["servers"]] == [app.address, "127.0.0.1:7"]
+    assert json.loads((tmp_path / "state").read_text())["upstreams"]["app"]["servers"].keys() == {
+        app.address, "127.0.0.1:7"}
+    well(gw, "add", "app/127.0.0.1:8")
+    assert "max" not in server(gw, "127.0.0.1:8")
+
+
+def test_a_removed_server_gets_nothing_from_older_configurations(shop):
+    apps = [shop.echo("gone"), shop.echo("stays")]
+    config = basic(*apps)
+    gw = shop.lintel(config)
+    clients = [Client(gw.plain) for _ in range(8)]
+    for client in clients:
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234")
+    wait_until(lambda: call(gw, "GET", "/status")[1]["exchanges"] == 8, "the uploads")
+    gw.reload({**config, "limits": {"connections": 1000}})
+    well(gw, "remove", f"app/{apps[0].address}")
+    for client in clients:
+        client.send(b"56789")
+        assert json.loads(client.response().body)["app"] == "stays"
+        client.close()
+    well(gw, "add", f"app/{apps[0].address}")
+    wait_until(lambda: json.loads(gw.get().body)["app"] == "gone", "requests for it again")
+
+
+def test_a_server_that_is_added_again_is_as_asked(shop):
+    app = shop.echo()
+    gw = shop.lintel(basic({"address": app.address, "weight": 5}))
+    well(gw, "remove", f"app/{app.address}")
+    well(gw, "add", f"app/{app.address}")
+    assert server(gw, app.address)["weight"] == 5
+    well(gw, "remove", f"app/{app.address}")
+    well(gw, "add", f"app/{app.address}", "--weight", "7", "--max", "3", "--backup")
+    now = server(gw, app.address)
+    assert (now["weight"], now["max"], now["backup"]) == (7, 3, True)
+    assert now["source"] == "configuration" and gw.get().status == 200
+    well(gw, "remove", f"app/{app.address}")
+    assert server(gw, app.address) is None
+
+
+def test_all_that_empties_a_server_may_wait(shop):
+    slow, other = shop.echo("slow"), shop.echo("other")
+    gw = shop.lintel(basic(slow))
+    name = f"app/{slow.address}"
+    thread = threading.Thread(target=gw.get, args=("/sleep/1500",))
+    thread.start()
+    wait_until(lambda: slow.active == 1, "the request")
+    well(gw, "add", f"app/{other.address}")
+    for words in (("drain", name, "--wait", "0"), ("maintenance", name, "--wait=0"),
+                  ("remove", "--wait", "0", name)):
+        late = ask(gw, *words)
+        assert late.returncode == 3 and "still in flight" in late.stderr, words
+    assert "goes on draining and was not removed" in late.stderr
+    assert server(gw, slow.address)["state"] == "draining"
+    well(gw, "maintenance", name, "--wait", "20")
+    thread.join()
+    assert server(gw, slow.address)["empty"] is True
+    well(gw, "remove", name, "--wait")
+    assert server(gw, slow.address) is None
+
+
+# ---- what is said of a server ----
+
+def shown(gw, address):
+    """What `show upstreams` has behind the address."""
+    lines = well(gw, "show", "upstreams").splitlines()
+    return next(line.split(address)[1].strip() for line in lines if address in line)
+
+
+def test_one_word_says_what_holds_for_a_server(shop):
+    app, failing = shop.echo("app"), shop.echo("failing")
+    config = basic(app, {"address": "127.0.0.1:1"})
+    config["upstreams"]["app"]["health"] = {"tcp": True, "every": "100ms", "fall": 1}
+    config["upstreams"]["bad"] = {
+        "servers": [failing.address, app.address],
+        "balance": "round_robin", "outliers": {"errors": 1, "time": "60s"}}
+    config["upstreams"]["broken"] = {
+        "servers": [failing.address],
+        "breaker": {"rate": "1%", "requests": 1, "open": "60s"}}
+    config["sites"][0]["routes"] += [{"match": "/status/*", "to": "bad"},
+                                     {"match": "/broken/*", "strip": "/broken", "to": "broken"}]
+    gw = shop.lintel(config)
+    wait_until(lambda: shown(gw, "127.0.0.1:1 ").startswith("down (check)"), "a failed check")
+    for path in ("/status/503", "/status/503", "/broken/status/503"):
+        gw.get(path)
+
+    def states(name):
+        lines = well(gw, "show", "upstreams").splitlines()
+        return lines[next(i for i, line in enumerate(lines) if line.startswith(name)) + 1:]
+
+    wait_until(lambda: " ejected for 60 s " in states("bad")[0] + states("bad")[1] or
+               " ejected for 59 s " in states("bad")[0] + states("bad")[1], "an ejection")
+    wait_until(lambda: " breaker open " in states("broken")[0], "an open breaker")
+    assert shown(gw, app.address).startswith("up ")
+    well(gw, "maintenance", f"app/{app.address}")
+    assert shown(gw, app.address).startswith("maintenance ")
+    well(gw, "drain", f"app/{app.address}", "--wait=20")
+    assert shown(gw, app.address).startswith("drained ")
+
+
+# ---- the admin socket ----
+
+def connect(gw):
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(20)
+    client.connect(str(gw.folder / "admin.sock"))
+    return client
+
+
+def test_idle_admin_connections_make_room(shop):
+    gw = shop.lintel(basic(shop.echo()))
+    idle = [connect(gw) for _ in range(40)]
+    assert "app" in well(gw, "show", "upstreams")
+    # Who had to go is told so.
+    said = idle[0].recv(4096)
+    assert b" 503 " in said and b"too many connections to the admin socket" in said
+    for client in idle:
+        client.close()
+    assert "app" in well(gw, "show", "upstreams")
+
+
+def test_who_finds_no_room_at_the_admin_socket_is_told(shop, tmp_path):
+    config = basic(shop.echo())
+    with_many(config, tmp_path, 2000)
+    gw = shop.lintel(config)
+    gw.allowed.add("connections_full")
+    busy = [connect(gw) for _ in range(32)]
+    for client in busy:  # and doesn't read the answer, which is more than the socket holds
+        client.sendall(b"GET /upstreams HTTP/1.1\r\nHost: lintel\r\n\r\n")
+    refused = wait_until(lambda: (done := ask(gw, "show", "upstreams")).returncode and done,
+                         "a refusal")
+    assert "too many connections to the admin socket (32 are open)" in refused.stderr
+    assert "try again" in refused.stderr
+    for client in busy:
+        client.close()
+    wait_until(lambda: ask(gw, "show", "upstreams").returncode == 0, "room")
+
+
+def test_an_answer_that_was_cut_is_no_answer(tmp_path):
+    path = str(tmp_path / "a.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def answer():
+            conn = listener.accept()[0]
+            conn.recv(4096)
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[]")
+            conn.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        done = command("show", "upstreams", "--admin", f"unix:{path}")
+        thread.join()
+    assert done.returncode == 1 and "Connection reset" in done.stderr and done.stdout == ""

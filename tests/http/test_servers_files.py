@@ -243,11 +243,25 @@ def test_what_is_not_understood_is_left_out(shop, path):
     app = shop.echo()
     path.write_text(json.dumps({"upstreams": {
         "app": {"servers": {"nowhere": {"state": "drain"},
-                            app.address: {"state": "asleep", "weight": 70000}}},
-        "gone": {"paused": True, "servers": {app.address: {"state": "drain"}}}}}))
+                            "127.0.0.1:0": {"state": "drain"},
+                            "127.0.0.1:9": {"added": {"weight": -1, "max": 3}},
+                            app.address: {"state": "asleep", "weight": 70000, "added": 3,
+                                          "removed": 1, "wieght": 2}}},
+        "bad": [],
+        "gone": {"paused": "yes", "servers": {app.address: {"state": "drain"}}}}}))
     gw = shop.lintel(remembering(path, app))
     gw.allowed.add("state_left_out")
     gw.wait_event("state_left_out", server="nowhere")
+    for member, why in (("state", "ready, drain or maintenance"), ("weight", "1 to 1000"),
+                        ("added", "object"), ("removed", "true or false"), ("wieght", "no such")):
+        event = gw.wait_event("state_left_out", level="warn", server=app.address, member=member)
+        assert why in event["why"] and event["file"] == str(path) and event["upstream"] == "app"
+    gw.wait_event("state_left_out", server="127.0.0.1:9", member="weight")
+    gw.wait_event("state_left_out", upstream="bad", member="")
+    assert "port" in gw.wait_event("state_left_out", server="127.0.0.1:0")["why"]
+    gw.wait_event("state_left_out", upstream="gone", server="", member="paused")
+    kept = upstream(gw)["servers"][1]
+    assert kept["address"] == "127.0.0.1:9" and kept["max"] == 3 and kept["weight"] == 1
     server = upstream(gw)["servers"][0]
     assert server["state"] == "ready" and server["weight"] == 1 and gw.get().status == 200
 

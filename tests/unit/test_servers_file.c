@@ -71,6 +71,9 @@ static void errors_have_their_place(void **state)
     } cases[] = {
         {"app.internal:80", 1, 1, ""},
         {"10.0.0.1:80\n  10.0.0.2", 2, 3, ""},
+        {"10.0.0.1:0", 1, 1, "a server has a port from 1 to 65535"},
+        {"0.0.0.0:80", 1, 1, "no address of a server"},
+        {"[::]:80", 1, 1, "no address of a server"},
         {"10.0.0.1:80 weight=0", 1, 13, "\"weight=\" wants a number from 1 to 1000"},
         {"10.0.0.1:80 weight=1001", 1, 13, "\"weight=\" wants a number from 1 to 1000"},
         {"10.0.0.1:80  max=-1", 1, 14, "\"max=\" wants a number from 1 to 65535"},
