@@ -253,9 +253,9 @@ static void tell_why(struct lt_dns_servers *dns, const struct lt_dns_want *want)
         }
     }
     if (lt_upstream_registry_get(dns->gateway->upstreams, want->upstream, &state) == LT_OK) {
-        /* Relaxed: the text is static, the time is valid alone. */
+        /* Relaxed: the text is static. Release: who sees that nothing is missed sees the set. */
         atomic_store_explicit(&state->dns_why, why_none(want), memory_order_relaxed);
-        atomic_store_explicit(&state->dns_since_us, since, memory_order_relaxed);
+        atomic_store_explicit(&state->dns_since_us, since, memory_order_release);
     }
 }
 
@@ -276,12 +276,8 @@ static bool settled_want(const struct lt_dns_want *want)
 
 /* Puts the servers of one name into the sets. What isn't known yet, or never was, leaves them as
  * they are: new targets of a service are looked up before the old ones go. */
-static void put(struct lt_dns_servers *dns, struct lt_dns_want *want)
+static void put_set(struct lt_dns_servers *dns, struct lt_dns_want *want)
 {
-    tell_why(dns, want);
-    if (!want->name->known || want->renamed || !settled_want(want)) {
-        return;
-    }
     struct found found = {.max = dns->servers_max};
     found.v = lt_calloc(found.max, sizeof(*found.v));
     if (found.v != NULL && want->kind == LT_ENDPOINT_SRV) {
@@ -301,6 +297,15 @@ static void put(struct lt_dns_servers *dns, struct lt_dns_want *want)
                      LT_KV_STR("dns_name", want->source), LT_KV_CSTR("why", lt_err_text(err)));
     }
     lt_free(found.v);
+}
+
+static void put(struct lt_dns_servers *dns, struct lt_dns_want *want)
+{
+    if (want->name->known && !want->renamed && settled_want(want)) {
+        put_set(dns, want);
+    }
+    /* Last: while servers are on their way, requests have something to wait for. */
+    tell_why(dns, want);
 }
 
 /* ---- Changes. ---- */

@@ -44,7 +44,7 @@ static bool restarts(const struct lt_server *server, uint64_t now_us)
 /* Whether the first answer about the upstream's names is missing since a short while only. */
 static bool looks_up(const struct lt_upstream *upstream, uint64_t now_us)
 {
-    uint64_t since = atomic_load_explicit(&upstream->state->dns_since_us, memory_order_relaxed);
+    uint64_t since = atomic_load_explicit(&upstream->state->dns_since_us, memory_order_acquire);
     const struct lt_queue_options *o = &upstream->queue;
     return upstream->dns_names.len > 0 && o->size > 0 && since != 0 &&
            now_us < since + o->restart_us;
@@ -52,9 +52,10 @@ static bool looks_up(const struct lt_upstream *upstream, uint64_t now_us)
 
 enum lt_queue_hope lt_queue_hope(const struct lt_upstream *upstream, uint64_t now_us)
 {
+    bool looked_up = looks_up(upstream, now_us); /* asked before the set that an answer brings */
     const struct lt_server_set *set = lt_upstream_set(upstream);
     enum lt_queue_hope hope = LT_QUEUE_HOPE_NONE;
-    if (set->n == 0 && looks_up(upstream, now_us)) {
+    if (set->n == 0 && looked_up) {
         return LT_QUEUE_HOPE_RESTARTS;
     }
     for (unsigned i = 0; i < set->n; i++) {
