@@ -19,6 +19,7 @@ from lib.configs import basic
 from lib.gateway import command
 from lib.h2_origin import app, h2_script
 from lib.origin import pattern
+from lib.prometheus import counted
 from lib.wait import wait_until
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -670,21 +671,38 @@ def test_a_head_that_is_too_large(shop, fields):
     assert gw.get().body == b"ok"
 
 
-def test_a_body_after_head(shop):
+@pytest.mark.parametrize("method, status, fields", [
+    ("HEAD", 200, []),
+    ("HEAD", 200, [("content-length", "3")]),
+    ("DELETE", 204, []),
+    ("GET", 304, []),
+    ("GET", 304, [("content-length", "3")]),
+])
+@pytest.mark.parametrize("end", [True, False])
+@pytest.mark.parametrize("late", [True, False])
+def test_a_body_where_none_may_be_is_dropped(shop, method, status, fields, end, late):
     @h2_script
     def wrong(h2):
-        stream = h2.request()
-        h2.headers(stream, OK)
-        h2.peer.pause(0.1)
-        h2.data(stream, b"abc", end=True)
-        while True:
-            h2.respond(h2.request(), 200, body=b"ok")
-    gw = shop.lintel(h2c(shop.origin(wrong)))
-    with gw.client() as client:
-        client.send(head("HEAD", "/"))
-        client.response("HEAD")
-    assert gw.access(cause="response_framing_invalid")
-    assert gw.get().body == b"ok"
+        for n in range(3):
+            stream = h2.request()
+            block = h2.conn.encoder.encode([(":status", str(status)), *fields])
+            body = frames.DataFrame(stream.number, data=b"abc", flags=["END_STREAM"] if end else [])
+            h2.frame(frames.HeadersFrame(stream.number, data=block, flags=["END_HEADERS"]))
+            if late:
+                h2.peer.pause(0.05)
+            h2.frame(body)
+            h2.wait(lambda s=stream: s.reset is not None)
+            assert stream.reset == ErrorCodes.CANCEL
+        h2.respond(h2.request(), 200, body=b"ok")
+        h2.until_closed()
+    origin = shop.origin(wrong)
+    gw = shop.lintel(h2c(origin))
+    for _ in range(3):
+        response = gw.get(method=method)
+        assert (response.status, response.body) == (status, b"")
+    assert gw.get().body == b"ok" and len(origin.peers) == 1
+    assert counted(gw, "upstream_bodies_dropped_total") == 3
+    assert not any(line.get("cause") for line in gw.access())
 
 
 def raw(*what):

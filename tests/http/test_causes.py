@@ -310,8 +310,6 @@ def test_too_many_fields_in_a_response(shop, protocol):
     (b"HTTP/9 200 OK\r\n\r\n", "response_invalid", "request_line_invalid: line 1"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
      "response_framing_invalid", "content_length_invalid: Content-Length"),
-    (b"HTTP/1.1 204 No\r\nA: b\r\n\r\nbody", "response_framing_invalid",
-     "a body where none may be"),
     (b"HTTP/1.1 100 C\r\n\r\n" * 9, "response_invalid", "too many interim responses"),
 ])
 def test_a_malformed_response_is_told_with_rule_and_field(shop, response, cause, detail):
