@@ -151,7 +151,7 @@ static bool put_end(struct lt_exchange *x, const struct lt_back_failure *f)
 {
     char took[DURATION_MAX];
     const char *kind = f->reused ? "a connection used before" : "a new connection";
-    duration(since(x, x->upstream_us), took);
+    duration(since(x, x->try_us), took);
     if (f->cause != LT_CAUSE_RESPONSE_CUT) {
         return lt_arena_printf(
             &x->arena, &x->detail,

@@ -379,6 +379,9 @@ static int on_frame_sent(nghttp2_session *session LT_UNUSED, const nghttp2_frame
     lt_back_h2_pay(c, &frame->hd);
     if (frame->hd.type == NGHTTP2_HEADERS) {
         struct lt_back_h2 *b = lt_back_h2_of_stream(c, frame->hd.stream_id);
+        if (b != NULL) {
+            b->bytes_sent += frame->hd.length;
+        }
         if (b != NULL && !b->on_wire) {
             b->on_wire = true;
             b->asked_us = c->pools->loop->now_us;

@@ -208,6 +208,16 @@ def test_closed_and_reset_before_the_response(shop):
                                              body=bytes(100_000)))
 
 
+def test_what_was_sent_over_http2_counts_the_head(shop):
+    @h2_script
+    def closes(h2):
+        h2.request()
+    gw = shop.lintel(basic(shop.origin(closes), app={"protocol": "h2c"}))
+    detail = told(gw, "closed_before_response", 502)
+    sent = re.search(r"; (\d+) bytes of the request were sent$", detail)
+    assert sent and int(sent[1]) > 20, detail
+
+
 def test_closed_in_the_head(shop):
     def dies(peer):
         peer.request()
