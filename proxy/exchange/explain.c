@@ -171,10 +171,25 @@ static bool put_end(struct lt_exchange *x, const struct lt_back_failure *f)
                            x->response_begun ? "body" : "head");
 }
 
+/* Who refused for all the time that a restart may take kept the client waiting. */
+static bool put_wait(struct lt_exchange *x, const struct lt_back_failure *f)
+{
+    char waited[DURATION_MAX];
+    if (f->connected || x->waiter.since_us == 0) {
+        return lt_arena_dup(&x->arena, f->detail, &x->detail);
+    }
+    const struct lt_upstream *u = x->upstream;
+    struct lt_str place =
+        u->queue.wait_us < u->queue.restart_us ? u->places.queue_wait : u->places.restart;
+    return lt_arena_printf(&x->arena, &x->detail, "%.*s; waited %s for it, %.*s",
+                           LT_STR_ARG(f->detail), duration(since(x, x->waiter.since_us), waited),
+                           LT_STR_ARG(place));
+}
+
 void lt_explain_failure(struct lt_exchange *x, const struct lt_back_failure *f)
 {
     if (f->detail.len > 0) {
-        keep(x, lt_arena_dup(&x->arena, f->detail, &x->detail));
+        keep(x, put_wait(x, f));
         return;
     }
     x->detail = LT_STR_NONE;

@@ -18,6 +18,7 @@ from lib.h2_origin import h2_script
 from lib.origin import always
 from lib.users import ARGS, NOBODY, ROOT, UID, let_in
 
+AT_ONCE = {"queue": {"restart": "0"}}  # nobody waits for a server that isn't there
 PROTOCOLS = pytest.mark.parametrize("protocol", ["h1", "h2c"])
 
 
@@ -76,13 +77,13 @@ def test_a_folder_that_is_closed_to_us_is_named(shop):
 
 
 def test_a_missing_socket_is_told_with_what_is_there(shop):
-    gw = shop.lintel(basic({"address": f"unix:{shop.folder}/missing.sock"}))
+    gw = shop.lintel(basic({"address": f"unix:{shop.folder}/missing.sock"}, app=AT_ONCE))
     assert told(gw, "socket_missing", 502) == (
         f"connect to unix:{shop.folder}/missing.sock: there is no such file in {shop.folder}")
 
 
 def test_a_missing_folder_is_told_with_the_one_above(shop):
-    gw = shop.lintel(basic({"address": f"unix:{shop.folder}/no/where/app.sock"}))
+    gw = shop.lintel(basic({"address": f"unix:{shop.folder}/no/where/app.sock"}, app=AT_ONCE))
     detail = told(gw, "socket_missing", 502)
     assert detail.endswith(f"its folder does not exist, only {shop.folder}")
 
@@ -90,16 +91,33 @@ def test_a_missing_folder_is_told_with_the_one_above(shop):
 @PROTOCOLS
 def test_refused(shop, protocol):
     server = shop.refusing()
-    gw = shop.lintel(basic(server, app={"protocol": protocol}))
+    gw = shop.lintel(basic(server, app={"protocol": protocol, **AT_ONCE}))
     assert told(gw, "connect_refused_by_server", 502) == (
         f"connect to {server.address}: refused: nobody listens on this port")
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("queue, place", [({"restart": "700ms"}, "queue.restart"),
+                                          ({"wait": "700ms"}, "queue.wait")])
+def test_how_long_a_server_that_refuses_was_waited_for(shop, protocol, queue, place):
+    server = shop.refusing()
+    gw = shop.lintel(basic(server, app={"protocol": protocol, "queue": {"restart": "20s", **queue}}))
+    response = gw.get()
+    line = gw.access()[0]
+    assert response.status == 502 and line["cause"] == "connect_refused_by_server"
+    waited = re.fullmatch(re.escape(f"connect to {server.address}: refused: nobody listens on this port")
+                          + r"; waited (\d+) ms for it, " + re.escape(place)
+                          + r" \(lintel\.yaml:\d+\)", line["detail"])
+    assert waited and int(waited[1]) >= 500, line
+    steps = line["steps"]
+    assert steps["pick"] >= 500 > steps["connect"], line
 
 
 def test_a_socket_that_its_application_left_behind(shop):
     path = shop.folder / "left.sock"
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(path))
-    gw = shop.lintel(basic({"address": f"unix:{path}"}))
+    gw = shop.lintel(basic({"address": f"unix:{path}"}, app=AT_ONCE))
     assert told(gw, "connect_refused_by_server", 502) == (
         f"connect to unix:{path}: the socket is there and nobody listens on it any more")
 

@@ -224,6 +224,27 @@ def test_a_single_server_is_asked_again(shop):
     assert gw.access()[0]["tries"] == 2
 
 
+def test_the_first_failure_is_told_also_when_a_later_try_fails_otherwise(shop):
+    """An application that a request ends, and that isn't back in time."""
+    def crashes(peer):
+        peer.request()
+        server.stop()
+    server = shop.origin(crashes)
+    gw = shop.lintel(basic(server, workers=1, app={"queue": {"restart": "100ms"}}))
+    assert cause(gw.get()) == "connect_refused_by_server"
+    line = gw.access()[0]
+    assert line["first_cause"] == "closed_before_response" and "recovered" not in line
+
+
+def test_a_first_status_is_told_when_a_later_try_fails(shop):
+    bad = shop.origin(always(BUSY))
+    gw = shop.lintel(basic(bad, shop.origin(closes), workers=1, app=app_of(when=["503"])))
+    gw.get()
+    gw.get()
+    lines = gw.access(2)
+    assert [line.get("first_cause") for line in lines if line["tries"] == 2] == [503], lines
+
+
 @pytest.mark.parametrize("used", [False, True])
 @pytest.mark.parametrize("protocol", ["h1", "h2c"])
 def test_a_request_that_ends_servers_is_tried_once_more_at_most(shop, protocol, used):
