@@ -43,15 +43,18 @@ bool lt_explain_takes(struct lt_exchange *x)
         [LT_TAKES_FIELD] = "bytes of one header field",
         [LT_TAKES_HEAD] = "bytes of target, names and values",
     };
-    const struct lt_takes_excess e = lt_takes_judge(&x->upstream->takes, &x->req, x->target_sent);
+    bool h2 = x->upstream->protocol != LT_PROTOCOL_H1;
+    const struct lt_takes_excess e =
+        lt_takes_judge(&x->upstream->takes, &x->req, x->target_sent, h2);
     if (e.row == LT_TAKES_COUNT) {
         return true;
     }
-    keep(x, lt_arena_printf(&x->arena, &x->detail,
-                            "%zu %s, more than the %zu of %.*s; the largest field is %.*s with %zu "
-                            "bytes",
-                            e.is, units[e.row], e.may, LT_STR_ARG(x->upstream->places.takes[e.row]),
-                            LT_STR_ARG(e.field), e.field_size));
+    keep(x, lt_arena_printf(
+                &x->arena, &x->detail,
+                "%zu %s%s, more than the %zu of %.*s; the largest field is %.*s with "
+                "%zu bytes",
+                e.is, units[e.row], h2 && e.row == LT_TAKES_HEAD ? LT_TAKES_H2_COUNTED : "", e.may,
+                LT_STR_ARG(x->upstream->places.takes[e.row]), LT_STR_ARG(e.field), e.field_size));
     return false;
 }
 
