@@ -102,14 +102,32 @@ static bool head_fits(struct lt_back_h2 *b, size_t *size, uint32_t *max)
     return *size <= (b->conn->settings_seen ? *max : HEAD_FIRST);
 }
 
+/* The client's largest field; empty: there is none. */
+static struct lt_str largest(const struct lt_h2_fields *fields, size_t *bytes)
+{
+    struct lt_str found = LT_STR_NONE;
+    *bytes = 0;
+    for (size_t i = 0; i < fields->n; i++) {
+        const nghttp2_nv *f = &fields->v[i];
+        struct lt_str name = lt_str((const char *)f->name, f->namelen);
+        if (f->namelen + f->valuelen > *bytes && !lt_takes_ours(lt_header_find_id(name))) {
+            *bytes = f->namelen + f->valuelen;
+            found = name;
+        }
+    }
+    return found;
+}
+
 static void refuse_head(struct lt_back_h2 *b, size_t size, uint32_t max)
 {
     struct lt_str detail;
+    size_t bytes;
+    struct lt_str field = largest(&b->head, &bytes);
     if (!lt_arena_printf(b->arena, &detail,
                          "%zu bytes of target, names and values" LT_TAKES_H2_COUNTED
                          ", more than the %u that the server announces in its SETTINGS "
-                         "(MAX_HEADER_LIST_SIZE)",
-                         size, (unsigned)max)) {
+                         "(MAX_HEADER_LIST_SIZE); the largest field is %.*s with %zu bytes",
+                         size, (unsigned)max, LT_STR_ARG(field), bytes)) {
         detail = LT_STR_NONE;
     }
     b->unsendable = true;

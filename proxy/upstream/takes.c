@@ -75,12 +75,11 @@ static bool any(const struct lt_takes *takes)
     return all != 0;
 }
 
-/* A field that Lintel sets: no client can make it smaller. */
-static bool is_ours(const struct lt_header *h)
+bool lt_takes_ours(enum lt_header_id id)
 {
-    return h->id == LT_HEADER_VIA || h->id == LT_HEADER_TRACEPARENT ||
-           (h->id != LT_HEADER_OTHER &&
-            (lt_header_flags(h->id) & (LT_HEADER_F_OURS | LT_HEADER_F_SEALED)) != 0);
+    return id == LT_HEADER_VIA || id == LT_HEADER_TRACEPARENT ||
+           (id != LT_HEADER_OTHER &&
+            (lt_header_flags(id) & (LT_HEADER_F_OURS | LT_HEADER_F_SEALED)) != 0);
 }
 
 struct lt_takes_excess lt_takes_judge(const struct lt_takes *takes, const struct lt_request *req,
@@ -104,7 +103,7 @@ struct lt_takes_excess lt_takes_judge(const struct lt_takes *takes, const struct
             field = bytes + FIELD_EXTRA;
             largest = h->name;
         }
-        if (bytes + FIELD_EXTRA > e.field_size && !is_ours(h)) {
+        if (bytes + FIELD_EXTRA > e.field_size && !lt_takes_ours(h->id)) {
             e.field_size = bytes + FIELD_EXTRA;
             e.field = h->name;
         }

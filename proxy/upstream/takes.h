@@ -40,6 +40,9 @@ struct lt_takes_excess {
 struct lt_takes_excess lt_takes_judge(const struct lt_takes *takes, const struct lt_request *req,
                                       struct lt_str target, bool h2);
 
+/* Whether Lintel sets the field towards servers: no client can make it smaller. */
+bool lt_takes_ours(enum lt_header_id id);
+
 #define LT_TAKES_H2_COUNTED " with 32 for each field"
 #define LT_TAKES_H2_FIELD 32u /* what a field counts beside its bytes over HTTP/2 (§6.5.2) */
 

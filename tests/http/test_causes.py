@@ -122,6 +122,13 @@ def test_a_socket_that_its_application_left_behind(shop):
         f"connect to unix:{path}: the socket is there and nobody listens on it any more")
 
 
+def test_a_file_that_is_no_socket(shop):
+    path = shop.folder / "app.sock"
+    path.write_text("")
+    gw = shop.lintel(basic({"address": f"unix:{path}"}, app=AT_ONCE))
+    assert told(gw, "connect_refused_by_server", 502) == f"connect to unix:{path}: it is no socket"
+
+
 @PROTOCOLS
 def test_a_full_listen_queue(shop, protocol):
     server = shop.deaf()
@@ -230,6 +237,8 @@ def test_what_was_sent_over_http2_counts_the_head(shop):
     @h2_script
     def closes(h2):
         h2.request()
+        h2.peer.sock.shutdown(socket.SHUT_WR)
+        h2.until_closed()
     gw = shop.lintel(basic(shop.origin(closes), app={"protocol": "h2c"}))
     detail = told(gw, "closed_before_response", 502)
     sent = re.search(r"; (\d+) bytes of the request were sent$", detail)
