@@ -138,6 +138,7 @@ struct lt_exchange {
     enum lt_cause tries_met; /* what the first one met that was followed by another */
     unsigned tries_status;   /* or the status that was not good enough */
     bool recovered;          /* and a later one was answered */
+    bool ended_new;          /* a new connection ended without a byte once */
     bool tried_alive;        /* one that was tried took the connection at least */
     bool budget_spent;       /* no other try for lack of budget */
     bool try_limited;        /* the timer is that of retry.per_try */

@@ -43,15 +43,18 @@ bool lt_explain_takes(struct lt_exchange *x)
         [LT_TAKES_FIELD] = "bytes of one header field",
         [LT_TAKES_HEAD] = "bytes of target, names and values",
     };
-    const struct lt_takes_excess e = lt_takes_judge(&x->upstream->takes, &x->req, x->target_sent);
+    bool h2 = x->upstream->protocol != LT_PROTOCOL_H1;
+    const struct lt_takes_excess e =
+        lt_takes_judge(&x->upstream->takes, &x->req, x->target_sent, h2);
     if (e.row == LT_TAKES_COUNT) {
         return true;
     }
-    keep(x, lt_arena_printf(&x->arena, &x->detail,
-                            "%zu %s, more than the %zu of %.*s; the largest field is %.*s with %zu "
-                            "bytes",
-                            e.is, units[e.row], e.may, LT_STR_ARG(x->upstream->places.takes[e.row]),
-                            LT_STR_ARG(e.field), e.field_size));
+    keep(x, lt_arena_printf(
+                &x->arena, &x->detail,
+                "%zu %s%s, more than the %zu of %.*s; the largest field is %.*s with "
+                "%zu bytes",
+                e.is, units[e.row], h2 && e.row == LT_TAKES_HEAD ? LT_TAKES_H2_COUNTED : "", e.may,
+                LT_STR_ARG(x->upstream->places.takes[e.row]), LT_STR_ARG(e.field), e.field_size));
     return false;
 }
 
@@ -151,7 +154,7 @@ static bool put_end(struct lt_exchange *x, const struct lt_back_failure *f)
 {
     char took[DURATION_MAX];
     const char *kind = f->reused ? "a connection used before" : "a new connection";
-    duration(since(x, x->upstream_us), took);
+    duration(since(x, x->try_us), took);
     if (f->cause != LT_CAUSE_RESPONSE_CUT) {
         return lt_arena_printf(
             &x->arena, &x->detail,
@@ -171,10 +174,25 @@ static bool put_end(struct lt_exchange *x, const struct lt_back_failure *f)
                            x->response_begun ? "body" : "head");
 }
 
+/* Who refused for all the time that a restart may take kept the client waiting. */
+static bool put_wait(struct lt_exchange *x, const struct lt_back_failure *f)
+{
+    char waited[DURATION_MAX];
+    if (f->connected || x->waiter.since_us == 0) {
+        return lt_arena_dup(&x->arena, f->detail, &x->detail);
+    }
+    const struct lt_upstream *u = x->upstream;
+    struct lt_str place =
+        u->queue.wait_us < u->queue.restart_us ? u->places.queue_wait : u->places.restart;
+    return lt_arena_printf(&x->arena, &x->detail, "%.*s; waited %s for it, %.*s",
+                           LT_STR_ARG(f->detail), duration(since(x, x->waiter.since_us), waited),
+                           LT_STR_ARG(place));
+}
+
 void lt_explain_failure(struct lt_exchange *x, const struct lt_back_failure *f)
 {
     if (f->detail.len > 0) {
-        keep(x, lt_arena_dup(&x->arena, f->detail, &x->detail));
+        keep(x, put_wait(x, f));
         return;
     }
     x->detail = LT_STR_NONE;

@@ -5,12 +5,18 @@
  *              can't act twice: the server didn't read all of it, or the method is idempotent, or
  *              the operator takes that upon him (retry.unsafe)
  *   should it? an idle connection that died as we used it: always, once, on a fresh one. All else:
- *              retry.when names it, and retry.attempts and retry.budget leave one
+ *              retry.when names it, and retry.attempts and retry.budget leave one. A server that
+ *              ends without a byte may have been killed by the request: that is tried once more at
+ *              most, and not after a long while
  *
  * The worker's thread. */
 #include "exchange/internal.h"
 #include "upstream/budget.h"
 #include "upstream/health.h"
+
+/* A server that is killed over a request is killed late: by a time-out, or as its memory is full.
+ */
+#define END_LATE_US UINT64_C(5000000)
 
 /* What may become a tunnel has no end that could be waited for before it acts. */
 static bool may_act_twice(const struct lt_exchange *x)
@@ -59,11 +65,35 @@ static bool is_race(const struct lt_exchange *x, const struct lt_back_failure *f
     return f->connected && f->reused && f->bytes_received == 0 && !x->raced;
 }
 
+/* The server may have had the request, and ended without a byte. */
+static bool ended_silently(const struct lt_back_failure *f)
+{
+    return f->connected && !f->unread &&
+           (f->cause == LT_CAUSE_CLOSED_BEFORE_RESPONSE ||
+            f->cause == LT_CAUSE_RESET_BEFORE_RESPONSE);
+}
+
+/* The same of a new connection, which wasn't about to close. Over HTTP/1 a reset says that the
+ * request was not read whole, more or less; over HTTP/2, where others use the connection, it says
+ * nothing. */
+static bool ended_new(const struct lt_exchange *x, const struct lt_back_failure *f)
+{
+    return ended_silently(f) && !f->reused &&
+           (f->cause == LT_CAUSE_CLOSED_BEFORE_RESPONSE || x->upstream->protocol != LT_PROTOCOL_H1);
+}
+
+/* Whether that end may be the request's own doing: it took long, or it is the second one. */
+static bool may_have_killed(const struct lt_exchange *x, const struct lt_back_failure *f)
+{
+    return (ended_silently(f) && x->env->loop->now_us - x->try_us > END_LATE_US) ||
+           (ended_new(x, f) && x->ended_new);
+}
+
 bool lt_retry_may(struct lt_exchange *x, const struct lt_back_failure *f)
 {
     bool harmless = !f->connected || f->unread;
     x->budget_spent = false;
-    if (!can_be_sent_again(x) || (!harmless && !may_act_twice(x))) {
+    if (!can_be_sent_again(x) || (!harmless && !may_act_twice(x)) || may_have_killed(x, f)) {
         return false;
     }
     if (is_race(x, f)) {
@@ -109,6 +139,7 @@ static bool others_up(const struct lt_exchange *x)
 void lt_retry_note(struct lt_exchange *x, const struct lt_back_failure *f)
 {
     note(x, f->cause, 0);
+    x->ended_new |= ended_new(x, f);
     if (is_race(x, f)) {
         x->raced = true;
         return;

@@ -138,6 +138,9 @@ bool lt_wait_may(struct lt_exchange *x, const struct lt_back_failure *f)
     may = may || x->waiter.full;
     if (may) {
         x->tries--; /* nobody has seen it */
+        /* What passes until a server is there is time without one. */
+        x->step_us[LT_STEP_CONNECT] = x->step_us[LT_STEP_SEND] = 0;
+        x->step_us[LT_STEP_RESPONSE_HEAD] = 0;
     }
     return may;
 }

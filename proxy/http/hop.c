@@ -371,34 +371,63 @@ static bool join(struct lt_arena *arena, const struct lt_headers *headers, const
     return true;
 }
 
-/* Our element of Forwarded (RFC 7239 §4): what isn't a token is quoted. */
-static bool forwarded_element(struct lt_arena *arena, const struct lt_client_info *client,
-                              struct lt_str ip, struct lt_str authority, struct lt_str *out)
+/* An address of a chain as a node of Forwarded (RFC 7239 §4, §6): what isn't a token is quoted. */
+static void put_node(struct lt_buf *buf, struct lt_str text)
 {
-    char *p = lt_arena_chars(arena, ip.len + authority.len + client->scheme.len + 32);
+    struct lt_addr addr;
+    bool ip = lt_addr_parse_ip(text, &addr) == LT_OK;
+    lt_buf_str(buf, LT_STR("for="));
+    if (ip && lt_str_chr(text, ':', 0) == SIZE_MAX) {
+        lt_buf_str(buf, text);
+    } else if (ip) {
+        lt_buf_printf(buf, "\"[%.*s]\"", LT_STR_ARG(text));
+    } else if (parse_hop(text, &addr)) {
+        lt_buf_printf(buf, "\"%.*s\"", LT_STR_ARG(text)); /* with a port */
+    } else {
+        lt_buf_str(buf, LT_STR("unknown"));
+    }
+}
+
+static void put_claims(struct lt_buf *buf, struct lt_str scheme, struct lt_str host)
+{
+    lt_buf_printf(buf, ";proto=%.*s", LT_STR_ARG(scheme));
+    if (host.len > 0) {
+        const char *quote = lt_header_name_ok(host) ? "" : "\"";
+        lt_buf_printf(buf, ";host=%s%.*s%s", quote, LT_STR_ARG(host), quote);
+    }
+}
+
+#define NODE_EXTRA 20u   /* of an element beside its text, "unknown" included */
+#define CLAIMS_EXTRA 20u /* beside scheme and host */
+
+/* Forwarded (RFC 7239) says what X-Forwarded-For, -Proto and -Host do. Applications go by its first
+ * or by its last element: both tell scheme and host. */
+static bool forwarded_value(struct lt_arena *arena, struct lt_str chain, struct lt_str scheme,
+                            struct lt_str host, struct lt_str *out)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < chain.len; i++) {
+        n += chain.p[i] == ',';
+    }
+    size_t size = chain.len + n * NODE_EXTRA + 2 * (scheme.len + host.len + CLAIMS_EXTRA);
+    char *p = lt_arena_chars(arena, size);
     if (p == NULL) {
         return false;
     }
     struct lt_buf buf;
-    lt_buf_init_fixed(&buf, p, ip.len + authority.len + client->scheme.len + 32);
-    lt_buf_str(&buf, LT_STR("for="));
-    if (ip.len == 0) {
-        lt_buf_str(&buf, LT_STR("unknown"));
-    } else if (lt_str_chr(ip, ':', 0) != SIZE_MAX) {
-        lt_buf_str(&buf, LT_STR("\"["));
-        lt_buf_str(&buf, ip);
-        lt_buf_str(&buf, LT_STR("]\""));
-    } else {
-        lt_buf_str(&buf, ip);
-    }
-    lt_buf_str(&buf, LT_STR(";proto="));
-    lt_buf_str(&buf, client->scheme);
-    if (authority.len > 0) {
-        bool plain = lt_header_name_ok(authority);
-        lt_buf_str(&buf, plain ? LT_STR(";host=") : LT_STR(";host=\""));
-        lt_buf_str(&buf, authority);
-        lt_buf_str(&buf, plain ? LT_STR("") : LT_STR("\""));
-    }
+    struct lt_str rest = chain, element;
+    bool more = lt_str_next(&rest, ',', &element), first = true;
+    lt_buf_init_fixed(&buf, p, size);
+    do {
+        struct lt_str node = more ? lt_str_trim(element) : LT_STR_NONE;
+        more = more && lt_str_next(&rest, ',', &element);
+        lt_buf_str(&buf, first ? LT_STR_NONE : LT_STR(", "));
+        put_node(&buf, node);
+        if (first || !more) {
+            put_claims(&buf, scheme, host);
+        }
+        first = false;
+    } while (more);
     *out = lt_buf_view(&buf);
     return !buf.truncated;
 }
@@ -442,13 +471,22 @@ struct build {
     unsigned n;
     bool trusted, continued;
     bool expects; /* the server is asked whether the body may come */
-    struct joined xff, forwarded;
+    struct joined xff;
     struct lt_str forwarded_host; /* as a trusted peer gave it */
 };
 
 static void push(struct build *b, enum lt_header_id id, struct lt_str value)
 {
     b->v[b->n++] = (struct lt_header){.name = lt_header_name(id), .value = value, .id = id};
+}
+
+/* The one host of a list that a peer itself has added; empty: that is none. */
+static struct lt_str last_host(struct lt_str list)
+{
+    struct lt_str element, host;
+    unsigned port;
+    return cut_last(&list, &element) && lt_authority_parse(element, &host, &port) ? element
+                                                                                  : LT_STR_NONE;
 }
 
 /* Whether a field of a known name that is not hop-by-hop goes on as it is. */
@@ -458,6 +496,7 @@ static bool known_passes(struct build *b, const struct lt_header *h)
     case LT_HEADER_HOST:
     case LT_HEADER_CONTENT_LENGTH:
     case LT_HEADER_TRACEPARENT:
+    case LT_HEADER_FORWARDED: /* a client's own may come through a balancer that knows it not */
     case LT_HEADER_X_REQUEST_ID:
     case LT_HEADER_X_FORWARDED_PROTO:
     case LT_HEADER_X_FORWARDED_PORT:
@@ -471,13 +510,8 @@ static bool known_passes(struct build *b, const struct lt_header *h)
             note_joined(&b->xff, h->value);
         }
         return false;
-    case LT_HEADER_FORWARDED:
-        if (b->trusted && h->value.len > 0) {
-            note_joined(&b->forwarded, h->value);
-        }
-        return false;
     case LT_HEADER_X_FORWARDED_HOST:
-        b->forwarded_host = b->trusted ? h->value : LT_STR_NONE;
+        b->forwarded_host = b->trusted ? last_host(h->value) : LT_STR_NONE;
         return false;
     default:
         return b->trusted || (lt_header_flags(h->id) & LT_HEADER_F_OURS) == 0;
@@ -499,7 +533,7 @@ static bool push_forwarding(struct build *b, const struct lt_request *req,
 {
     struct lt_arena *arena = req->headers.arena;
     char text[LT_ADDR_TEXT_MAX];
-    struct lt_str ip = LT_STR_NONE, value;
+    struct lt_str ip = LT_STR_NONE, chain = LT_STR_NONE, value;
     if (!client->trusted && !lt_addr_is_unix(&client->peer)) {
         ip = client->ip; /* the same text */
     } else if (!lt_addr_is_unix(&client->peer)) {
@@ -510,10 +544,10 @@ static bool push_forwarding(struct build *b, const struct lt_request *req,
     }
     struct lt_str host = b->forwarded_host.len > 0 ? b->forwarded_host : req->authority;
     if (ip.len > 0) {
-        if (!join(arena, &req->headers, &b->xff, ip, &value)) {
+        if (!join(arena, &req->headers, &b->xff, ip, &chain)) {
             return false;
         }
-        push(b, LT_HEADER_X_FORWARDED_FOR, value);
+        push(b, LT_HEADER_X_FORWARDED_FOR, chain);
     }
     push(b, LT_HEADER_X_FORWARDED_PROTO, client->scheme);
     if (host.len > 0) {
@@ -525,9 +559,7 @@ static bool push_forwarding(struct build *b, const struct lt_request *req,
         }
         push(b, LT_HEADER_X_FORWARDED_PORT, value);
     }
-    struct lt_str ours;
-    if (!forwarded_element(arena, client, ip, req->authority, &ours) ||
-        !join(arena, &req->headers, &b->forwarded, ours, &value)) {
+    if (!forwarded_value(arena, chain, client->scheme, host, &value)) {
         return false;
     }
     push(b, LT_HEADER_FORWARDED, value);
@@ -566,7 +598,6 @@ enum lt_err lt_hop_request(struct lt_request *req, struct lt_str host,
         .continued = ids->continued,
         .expects = req->expect_continue,
         .xff = {.id = LT_HEADER_X_FORWARDED_FOR},
-        .forwarded = {.id = LT_HEADER_FORWARDED},
     };
     if (b.v == NULL) {
         return LT_ERR_NOMEM;

@@ -64,9 +64,9 @@ enum lt_err lt_hop_count(struct lt_request *req, bool *may) LT_MUST_CHECK;
  * name and OURS fields of untrusted peers, sets Host first, X-Forwarded-For
  * /-Proto/-Host/-Port, Forwarded, those of client->told, Via, X-Request-Id, traceparent, framing
  * fields from req->body, and Connection with Upgrade when req->offer has protocols. host: the Host
- * to send. To be applied once: another try sends the same list. Lists of addresses that a trusted
- * peer sent are continued, those of others replaced. LT_ERR_NOMEM; LT_ERR_LIMIT when the list is
- * full. */
+ * to send. To be applied once: another try sends the same list. The X-Forwarded-For of a trusted
+ * peer is continued, that of others replaced; of its X-Forwarded-Host the last host counts;
+ * Forwarded is always made from these. LT_ERR_NOMEM; LT_ERR_LIMIT when the list is full. */
 enum lt_err lt_hop_request(struct lt_request *req, struct lt_str host,
                            const struct lt_client_info *client,
                            const struct lt_hop_ids *ids) LT_MUST_CHECK;

@@ -152,13 +152,15 @@ static void put_outcome(struct line *l, const struct lt_exchange *x)
     put_opt(l, "detail", x->detail);
 }
 
-/* What an earlier try met that the client saw nothing of. */
-static void put_recovered(struct line *l, const struct lt_exchange *x)
+/* What the first try met: the client saw nothing of it, or it says more than what the last one met.
+ */
+static void put_first_failure(struct line *l, const struct lt_exchange *x)
 {
-    if (x->recovered && x->tries_met != LT_CAUSE_NONE) {
-        put_str(l, "recovered", lt_str_c(lt_cause_info(x->tries_met)->name));
-    } else if (x->recovered) {
-        put_num(l, "recovered", x->tries_status);
+    const char *key = x->recovered ? "recovered" : "first_cause";
+    if (x->tries_met != LT_CAUSE_NONE && (x->recovered || x->tries_met != x->cause)) {
+        put_str(l, key, lt_str_c(lt_cause_info(x->tries_met)->name));
+    } else if (x->tries_met == LT_CAUSE_NONE && x->tries_status > 0) {
+        put_num(l, key, x->tries_status);
     }
 }
 
@@ -174,7 +176,7 @@ static void put_server(struct line *l, const struct lt_exchange *x)
     if (x->server != NULL) {
         put_str(l, "server", x->server->name);
         put_num(l, "tries", x->tries);
-        put_recovered(l, x);
+        put_first_failure(l, x);
     }
     if (x->upstream_status > 0) {
         put_num(l, "upstream_status", x->upstream_status);

@@ -124,6 +124,8 @@ static void set_places(struct build *b, struct lt_upstream *u, const struct lt_u
         (struct lt_upstream_places){.connect = place(b, conf, "timeouts.connect"),
                                     .first_byte = place(b, conf, "timeouts.first_byte"),
                                     .idle = place(b, conf, "timeouts.idle"),
+                                    .queue_wait = place(b, conf, "queue.wait"),
+                                    .restart = place(b, conf, "queue.restart"),
                                     .head_max = place(b, conf, "max_head"),
                                     .headers_max = place(b, conf, "max_headers"),
                                     .takes = {[LT_TAKES_LINE] = place(b, conf, "takes.line"),

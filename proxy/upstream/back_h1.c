@@ -15,8 +15,11 @@
 #include "upstream/idle.h"
 
 #define TRAILERS_MAX 32
-#define REST_US UINT64_C(1000000) /* for a body where none may be to come and be noticed */
-#define SMALL_REQUEST 8192u       /* what application servers read at once */
+/* For a body where none may be to come and be noticed: one that the head tells of may be late, any
+ * other one comes right behind its head. */
+#define REST_ANNOUNCED_US UINT64_C(1000000)
+#define REST_US UINT64_C(20000)
+#define SMALL_REQUEST 8192u /* what application servers read at once */
 /* Before the kernel's first keep-alive probe, whatever timeouts.vanished is (net/vanished.h). */
 #define RESET_LATE_US UINT64_C(2500000)
 #define RESET_WAIT_MS 16u /* twice that, in all, a reset after the end is waited for */
@@ -151,7 +154,10 @@ void lt_back_h1_retire(struct lt_back_h1 *b)
     b->arena = NULL;
     b->head = NULL;
     b->idle_since_us = b->pools->loop->now_us;
-    b->rest_until_us = b->may_say_more ? b->idle_since_us + REST_US : 0;
+    b->rest_until_us = 0;
+    if (b->bodiless) {
+        b->rest_until_us = b->idle_since_us + (b->announced ? REST_ANNOUNCED_US : REST_US);
+    }
     lt_list_push_front(&b->pool->idle, &b->idle_link);
     b->pool->n_idle++;
     b->pools->idle++;
@@ -159,6 +165,13 @@ void lt_back_h1_retire(struct lt_back_h1 *b)
         lt_stream_resume(&b->stream, b->stream.pause_reasons);
     }
     lt_timer_set(&b->timer, ms);
+}
+
+void lt_back_h1_drop_body(struct lt_back_h1 *b)
+{
+    b->keep_alive = false;
+    b->pool->adds_bodies = true;
+    lt_pools_count_dropped_body(b->pools);
 }
 
 /* Whether the server can't have read the request whole, so that it had no effect: nothing of it
@@ -308,7 +321,7 @@ static void begin_exchange(struct lt_back_h1 *b, struct lt_server *server, enum 
     b->events = events;
     b->owner = owner;
     b->chunked = b->request_done = b->head_done = b->keep_alive = b->tunnel = false;
-    b->may_say_more = false;
+    b->bodiless = b->announced = false;
     b->offer = LT_STR_NONE;
     b->n_informational = 0;
     b->head = NULL;

@@ -45,7 +45,8 @@ struct lt_back_h1 {
     bool request_done;   /* and was sent whole */
     bool head_done;      /* the response head was given out */
     bool keep_alive;     /* the server lets the connection live */
-    bool may_say_more;   /* the response had no body, but a sloppy server may send one */
+    bool bodiless;       /* the response has no body, but a sloppy server may send one */
+    bool announced;      /* and its head speaks of one, or did for a GET */
     bool tunnel;         /* a 101 came: what follows is neither read nor framed */
     struct lt_str offer; /* protocols that the server may switch to, in the arena */
     unsigned n_informational;
@@ -77,6 +78,10 @@ bool lt_back_h1_small(const struct lt_back_h1 *b);
 /* The server ended without a byte. If its reset can still say that it read nothing, it is waited
  * for: some shut a connection down before they close it. False: nothing can come of that. */
 bool lt_back_h1_await_reset(struct lt_back_h1 *b);
+
+/* The server sends a body where none may be: nobody gets it, and the connection ends after the
+ * response. */
+void lt_back_h1_drop_body(struct lt_back_h1 *b);
 
 /* Closes the connection and tells the exchange why; reset: the server did so by a reset. */
 void lt_back_h1_fail(struct lt_back_h1 *b, enum lt_cause cause, int sys_errno, bool reset);

@@ -46,6 +46,20 @@ static bool switch_protocols(struct lt_back_h1 *b, struct lt_response *res)
     return true;
 }
 
+/* The head is the whole response (RFC 9112 §6.3), but a sloppy server may send a body after it: one
+ * that does so once keeps no such connection any more, since bytes that come later would be taken
+ * for the next answer. */
+static void take_bodiless(struct lt_back_h1 *b, const struct lt_response *res, size_t left)
+{
+    if (left > 0) {
+        lt_back_h1_drop_body(b);
+    }
+    b->keep_alive = b->keep_alive && !b->pool->adds_bodies;
+    b->bodiless = true;
+    b->announced = b->method == LT_METHOD_HEAD || res->content_length > 0 ||
+                   lt_headers_get(&res->headers, LT_HEADER_TRANSFER_ENCODING) != NULL;
+}
+
 /* Acts upon a head; left bytes came after it. As read_head. */
 static enum lt_err take_head(struct lt_back_h1 *b, struct lt_response *res, size_t left)
 {
@@ -63,19 +77,13 @@ static enum lt_err take_head(struct lt_back_h1 *b, struct lt_response *res, size
         b->events->on_informational(b->owner, res);
         return LT_OK;
     }
-    if (res->body == LT_BODY_NONE && left > 0) {
-        b->detail = LT_STR("a body where none may be");
-        lt_back_h1_fail(b, LT_CAUSE_RESPONSE_FRAMING_INVALID, 0, false); /* the body of what? */
-        return LT_ERR_INVALID;
-    }
     b->head_done = true;
     b->keep_alive = res->keep_alive && res->body != LT_BODY_CLOSE;
     b->told_ms = lt_idle_told_ms(&res->headers);
     res->with_head = left;
-    b->may_say_more = b->method == LT_METHOD_HEAD ||
-                      (res->status == 304 &&
-                       (res->content_length > 0 ||
-                        lt_headers_get(&res->headers, LT_HEADER_TRANSFER_ENCODING) != NULL));
+    if (res->body == LT_BODY_NONE) {
+        take_bodiless(b, res, left);
+    }
     b->events->on_head(b->owner, res);
     return LT_OK;
 }
@@ -223,18 +231,30 @@ static void on_end_of_stream(struct lt_back_h1 *b, enum lt_err err)
     lt_back_h1_fail(b, cause, b->stream.sys_errno, reset);
 }
 
+/* The server closed, or sent bytes nobody asked for. Either way it is of no more use; unless they
+ * were TLS's own (tickets come after the handshake). */
+static void idle_readable(struct lt_back_h1 *b)
+{
+    char some[64];
+    size_t n = 0;
+    enum lt_err err =
+        b->state == LT_BACK_H1_IDLE ? lt_stream_recv(&b->stream, some, sizeof(some), &n) : LT_EOF;
+    if (err == LT_AGAIN) {
+        return;
+    }
+    if (err == LT_OK && b->bodiless) {
+        lt_back_h1_drop_body(b);
+    }
+    lt_idle_seen(b->pool->state, b->pools->loop->now_us - b->idle_since_us, b->pools->loop->now_us);
+    lt_back_h1_close(b);
+}
+
 static void on_readable(void *owner)
 {
     struct lt_back_h1 *b = owner;
     LT_OBJ_CHECK(b, LT_BACK_H1_MAGIC);
     if (b->state != LT_BACK_H1_BUSY) {
-        /* Idle: the server closed, or sent bytes nobody asked for. Either way it is of no more use;
-         * unless they were TLS's own (tickets come after the handshake). */
-        if (b->state != LT_BACK_H1_IDLE || !lt_stream_is_silent(&b->stream)) {
-            lt_idle_seen(b->pool->state, b->pools->loop->now_us - b->idle_since_us,
-                         b->pools->loop->now_us);
-            lt_back_h1_close(b);
-        }
+        idle_readable(b);
         return;
     }
     struct lt_loop *loop = b->pools->loop;

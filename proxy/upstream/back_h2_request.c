@@ -7,6 +7,9 @@
  * Body bytes are copied: when they leave is decided by windows and by the other streams. */
 #include "upstream/back_h2_conn.h"
 
+/* Bytes of a head that any server is believed to take before its SETTINGS are there. */
+#define HEAD_FIRST 8192u
+
 static struct lt_back_h2 *from_base(struct lt_back *base)
 {
     struct lt_back_h2 *b = lt_container_of(base, struct lt_back_h2, base);
@@ -86,9 +89,58 @@ static bool may_connect(const struct lt_back_h2_conn *c)
                                                NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
 }
 
+/* What the server says it takes of a head, and what that is (RFC 9113 §6.5.2). One that gets more
+ * may give up the connection, and with it the streams of others. */
+static bool head_fits(struct lt_back_h2 *b, size_t *size, uint32_t *max)
+{
+    *max = nghttp2_session_get_remote_settings(b->conn->session,
+                                               NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
+    *size = 0;
+    for (size_t i = 0; i < b->head.n; i++) {
+        *size += b->head.v[i].namelen + b->head.v[i].valuelen + LT_TAKES_H2_FIELD;
+    }
+    return *size <= (b->conn->settings_seen ? *max : HEAD_FIRST);
+}
+
+/* The client's largest field; empty: there is none. */
+static struct lt_str largest(const struct lt_h2_fields *fields, size_t *bytes)
+{
+    struct lt_str found = LT_STR_NONE;
+    *bytes = 0;
+    for (size_t i = 0; i < fields->n; i++) {
+        const nghttp2_nv *f = &fields->v[i];
+        struct lt_str name = lt_str((const char *)f->name, f->namelen);
+        if (f->namelen + f->valuelen > *bytes && !lt_takes_ours(lt_header_find_id(name))) {
+            *bytes = f->namelen + f->valuelen;
+            found = name;
+        }
+    }
+    return found;
+}
+
+static void refuse_head(struct lt_back_h2 *b, size_t size, uint32_t max)
+{
+    struct lt_str detail;
+    size_t bytes;
+    struct lt_str field = largest(&b->head, &bytes);
+    if (!lt_arena_printf(b->arena, &detail,
+                         "%zu bytes of target, names and values" LT_TAKES_H2_COUNTED
+                         ", more than the %u that the server announces in its SETTINGS "
+                         "(MAX_HEADER_LIST_SIZE); the largest field is %.*s with %zu bytes",
+                         size, (unsigned)max, LT_STR_ARG(field), bytes)) {
+        detail = LT_STR_NONE;
+    }
+    b->unsendable = true;
+    lt_back_h2_fail(b, LT_CAUSE_SERVER_HEAD_LIMIT, false, detail);
+}
+
 void lt_back_h2_go_on(struct lt_back_h2 *b)
 {
-    if (!may_connect(b->conn)) {
+    size_t size;
+    uint32_t max;
+    if (!head_fits(b, &size, &max)) {
+        refuse_head(b, size, max);
+    } else if (b->offer.len > 0 && !may_connect(b->conn)) {
         lt_back_h2_fail(b, LT_CAUSE_UPGRADE_UNSUPPORTED, false, LT_STR_NONE);
     } else if (submit(b) != LT_OK) {
         lt_back_h2_fail(b, LT_CAUSE_OUT_OF_MEMORY, false, LT_STR_NONE);
@@ -104,7 +156,8 @@ static void go_on_later(void *arg)
     lt_back_h2_go_on(b);
 }
 
-/* Whether the server speaks the protocol at all is in its SETTINGS (RFC 8441 §3). */
+/* Whether the server speaks the protocol at all is in its SETTINGS (RFC 8441 §3), and how large a
+ * head it takes. */
 static void hold(struct lt_back_h2 *b)
 {
     b->state = LT_BACK_H2_HELD;
@@ -168,7 +221,9 @@ static enum lt_err flush(struct lt_back *base)
     struct lt_back_h2 *b = from_base(base);
     enum lt_err err = b->tunnel && b->id == 0 ? LT_ERR_RESET : LT_OK;
     if (b->state == LT_BACK_H2_READY) {
-        if (b->offer.len > 0) {
+        size_t size;
+        uint32_t max;
+        if (b->offer.len > 0 || !head_fits(b, &size, &max)) {
             hold(b);
             return LT_OK;
         }

@@ -38,14 +38,19 @@ static void touch(struct lt_back_h2 *b)
     }
 }
 
-/* The response broke a rule or isn't wanted any more. */
-static void refuse(struct lt_back_h2 *b, enum lt_cause cause, uint32_t code, struct lt_str detail)
+static void reset_stream(struct lt_back_h2 *b, uint32_t code)
 {
     struct lt_back_h2_conn *c = b->conn;
     if (nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, b->id, code) != 0) {
         lt_back_h2_conn_retire(c);
     }
     lt_back_h2_want_send(c);
+}
+
+/* The response broke a rule or isn't wanted any more. */
+static void refuse(struct lt_back_h2 *b, enum lt_cause cause, uint32_t code, struct lt_str detail)
+{
+    reset_stream(b, code);
     lt_back_h2_fail(b, cause, false, detail);
 }
 
@@ -169,7 +174,6 @@ static void take_head(struct lt_back_h2 *b, bool ended)
 static void complete(struct lt_back_h2 *b)
 {
     const struct lt_back_events *events = b->events;
-    struct lt_back_h2_conn *c = b->conn;
     void *owner = b->owner;
     if (b->tunnel) {
         b->eof = true;
@@ -178,14 +182,20 @@ static void complete(struct lt_back_h2 *b)
         return;
     }
     if (!b->sent) {
-        if (nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, b->id, NGHTTP2_NO_ERROR) !=
-            0) {
-            lt_back_h2_conn_retire(c);
-        }
-        lt_back_h2_want_send(c);
+        reset_stream(b, NGHTTP2_NO_ERROR);
     }
     lt_back_h2_detach(b);
     events->on_end(owner, &b->trailer_fields);
+}
+
+/* A body begins where none may be: the head was the whole response (RFC 9110 §6.4.1). Asked for
+ * before nghttp2 sees the body, which it would call an error of the stream. */
+static void drop_body(struct lt_back_h2 *b)
+{
+    lt_pools_count_dropped_body(b->pools);
+    reset_stream(b, NGHTTP2_CANCEL);
+    b->sent = true; /* what wasn't isn't wanted any more */
+    complete(b);
 }
 
 static void take_headers(struct lt_back_h2 *b, bool ended)
@@ -267,11 +277,6 @@ static int on_data(nghttp2_session *session, uint8_t flags LT_UNUSED, int32_t id
     if (!b->head_done) {
         refuse(b, LT_CAUSE_RESPONSE_FRAMING_INVALID, NGHTTP2_PROTOCOL_ERROR,
                LT_STR("a body before its head"));
-        return go_on(c);
-    }
-    if (!b->tunnel && (b->method == LT_METHOD_HEAD || lt_status_bodiless(b->res->status))) {
-        refuse(b, LT_CAUSE_RESPONSE_FRAMING_INVALID, NGHTTP2_PROTOCOL_ERROR,
-               LT_STR("a body where none may be"));
         return go_on(c);
     }
     b->owed += n;
@@ -357,7 +362,13 @@ static int on_begin_frame(nghttp2_session *session LT_UNUSED, const nghttp2_fram
                           void *user_data)
 {
     struct lt_back_h2_conn *c = from_arg(user_data);
+    struct lt_back_h2 *b =
+        hd->type == NGHTTP2_DATA && hd->length > 0 ? lt_back_h2_of_stream(c, hd->stream_id) : NULL;
     lt_back_h2_count_frame(c, hd);
+    if (c->state != LT_BACK_H2_CLOSED && b != NULL && b->head_done && !b->tunnel &&
+        (b->method == LT_METHOD_HEAD || lt_status_bodiless(b->res->status))) {
+        drop_body(b);
+    }
     return go_on(c);
 }
 
@@ -368,6 +379,9 @@ static int on_frame_sent(nghttp2_session *session LT_UNUSED, const nghttp2_frame
     lt_back_h2_pay(c, &frame->hd);
     if (frame->hd.type == NGHTTP2_HEADERS) {
         struct lt_back_h2 *b = lt_back_h2_of_stream(c, frame->hd.stream_id);
+        if (b != NULL) {
+            b->bytes_sent += frame->hd.length;
+        }
         if (b != NULL && !b->on_wire) {
             b->on_wire = true;
             b->asked_us = c->pools->loop->now_us;

@@ -109,6 +109,16 @@ static void put_missing(struct lt_buf *out, const char *path)
     }
 }
 
+static void put_refused(struct lt_buf *out, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+        lt_buf_str(out, LT_STR("it is no socket"));
+    } else {
+        lt_buf_str(out, LT_STR("the socket is there and nobody listens on it any more"));
+    }
+}
+
 static void put_descriptors(struct lt_buf *out)
 {
     struct rlimit limit;
@@ -140,8 +150,11 @@ struct lt_str lt_dial_detail(const struct lt_server *server, enum lt_cause cause
         put_missing(&out, path);
         break;
     case LT_CAUSE_CONNECT_REFUSED_BY_SERVER:
-        lt_buf_str(&out, local ? LT_STR("the socket is there and nobody listens on it any more")
-                               : LT_STR("refused: nobody listens on this port"));
+        if (local) {
+            put_refused(&out, path);
+        } else {
+            lt_buf_str(&out, LT_STR("refused: nobody listens on this port"));
+        }
         break;
     case LT_CAUSE_CONNECT_TIMEOUT:
         if (waited_us / 1000 < server->upstream->connect_ms) {

@@ -31,6 +31,7 @@ struct lt_pool {
     uint32_t h2_streams;    /* that the server said it takes on one connection; 0: not known */
     unsigned active;        /* exchanges of this worker at the server */
     struct lt_tally tally;  /* of health.c */
+    bool adds_bodies;       /* it was seen to send bodies where none may be */
     uint64_t latency_us;    /* of answers of late, by upstream/latency.h; 0: none came yet */
     uint64_t latency_at_us; /* when that was learnt */
     struct lt_tls_peer tls; /* sessions to resume, of the settings used last */
@@ -66,6 +67,14 @@ struct lt_pools {
 
 /* The pool of a server, made on first use; NULL without memory. */
 struct lt_pool *lt_pool_get(struct lt_pools *pools, struct lt_server_state *state) LT_MUST_CHECK;
+
+/* A server sent a body where none may be, which nobody gets. */
+static inline void lt_pools_count_dropped_body(struct lt_pools *pools)
+{
+    if (pools->metrics != NULL) {
+        lt_metrics_add(pools->metrics, LT_COUNTER_BODIES_DROPPED, 1);
+    }
+}
 
 /* Closes an idle connection to any server, for its descriptor; false: there is none. */
 bool lt_pools_close_one_idle(struct lt_pools *pools);

@@ -121,9 +121,10 @@ static const struct setting settings[] = {
      "listen queue of a worker that ended"},
     {LT_PRESET_UVICORN, "timeouts.first_byte", "60s",
      "uvicorn ends no request itself: only this limit ends one that is stuck"},
-    {LT_PRESET_UVICORN, "takes.head", "64K",
-     "its parser h11 stops at `--h11-max-incomplete-event-size` with 400; with httptools there is "
-     "no limit and this may be raised"},
+    {LT_PRESET_UVICORN, "takes.head", "16K",
+     "its parser h11 stops with 400 at 16 KiB of a head that isn't there whole, and a head of that "
+     "size comes in pieces; raise it together with `--h11-max-incomplete-event-size`, or with "
+     "httptools, which has no such limit"},
 
     {LT_PRESET_HYPERCORN, "keepalive.idle", "4s",
      "hypercorn closes an idle connection after its `keep_alive_timeout`, 5 s: who closes first "
@@ -136,9 +137,11 @@ static const struct setting settings[] = {
      "listen queue of a worker that ended"},
     {LT_PRESET_HYPERCORN, "timeouts.first_byte", "60s",
      "hypercorn ends no request itself: only this limit ends one that is stuck"},
-    {LT_PRESET_HYPERCORN, "takes.head", "64K",
-     "its parser h11 stops at `h11_max_incomplete_size`, which counts what came in pieces, and "
-     "over HTTP/2 at `h2_max_header_list_size`, 64 KiB"},
+    {LT_PRESET_HYPERCORN, "takes.head", "16K",
+     "its parser h11 stops with 400 at `h11_max_incomplete_size`, 16 KiB of a head that isn't "
+     "there "
+     "whole, and a head of that size comes in pieces; raise both together, with `protocol: h2c` up "
+     "to its `h2_max_header_list_size`, 64 KiB"},
 
     {LT_PRESET_NODE, "keepalive.idle", "4s",
      "node closes an idle connection after `server.keepAliveTimeout`, 5 s: who closes first has to "
@@ -157,8 +160,9 @@ static const struct setting settings[] = {
 
 static const char forwarded[] =
     "X-Forwarded-For, -Proto, -Host and -Port and Forwarded are set, each once and all saying the "
-    "same; X-Forwarded-Prefix too where a route strips a prefix. What a client sends of these is "
-    "dropped unless its address is in `trust`. Names with an underscore (SCRIPT_NAME, PATH_INFO, "
+    "same; X-Forwarded-Prefix too where a route strips a prefix. What a client sends of these, and "
+    "Remote-User, Script-Name and Path-Info, is dropped unless its address is in `trust`. Names "
+    "with an underscore (SCRIPT_NAME, PATH_INFO, "
     "REMOTE_USER, X_FORWARDED_FOR) are dropped whoever sends them: WSGI reads `_` as `-`.";
 
 void lt_preset_apply(struct lt_schema_load *load, void *upstream, enum lt_upstream_preset preset)

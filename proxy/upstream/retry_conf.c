@@ -70,8 +70,11 @@ static const struct lt_row retry_rows[] = {
      .item = LT_T_STRING,
      .check = check_when,
      .doc = "What another try is made for. `connect`: no connection could be made. `reset`: it was "
-            "reset or closed before anything of a response went to the client. `refused_stream`: "
-            "an HTTP/2 server says that it has not looked at the request. `timeout`: no response "
+            "reset or closed before anything of a response went to the client; a new connection "
+            "that is closed without a byte is tried again once at most, and nothing that ended so "
+            "after more than 5 s, since the request may be what kills servers. "
+            "`refused_stream`: an HTTP/2 server says that it has not looked at the request. "
+            "`timeout`: no response "
             "within `timeouts.first_byte`. A number: a response with that status, as long as "
             "another server is up. What a server may have acted upon is repeated only if its "
             "method is idempotent (RFC 9110 §9.2.2) or `unsafe` is set.",

@@ -5,6 +5,10 @@
 #define LINE_EXTRA 10u /* of a request line beside method and target: two spaces, HTTP/1.1 */
 #define FIELD_EXTRA 4u /* of a field beside name and value: ": " and CRLF */
 
+#define PSEUDO_NAMES                                                                               \
+    30u /* ":method", ":scheme", ":path", "https", and what ":authority" is longer                 \
+           than "host" */
+
 #define AT(member) offsetof(struct lt_takes_conf, member)
 
 static const struct lt_row rows[] = {
@@ -38,7 +42,9 @@ static const struct lt_row rows[] = {
      .min = "1K",
      .max = "1M",
      .flags = LT_ROW_ABSENT_OK,
-     .doc = "Bytes of target, names and values together.",
+     .doc =
+         "Bytes of target, names and values together; over HTTP/2 with 32 more for each field, as "
+         "its SETTINGS count them. A server of HTTP/2 that announces less gets less.",
      .since = "0.1"},
 };
 
@@ -69,26 +75,42 @@ static bool any(const struct lt_takes *takes)
     return all != 0;
 }
 
+bool lt_takes_ours(enum lt_header_id id)
+{
+    return id == LT_HEADER_VIA || id == LT_HEADER_TRACEPARENT ||
+           (id != LT_HEADER_OTHER &&
+            (lt_header_flags(id) & (LT_HEADER_F_OURS | LT_HEADER_F_SEALED)) != 0);
+}
+
 struct lt_takes_excess lt_takes_judge(const struct lt_takes *takes, const struct lt_request *req,
-                                      struct lt_str target)
+                                      struct lt_str target, bool h2)
 {
     struct lt_takes_excess e = {.row = LT_TAKES_COUNT};
+    struct lt_str largest = LT_STR_NONE;
     if (!any(takes)) {
         return e;
     }
-    size_t head = target.len, line = lt_method_name(req->method).len + target.len + LINE_EXTRA;
+    size_t line = lt_method_name(req->method).len + target.len + LINE_EXTRA, field = 0;
+    size_t head = target.len;
+    if (h2) {
+        head += lt_method_name(req->method).len + PSEUDO_NAMES + 3 * LT_TAKES_H2_FIELD;
+    }
     for (unsigned i = 0; i < req->headers.n; i++) {
         const struct lt_header *h = &req->headers.v[i];
         size_t bytes = h->name.len + h->value.len;
-        head += bytes;
-        if (bytes + FIELD_EXTRA > e.field_size) {
+        head += bytes + (h2 ? LT_TAKES_H2_FIELD : 0);
+        if (bytes + FIELD_EXTRA > field) {
+            field = bytes + FIELD_EXTRA;
+            largest = h->name;
+        }
+        if (bytes + FIELD_EXTRA > e.field_size && !lt_takes_ours(h->id)) {
             e.field_size = bytes + FIELD_EXTRA;
             e.field = h->name;
         }
     }
     const size_t is[LT_TAKES_COUNT] = {[LT_TAKES_LINE] = line,
                                        [LT_TAKES_FIELDS] = req->headers.n,
-                                       [LT_TAKES_FIELD] = e.field_size,
+                                       [LT_TAKES_FIELD] = field,
                                        [LT_TAKES_HEAD] = head};
     for (unsigned i = 0; i < LT_TAKES_COUNT && e.row == LT_TAKES_COUNT; i++) {
         if (takes->may[i] > 0 && is[i] > takes->may[i]) {
@@ -96,6 +118,10 @@ struct lt_takes_excess lt_takes_judge(const struct lt_takes *takes, const struct
             e.is = is[i];
             e.may = takes->may[i];
         }
+    }
+    if (e.row == LT_TAKES_FIELD || e.field_size == 0) {
+        e.field = largest;
+        e.field_size = field;
     }
     return e;
 }

@@ -50,7 +50,8 @@ struct lt_server_set;
 
 /* Where options that a failure may be about were set, as lt_config_place says it. */
 struct lt_upstream_places {
-    struct lt_str connect, first_byte, idle, head_max, headers_max, takes[LT_TAKES_COUNT];
+    struct lt_str connect, first_byte, idle, queue_wait, restart, head_max, headers_max,
+        takes[LT_TAKES_COUNT];
 };
 
 struct lt_server {

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers that speak HTTP/2: what they get, what becomes of what they answer, and of what goes
 wrong (RFC 9113). Clients speak HTTP/1 here."""
+import contextlib
 import hashlib
 import json
+import re
 import socket
 import ssl
 import threading
@@ -17,8 +19,9 @@ from hyperframe import frame as frames
 from lib.client import Cut, chunked, connect, head
 from lib.configs import basic
 from lib.gateway import command
-from lib.h2_origin import app, h2_script
-from lib.origin import pattern
+from lib.h2_origin import H2Peer, app, h2_script
+from lib.origin import Closed, pattern
+from lib.prometheus import counted
 from lib.wait import wait_until
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -656,6 +659,41 @@ def test_malformed_heads(shop, block):
     assert gw.get().body == b"ok" and len(origin.peers) == 1
 
 
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("fields, bytes_", [([("X-A", "a" * 20_000)], 20_000),
+                                            ([(f"X-{n}", "1") for n in range(190)], 7000)])
+def test_a_head_larger_than_the_server_announces_ends_no_connection(shop, late, fields, bytes_):
+    """Others use it. A large head waits for the SETTINGS: what they allow isn't known before."""
+    def serve(h2):
+        while True:
+            stream = h2.request()
+            size = sum(len(n) + len(v) + 32 for n, v in stream.fields)
+            assert size <= h2.max
+            h2.respond(stream, 200, body=b"ok")
+
+    def script(peer):
+        h2 = H2Peer(peer)
+        h2.max = 10_000 if bytes_ > 10_000 else 7000
+        if late:
+            peer.pause(0.3)
+        h2.announce({SettingCodes.MAX_HEADER_LIST_SIZE: h2.max})
+        with contextlib.suppress(Closed):
+            serve(h2)
+    origin = shop.origin(script)
+    gw = shop.lintel(h2c(origin, defaults={"max_head": "128K", "max_headers": 300}))
+    if bytes_ < 8192:
+        assert gw.get().body == b"ok"  # a head of this size goes at once: the SETTINGS come first
+    for _ in range(2):
+        line = failed(gw, "server_head_limit", 431, headers=fields)
+        assert re.fullmatch(r"\d+ bytes of target, names and values with 32 for each field, more than "
+                            r"the \d+ that the server announces in its SETTINGS "
+                            r"\(MAX_HEADER_LIST_SIZE\); the largest field is .* with \d+ bytes",
+                            line["detail"]), line
+        assert line["tries"] == 1
+        assert gw.get(headers=[("X-A", "a" * 5000)]).body == b"ok"
+    assert len(origin.peers) == 1
+
+
 @pytest.mark.parametrize("fields", [[("x", "v" * 70_000)], [(f"x-{i}", "1") for i in range(250)]],
                          ids=["bytes", "fields"])
 def test_a_head_that_is_too_large(shop, fields):
@@ -670,21 +708,38 @@ def test_a_head_that_is_too_large(shop, fields):
     assert gw.get().body == b"ok"
 
 
-def test_a_body_after_head(shop):
+@pytest.mark.parametrize("method, status, fields", [
+    ("HEAD", 200, []),
+    ("HEAD", 200, [("content-length", "3")]),
+    ("DELETE", 204, []),
+    ("GET", 304, []),
+    ("GET", 304, [("content-length", "3")]),
+])
+@pytest.mark.parametrize("end", [True, False])
+@pytest.mark.parametrize("late", [True, False])
+def test_a_body_where_none_may_be_is_dropped(shop, method, status, fields, end, late):
     @h2_script
     def wrong(h2):
-        stream = h2.request()
-        h2.headers(stream, OK)
-        h2.peer.pause(0.1)
-        h2.data(stream, b"abc", end=True)
-        while True:
-            h2.respond(h2.request(), 200, body=b"ok")
-    gw = shop.lintel(h2c(shop.origin(wrong)))
-    with gw.client() as client:
-        client.send(head("HEAD", "/"))
-        client.response("HEAD")
-    assert gw.access(cause="response_framing_invalid")
-    assert gw.get().body == b"ok"
+        for n in range(3):
+            stream = h2.request()
+            block = h2.conn.encoder.encode([(":status", str(status)), *fields])
+            body = frames.DataFrame(stream.number, data=b"abc", flags=["END_STREAM"] if end else [])
+            h2.frame(frames.HeadersFrame(stream.number, data=block, flags=["END_HEADERS"]))
+            if late:
+                h2.peer.pause(0.05)
+            h2.frame(body)
+            h2.wait(lambda s=stream: s.reset is not None)
+            assert stream.reset == ErrorCodes.CANCEL
+        h2.respond(h2.request(), 200, body=b"ok")
+        h2.until_closed()
+    origin = shop.origin(wrong)
+    gw = shop.lintel(h2c(origin))
+    for _ in range(3):
+        response = gw.get(method=method)
+        assert (response.status, response.body) == (status, b"")
+    assert gw.get().body == b"ok" and len(origin.peers) == 1
+    assert counted(gw, "upstream_bodies_dropped_total") == 3
+    assert not any(line.get("cause") for line in gw.access())
 
 
 def raw(*what):

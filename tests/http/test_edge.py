@@ -106,7 +106,8 @@ def test_http_1_0_clients_see_no_interim_response(shop, interim):
 
 FORBIDDEN = [("Content-Length", "5"), ("Host", "evil"), ("Authorization", "Basic x"),
              ("X-Forwarded-For", "6.6.6.6"), ("Cookie", "a=b"),
-             ("Content-Type", "text/evil"), ("X_Remote_User", "root"), ("Connection", "close")]
+             ("Content-Type", "text/evil"), ("X_Remote_User", "root"), ("Remote-User", "root"), ("Script-Name", "/evil"),
+             ("Path-Info", "/evil"), ("Connection", "close")]
 
 
 def test_trailers_of_requests_stay_trailers_and_are_filtered(gw):

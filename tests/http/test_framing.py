@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import signal
+import threading
 import time
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from lib.client import chunked, head
 from lib.configs import basic
 from lib.origin import OK
+from lib.prometheus import counted
 from lib.strict_h1 import Fields
 from lib.wait import wait_until
 
@@ -427,14 +429,9 @@ def test_a_body_that_turns_out_malformed_is_never_ended_as_if_it_were_whole(shar
     ("GET", b"204 No Content\r\nContent-Length: 5\r\n\r\n"),
     ("HEAD", b"204 No Content\r\nContent-Length: 5\r\n\r\n"),
     ("GET", b"204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    ("GET", b"204 No Content\r\n\r\nHTTP/"),
     ("GET", b"205 Reset Content\r\nContent-Length: 5\r\n\r\nHTTP/"),
-    ("GET", b"304 Not Modified\r\nContent-Length: 5\r\n\r\nHTTP/"),
-    ("GET", b"304 Not Modified\r\n\r\nHTTP/"),
-    ("HEAD", b"200 OK\r\nContent-Length: 5\r\n\r\nHTTP/"),
-    ("HEAD", b"200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
 ])
-def test_a_body_where_none_may_be_is_malformed(shop, method, evil):
+def test_a_head_that_speaks_of_a_body_where_none_may_be_is_malformed(shop, method, evil):
     server = shop.origin(playing({"evil": b"HTTP/1.1 " + evil}))
     gw = shop.lintel(basic(server))
     with gw.client() as client:
@@ -442,6 +439,70 @@ def test_a_body_where_none_may_be_is_malformed(shop, method, evil):
             assert client.request(method, target="/evil").status == 502
             assert client.request(target="/fine").body == b"ok"
     assert gw.access(path="/evil")[0]["cause"] == "response_framing_invalid"
+
+
+EVIL_OK = b"HTTP/1.1 200 Evil\r\nContent-Length: 4\r\n\r\nevil"
+BODILESS = [
+    ("DELETE", b"204 No Content\r\n\r\n"),
+    ("GET", b"304 Not Modified\r\n\r\n"),
+    ("GET", b"304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
+    ("HEAD", b"200 OK\r\nContent-Length: 5\r\n\r\n"),
+    ("HEAD", b"200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ("HEAD", b"200 OK\r\n\r\n"),
+]
+
+
+@pytest.mark.parametrize("method, evil", BODILESS)
+@pytest.mark.parametrize("body", [b"HTTP/", b"0\r\n\r\n", EVIL_OK])
+def test_a_body_that_comes_with_its_head_where_none_may_be_is_dropped(shop, method, evil, body):
+    server = shop.origin(playing({"evil": b"HTTP/1.1 " + evil + body}))
+    gw = shop.lintel(basic(server, workers=1))
+    with gw.client() as client:
+        for n in range(1, 4):
+            response = client.request(method, target="/evil")
+            assert (response.status, response.body) == (int(evil[:3]), b"")
+            peer = next(p for p in server.peers if p.requests and p.requests[-1].target == "/evil"
+                        and not hasattr(p, "seen"))
+            peer.seen = True
+            assert peer.closed.wait(20), "the connection to the server is used on"
+            assert client.request(target="/fine").body == b"ok"
+            wait_until(lambda n=n: counted(gw, "upstream_bodies_dropped_total") == n,
+                       "it to be counted")
+    assert not any(line.get("cause") for line in gw.access())
+
+
+@pytest.mark.parametrize("method, evil", BODILESS)
+def test_a_body_that_comes_later_where_none_may_be_is_nobodys(shop, method, evil):
+    """The head first, the body once the client has its answer."""
+    later = threading.Event()
+
+    def script(peer):
+        while True:
+            if peer.request().target != "/evil":
+                peer.send(OK)
+                continue
+            peer.send(b"HTTP/1.1 " + evil)
+            assert later.wait(20)
+            later.clear()
+            peer.send(EVIL_OK)
+            peer.until_closed()
+            return
+    server = shop.origin(script)
+    gw = shop.lintel(basic(server, workers=1))
+    with gw.client() as client:
+        assert client.request(method, target="/evil").status == int(evil[:3])
+        later.set()
+        wait_until(lambda: counted(gw, "upstream_bodies_dropped_total") == 1,
+                   "it to be counted")
+        assert server.peers[0].closed.wait(20)
+        for _ in range(3):
+            assert client.request(target="/fine").body == b"ok"
+        # It is known for that now: no such connection is kept.
+        before = len(server.peers)
+        assert client.request(method, target="/evil").status == int(evil[:3])
+        later.set()
+        assert client.request(target="/fine").body == b"ok"
+        assert len(server.peers) > before
 
 
 @pytest.mark.parametrize("fields", [b"Content-Length: 0\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"])

@@ -318,6 +318,8 @@ GOOD = {  # fields, body or None, trailers or None; method, target, fields, body
     "a field twice": ((get(("a", "1"), ("a", "2")),), "GET", "/", [LOCAL, ("a", "1"), ("a", "2")]),
     "above ASCII": ((get(("a", "caf\xc3\xa9")),), "GET", "/", [LOCAL, ("a", "caf\xc3\xa9")]),
     "te: trailers": ((get(("te", "trailers")),), "GET", "/", [LOCAL]),
+    "who the user is": ((get(("remote-user", "admin"), ("script-name", "/x"), ("path-info", "/x"),
+                             ("a", "b")),), "GET", "/", [LOCAL, ("a", "b")]),
     "underscores": ((get(("x_forwarded_for", "1.2.3.4"), ("a", "b")),), "GET", "/",
                     [LOCAL, ("a", "b")]),
     "crumbs of a cookie": ((get(("cookie", "a=1"), ("b", "c"), ("cookie", "d=2; e=3"),

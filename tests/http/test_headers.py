@@ -114,7 +114,8 @@ def test_forwarding_fields_of_untrusted_peers_are_replaced(gw):
 
 CLAIMS = ["X-Forwarded-User", "x-forwarded-client-cert", "X-FORWARDED-SCHEME", "X-Forwarded-Server",
           "X-Original-URL", "X-Rewrite-URL", "Proxy", "True-Client-IP", "X-Client-IP",
-          "X-Cluster-Client-IP", "CF-Connecting-IP", "Fastly-Client-IP"]
+          "X-Cluster-Client-IP", "CF-Connecting-IP", "Fastly-Client-IP",
+          "Remote-User", "Script-Name", "Path-Info"]  # WSGI makes HTTP_REMOTE_USER of the first
 
 
 def test_claims_of_untrusted_peers_do_not_pass(gw, trusting):
@@ -130,6 +131,15 @@ def test_a_filter_may_name_the_client_as_the_application_wants_it(shop, app):
     got = seen(gw, [("True-Client-IP", "forged"), ("X-HTTP-Method-Override", "PUT")])
     assert got.get("true-client-ip") == "192.0.2.7"
     assert got.get("x-http-method-override") == "PUT"  # a feature of applications
+
+
+def test_a_filter_may_tell_the_application_who_the_user_is(shop, app):
+    """As RemoteUserMiddleware of frameworks reads it."""
+    filters = {"user": {"filter": "headers", "request_set": {"Remote-User": "ada", "Script-Name": "/x"}}}
+    gw = shop.lintel(basic(app, routes=[{"match": "/*", "to": "app", "filters": ["user"]}], filters=filters))
+    got = seen(gw, [("remote-user", "admin"), ("Script-Name", "/evil"), ("Path-Info", "/evil")])
+    assert got.all("remote-user") == ["ada"] and got.all("script-name") == ["/x"]
+    assert "path-info" not in got
 
 
 def test_routes_do_not_see_claims_of_untrusted_peers(shop, app):
@@ -149,8 +159,21 @@ def test_forwarding_fields_of_trusted_peers_are_continued(trusting):
     assert got.get("x-forwarded-proto") == "https"
     assert got.get("x-forwarded-host") == "evil"
     assert got.get("x-forwarded-port") == "1"
-    assert got.get("forwarded").startswith("for=10.1.1.1, for=127.0.0.1;")
+    assert got.get("forwarded") == ("for=10.1.1.1;proto=https;host=evil, "
+                                    "for=127.0.0.1;proto=https;host=evil")
     assert got.get("x-request-id") == "forged-id"
+
+
+def test_a_balancer_that_knows_no_forwarded_does_not_lend_its_word_to_its_clients(trusting):
+    got = seen(trusting, [("X-Forwarded-For", "10.1.1.1"), ("Forwarded", "for=6.6.6.6;proto=https")])
+    assert got.all("forwarded") == ["for=10.1.1.1;proto=http;host=localhost, "
+                                    "for=127.0.0.1;proto=http;host=localhost"]
+
+
+def test_of_several_hosts_the_balancers_own_is_told(trusting):
+    got = seen(trusting, [("X-Forwarded-Host", "evil.example, shop.example")])
+    assert got.all("x-forwarded-host") == ["shop.example"]
+    assert got.get("forwarded") == "for=127.0.0.1;proto=http;host=shop.example"
 
 
 def test_the_client_is_the_first_untrusted_address_from_the_right(trusting):

@@ -25,6 +25,7 @@ class App(EchoOrigin):
 
     def __init__(self, name, tls=None):
         self.health, self.health_delay, self.health_body = 200, 0.0, b"fine"
+        self.head_bodies = False  # sends bodies after HEAD too
         self.checks = []          # requests of checks
         self.answer = None        # status of all other requests; None: as they wish
         self.requests_served = 0  # other requests
@@ -36,7 +37,8 @@ class App(EchoOrigin):
             peer.pause(self.health_delay)
             return [b"HTTP/1.1 %d Health\r\nContent-Length: %d\r\n\r\n"
                     % (self.health, len(self.health_body))
-                    + (b"" if request.method == "HEAD" else self.health_body)]
+                    + (b"" if request.method == "HEAD" and not self.head_bodies
+                       else self.health_body)]
         self.requests_served += 1
         if self.answer is not None:
             return [b"HTTP/1.1 %d Told\r\nContent-Length: 0\r\n\r\n" % self.answer]
@@ -152,6 +154,26 @@ def test_a_slow_check_has_failed(lintel, apps):
     app.health_delay = 2.0
     wait_until(lambda: health(gateway, app) == "checks_failed", "it to be down")
     assert told(gateway, app.address)["check"]["last_error"] == "no answer after 100 ms"
+
+
+@pytest.mark.parametrize("protocol", ["h1", "h2c"])
+def test_a_check_by_head_that_is_answered_with_a_body(lintel, shop, apps, protocol):
+    asked = []
+    if protocol == "h2c":
+        @h2_script
+        def sloppy(h2):
+            while True:
+                stream = h2.request()
+                asked.append(stream)
+                h2.headers(stream, [(":status", "200")])
+                h2.data(stream, b"fine", end=True)
+        server = shop.origin(sloppy)
+    else:
+        (server,) = apps("app")
+        server.head_bodies, asked = True, server.checks
+    gateway = lintel(basic(server, app={"protocol": protocol, "health": {**FAST, "method": "HEAD"}}))
+    wait_until(lambda: len(asked) > 3, "checks")
+    assert health(gateway, server) == "up"
 
 
 def test_what_a_check_asks_for(lintel, apps):

@@ -18,7 +18,7 @@ import pytest
 from lib.client import Cut, head
 from lib.configs import basic
 from lib.origin import OK, always
-from lib.prometheus import Metrics
+from lib.prometheus import counted
 from lib.wait import wait_until
 
 
@@ -82,11 +82,6 @@ def second(gateway, method, body=None):
     with gateway.client() as client:
         assert client.request(target="/1").body == b"ok"
         return client.request(method, "/2", body=body)
-
-
-def counted(gateway, name):
-    text = Metrics(gateway.admin("/metrics").body.decode())
-    return sum(v for n, s in text.samples.items() if n.endswith(name) for _, v in s)
 
 
 RAN_AGAIN = [("GET", "unread"), ("GET", "reset"), ("GET", "closed"), ("PUT", "closed"),

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other tries: what is sent again, where to, how often, and what never is."""
 import json
+import re
 import socket
+import struct
 import threading
 import time
 
@@ -191,6 +193,7 @@ class Many:
                 return
             self.got.append(sock.getsockname()[0])
             sock.recv(65536)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sock.close()
 
     def stop(self):
@@ -209,7 +212,7 @@ def test_no_server_is_asked_twice_while_there_are_others(shop, balance):
         "balance": balance, "retry": {"attempts": 10, "budget": "100%", "budget_min": 1000}}))
     for _ in range(10):
         many.got.clear()
-        assert cause(gw.get()) == "closed_before_response"
+        assert cause(gw.get()) == "reset_before_response"
         assert len(many.got) == 10 == len(set(many.got))
 
 
@@ -219,6 +222,86 @@ def test_a_single_server_is_asked_again(shop):
     gw = shop.lintel(basic(server, workers=1))
     assert gw.get().body == b"ok"
     assert gw.access()[0]["tries"] == 2
+
+
+def test_the_first_failure_is_told_also_when_a_later_try_fails_otherwise(shop):
+    """An application that a request ends, and that isn't back in time."""
+    def crashes(peer):
+        peer.request()
+        server.stop()
+    server = shop.origin(crashes)
+    gw = shop.lintel(basic(server, workers=1, app={"queue": {"restart": "100ms"}}))
+    assert cause(gw.get()) == "connect_refused_by_server"
+    line = gw.access()[0]
+    assert line["first_cause"] == "closed_before_response" and "recovered" not in line
+
+
+def test_a_first_status_is_told_when_a_later_try_fails(shop):
+    bad = shop.origin(always(BUSY))
+    gw = shop.lintel(basic(bad, shop.origin(closes), workers=1, app=app_of(when=["503"])))
+    gw.get()
+    gw.get()
+    lines = gw.access(2)
+    assert [line.get("first_cause") for line in lines if line["tries"] == 2] == [503], lines
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("protocol", ["h1", "h2c"])
+def test_a_request_that_ends_servers_is_tried_once_more_at_most(shop, protocol, used):
+    """Each further try may cost another worker of the application."""
+    def killed(peer):
+        if used and not peer.number:
+            peer.request()
+            peer.send(OK)
+        peer.request()
+
+    @h2_script
+    def killed2(h2):
+        if used and not h2.peer.number:
+            h2.respond(h2.request(), 200, body=b"ok")
+        h2.request()
+    server = shop.origin(killed if protocol == "h1" else killed2)
+    gw = shop.lintel(basic(server, workers=1, app={
+        "protocol": protocol, "retry": {"attempts": 10, "budget": "100%", "budget_min": 1000}}))
+    if used:
+        assert gw.get().status == 200
+    assert cause(gw.get()) in ("closed_before_response", "reset_before_response")
+    # A used connection may have been about to close: that is one more.
+    assert gw.access(status=502)[0]["tries"] == (3 if used else 2)
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_request_that_ends_a_server_after_a_while_is_not_tried_again(shop, used):
+    """It is what kills the server: each further try would cost another of its workers."""
+    def killed(peer):
+        if used:
+            peer.request()
+            peer.send(OK)
+        peer.request()
+        peer.pause(6)
+    server = shop.origin(killed)
+    gw = shop.lintel(basic(server, workers=1, app={"retry": {"attempts": 5}}))
+    if used:
+        assert gw.get().status == 200
+    assert cause(gw.get()) == "closed_before_response"
+    assert len(server.requests) == 1 + used
+    line = gw.access(status=502)[0]
+    assert line["tries"] == 1 and "retry" not in line["detail"], line
+    assert re.match(r"closed by the server (\d+) ms after", line["detail"])
+
+
+def test_a_failure_tells_how_long_its_own_try_took(shop):
+    """Not the tries before it, nor the time in the queue."""
+    def late(peer):
+        peer.request()
+        peer.pause(3)
+    server = shop.origin(late, closes)
+    gw = shop.lintel(basic(server, workers=1))
+    assert cause(gw.get()) == "closed_before_response"
+    line = gw.access()[0]
+    took = re.match(r"closed by the server (\d+) ms after the exchange came to it, try 2",
+                    line["detail"])
+    assert took and int(took[1]) < 2000 and line["duration_ms"] >= 2900, line
 
 
 def test_a_server_that_is_up_is_asked_again_rather_than_one_that_is_not(shop):

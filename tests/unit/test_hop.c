@@ -180,7 +180,9 @@ static void test_trusted_peers_are_continued(void **state)
     assert_has(&f, "x-forwarded-host: evil");
     assert_has(&f, "x-forwarded-port: 1");
     assert_has(&f, "X-Forwarded-Prefix: /p");
-    assert_has(&f, "forwarded: for=1.1.1.1, for=2.2.2.2, for=10.0.0.1;proto=https;host=a");
+    assert_has(&f, "forwarded: for=1.1.1.1;proto=https;host=evil, for=10.2.2.2, "
+                   "for=10.0.0.1;proto=https;host=evil");
+    assert_lacks(&f, "for=2.2.2.2");
     assert_has(&f, "x-request-id: theirs");
     assert_str(f.client.ip, "1.1.1.1");
     assert_str(f.client.scheme, "https");
@@ -245,6 +247,43 @@ static void test_scheme_and_port_by_trust(void **state)
         decide_client(&f, "10.0.0.1:1", false);
         assert_str(f.client.scheme, v[i].scheme);
         assert_int_equal(f.client.port, v[i].port);
+        reader_fini(&f.r);
+    }
+}
+
+/* A balancer that sets X-Forwarded-For alone passes its clients' Forwarded on. */
+static void test_forwarded_says_what_the_others_say(void **state)
+{
+    static const struct {
+        const char *fields, *forwarded, *host;
+    } v[] = {
+        {"X-Forwarded-For: 1.1.1.1",
+         "for=1.1.1.1;proto=http;host=a, for=10.0.0.1;proto=http;host=a", "a"},
+        {"Forwarded: for=6.6.6.6;host=evil;proto=https", "for=10.0.0.1;proto=http;host=a", "a"},
+        {"X-Forwarded-For: 1.1.1.1\r\nForwarded: for=6.6.6.6;host=evil",
+         "for=1.1.1.1;proto=http;host=a, for=10.0.0.1;proto=http;host=a", "a"},
+        {"X-Forwarded-For: 1.1.1.1:80, 2001:db8::1,[2001:db8::2]:80, \"a;b, x",
+         "for=\"1.1.1.1:80\";proto=http;host=a, for=\"[2001:db8::1]\", for=\"[2001:db8::2]:80\", "
+         "for=unknown, for=unknown, for=10.0.0.1;proto=http;host=a",
+         "a"},
+        {"X-Forwarded-Host: evil.example, b.example:81",
+         "for=10.0.0.1;proto=http;host=\"b.example:81\"", "b.example:81"},
+        {"X-Forwarded-Host: evil.example\r\nX-Forwarded-Host: b", "for=10.0.0.1;proto=http;host=b",
+         "b"},
+        {"X-Forwarded-Host: a b\";x", "for=10.0.0.1;proto=http;host=a", "a"},
+    };
+    (void)state;
+    for (size_t i = 0; i < lt_countof(v); i++) {
+        struct fixture f;
+        char in[512], field[512];
+        snprintf(in, sizeof(in), "GET / HTTP/1.1\r\nHost: a\r\n%s" END, v[i].fields);
+        pass(&f, in, "10.0.0.1:1", false);
+        snprintf(field, sizeof(field), "forwarded: %s", v[i].forwarded);
+        assert_has(&f, field);
+        snprintf(field, sizeof(field), "x-forwarded-host: %s", v[i].host);
+        assert_has(&f, field);
+        assert_int_equal(lt_str_find(f.text, LT_STR("6.6.6.6")), SIZE_MAX);
+        assert_int_equal(lt_str_find(f.text, LT_STR("evil")), SIZE_MAX);
         reader_fini(&f.r);
     }
 }
@@ -459,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_trusted_peers_are_continued),
         cmocka_unit_test(test_client_addresses_by_trust),
         cmocka_unit_test(test_scheme_and_port_by_trust),
+        cmocka_unit_test(test_forwarded_says_what_the_others_say),
         cmocka_unit_test(test_forwarded_quotes_what_is_no_token),
         cmocka_unit_test(test_names_that_wsgi_confuses_go),
         cmocka_unit_test(test_framing_is_ours),

@@ -50,3 +50,9 @@ class Metrics:
         """All samples of that name with these labels, added up."""
         return sum(v for have, v in self.samples.get(name, [])
                    if all(have.get(k) == w for k, w in labels.items()))
+
+
+def counted(gateway, name):
+    """What the metric whose name ends so is at, over all labels."""
+    text = Metrics(gateway.admin("/metrics").body.decode())
+    return sum(v for n, s in text.samples.items() if n.endswith(name) for _, v in s)
