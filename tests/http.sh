@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs the black-box tests against $LINTEL, two files at a time, the largest first. Without the Python
+# Runs the black-box tests against $LINTEL, three files at a time, the largest first. Without the Python
 # modules they are skipped (77); "./bootstrap check" installs those. LINTEL_TEST_JOBS: how many files at
-# a time (2). LINTEL_TEST_WORKERS: how many workers the gateway has in tests that leave it open (1).
+# a time (3). LINTEL_TEST_WORKERS: how many workers the gateway has in tests that leave it open (1).
 # LINTEL_TEST_SECONDS: how long those last that go on for a while. LINTEL_TEST_LARGE: MB of the largest
 # bodies that clients of HTTP/2 move (8). LINTEL_TEST_RESTARTS: requests while servers are restarted.
 #
@@ -26,7 +26,7 @@ export work
 # start of pytest takes away the right to pass that some tests give to other users.
 # shellcheck disable=SC2011,SC2012,SC2016 # our own file names; expanded by the inner shell
 ls -S "${srcdir:?}"/tests/http/test_*.py |
-    xargs -n 1 -P "${LINTEL_TEST_JOBS:-2}" sh -c '
+    xargs -n 1 -P "${LINTEL_TEST_JOBS:-3}" sh -c '
         name=${1##*/}
         "$PYTHON" -m pytest -q --basetemp="$work/$name.tmp" -o cache_dir="$work/$name.cache" "$1" \
             >"$work/$name" 2>&1 || echo "$1" >>"$work/failed"
