@@ -100,7 +100,34 @@ static const struct lt_row rows[] = {
      .sub = &budget_schema,
      .doc = "What the filter may use.",
      .since = "0.1"},
+    {.name = "tls",
+     .type = LT_T_OBJECT,
+     .offset = AT(tls),
+     .sub = &lt_tls_client_schema,
+     .doc = "How the filter speaks TLS to what it asks by `lintel.http` under `https://`. Without "
+            "it certificates are verified against the authorities that the system trusts.",
+     .since = "0.1"},
 };
+
+/* Whether there is TLS a URL says. */
+static void check(struct lt_schema_load *load, void *obj)
+{
+    const struct lt_filter_conf *filter = obj;
+    const struct lt_tls_client_conf *tls = &filter->tls;
+    if (!lt_schema_is_set(filter, offsetof(struct lt_filter_conf, tls))) {
+        return;
+    }
+    if (lt_schema_is_set(tls, offsetof(struct lt_tls_client_conf, enabled))) {
+        lt_diag_error(load->diags, lt_schema_pos(tls, "enabled"),
+                      "leave it out: `https://` in a URL switches TLS on",
+                      "the tls of a filter is not switched on or off here");
+    }
+    if (!tls->verify && tls->pin.n == 0) {
+        lt_diag_warning(load->diags, lt_schema_pos(tls, "verify"),
+                        "name the authority with `ca`, or the server's key with `pin`",
+                        "nothing is verified: anybody can pretend to be whom this filter asks");
+    }
+}
 
 const struct lt_schema lt_filter_schema = {
     .name = "filter",
@@ -111,6 +138,7 @@ const struct lt_schema lt_filter_schema = {
     .size = sizeof(struct lt_filter_conf),
     .shorthand = "filter",
     .open = true,
+    .check = check,
 };
 
 bool lt_filter_conf_reserved(struct lt_str key)

@@ -6,6 +6,7 @@
 
 #include "config/expr.h"
 #include "config/schema.h"
+#include "net/tls_client_conf.h"
 
 enum lt_filter_on_error { LT_FILTER_CLOSED, LT_FILTER_OPEN };
 
@@ -24,6 +25,7 @@ struct lt_filter_conf {
     int on_error;         /* enum lt_filter_on_error; lt_schema_is_set says whether it is written:
                            * else the filter's own declaration counts */
     struct lt_filter_budget budget;
+    struct lt_tls_client_conf tls; /* of what it asks by lintel.http; `enabled` means nothing */
 };
 
 extern const struct lt_schema lt_filter_schema;

@@ -10,6 +10,7 @@
 #include "shared/rate_table.h"
 
 struct lt_filters;
+struct lt_origins; /* upstream/fetch.h */
 
 struct lt_filters_spec {
     const struct lt_filter_program *program; /* borrowed until free */
@@ -17,6 +18,7 @@ struct lt_filters_spec {
     struct lt_rate_table *rate;              /* borrowed */
     struct lt_loop *loop;                    /* the clock and the timers; borrowed */
     struct lt_metrics_worker *metrics;       /* this worker's counters; borrowed */
+    struct lt_origins *origins;              /* where lintel.http goes; borrowed */
     /* Called when a filter that waited may go on; NULL: lt_exchange_wake. */
     void (*wake)(struct lt_exchange *x);
     /* Opens more libraries in each state (`lintel test`); NULL: none. */

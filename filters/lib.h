@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table `lintel` that filters see: limit, crypto, json, log, header, now, uuid. Each lib_*.c
- * adds its part. All functions raise Lua errors. */
+/* The table `lintel` that filters see: limit, crypto, json, http, log, header, now, uuid. Each
+ * lib_*.c adds its part. All functions raise Lua errors. */
 #ifndef LT_FILTERS_LIB_H
 #define LT_FILTERS_LIB_H
 
@@ -15,10 +15,11 @@ struct lt_expr;
 /* Adds `lintel` to the globals of the sandbox. */
 void lt_lua_open_lintel(lua_State *L);
 
-/* Each pushes its table (json, crypto, limit). */
+/* Each pushes its table (json, crypto, limit, http). */
 void lt_lua_open_limit(lua_State *L);
 void lt_lua_open_crypto(lua_State *L);
 void lt_lua_open_json(lua_State *L);
+void lt_lua_open_http(lua_State *L);
 
 /* Pushes a rate: fields count and seconds, and what lintel.limit takes. */
 void lt_lua_push_rate(lua_State *L, const struct lt_rate *rate);

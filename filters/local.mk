@@ -8,10 +8,13 @@ liblintel_a_SOURCES += \
 	filters/ctx_answer.c \
 	filters/ctx_http.c \
 	filters/filter_conf.c filters/filter_conf.h \
+	filters/filter_tls.c filters/filter_tls.h \
 	filters/host.c filters/host.h \
 	filters/host_impl.h \
 	filters/lib.c filters/lib.h \
 	filters/lib_crypto.c filters/lib_crypto.h \
+	filters/lib_http.c filters/lib_http.h \
+	filters/lib_http_response.c \
 	filters/lib_json.c \
 	filters/lib_limit.c \
 	filters/lua_match.c filters/lua_match.h \
@@ -23,6 +26,7 @@ liblintel_a_SOURCES += \
 	filters/test_bed.c filters/test_bed.h \
 	filters/test_checks.c \
 	filters/test_exchange.c \
+	filters/test_http.c \
 	filters/test_impl.h \
 	filters/test_runner.c filters/test_runner.h \
 	filters/unit.c filters/unit.h \

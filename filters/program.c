@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "config/file.h"
+#include "filters/filter_tls.h"
 #include "filters/schema.h"
 #include "filters/unit.h"
 
@@ -277,7 +278,8 @@ struct compiler {
     struct lt_schema_load *load;
     struct lt_filter_program *program;
     struct lt_budget budget;
-    struct lt_filter_vm *vms; /* per file, open while the program is compiled */
+    struct lt_filter_vm *vms;          /* per file, open while the program is compiled */
+    struct lt_tls_trust_cache *trusts; /* NULL: no filter speaks TLS */
 };
 
 /* The budget; one that is written wrongly, which was said, must not look like a filter's fault. */
@@ -351,6 +353,7 @@ static void add_instance(struct compiler *c, struct lt_str name, const struct lt
         .wall_ms = conf->budget.wall_ms,
         .index = p->n_instances++,
         .health = health,
+        .tls = c->trusts != NULL ? lt_filter_tls_load(c->load, file, conf, c->trusts) : NULL,
     };
     if (instance->settings == NULL || conf->conf.broken || c->load->nomem ||
         c->load->diags->errors != errors) {
@@ -368,7 +371,7 @@ static void add_instance(struct compiler *c, struct lt_str name, const struct lt
 }
 
 struct lt_filter_program *lt_filter_program_new(struct lt_schema_load *load,
-                                                const struct lt_conf_map *filters)
+                                                const struct lt_conf_map *filters, bool network)
 {
     struct compiler c = {.load = load};
     unsigned errors = load->diags->errors;
@@ -385,6 +388,9 @@ struct lt_filter_program *lt_filter_program_new(struct lt_schema_load *load,
         load->nomem = true;
         return NULL;
     }
+    struct lt_tls_trust_cache trusts;
+    lt_tls_trust_cache_init(&trusts, load);
+    c.trusts = network ? &trusts : NULL;
     lt_budget_init(&c.budget);
     for (size_t i = 0; i < filters->n; i++) {
         add_instance(&c, filters->entries[i].key, filters->entries[i].value);
@@ -393,6 +399,7 @@ struct lt_filter_program *lt_filter_program_new(struct lt_schema_load *load,
         lt_filter_vm_close(&c.vms[i]);
     }
     lt_budget_detach(&c.budget);
+    lt_tls_trust_cache_fini(&trusts);
     return load->nomem || load->diags->errors != errors ? NULL : c.program;
 }
 

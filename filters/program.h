@@ -54,6 +54,7 @@ struct lt_filter_instance {
     uint64_t cpu_ms, wall_ms;
     unsigned index;
     struct lt_filter_health *health;
+    struct lt_tls_client_policy *tls; /* NULL: it can't speak TLS */
 };
 
 struct lt_filter_program {
@@ -67,9 +68,10 @@ struct lt_filter_program {
  * that is wrong is said in load->diags at its place: files that can't be found or read, errors in
  * them, settings against their schemas, `init` that raises. Runs Lua on the calling thread. The
  * result lives in load->arena and points into the configuration; NULL without memory or when
- * something is wrong. */
+ * something is wrong. network: filters are to reach others, so that what they trust is read. */
 struct lt_filter_program *lt_filter_program_new(struct lt_schema_load *load,
-                                                const struct lt_conf_map *filters) LT_MUST_CHECK;
+                                                const struct lt_conf_map *filters,
+                                                bool network) LT_MUST_CHECK;
 
 /* The instance called name, or NULL. */
 const struct lt_filter_instance *lt_filter_program_find(const struct lt_filter_program *program,

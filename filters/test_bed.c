@@ -36,8 +36,9 @@ struct lt_test_bed *lt_test_bed_new(void)
     bed->loop = lt_loop_new(BLOCKS_MAX);
     bed->metrics = lt_metrics_new(1, 4, 4);
     bed->rate_mem = aligned_alloc(LT_CACHE_LINE, RATE_BYTES);
-    if (bed->loop == NULL || bed->metrics == NULL || bed->rate_mem == NULL ||
-        !lt_rate_init(&bed->rate, bed->rate_mem, RATE_BYTES, &seed)) {
+    bed->origins = bed->loop != NULL ? lt_origins_new(bed->loop, NULL, NULL) : NULL;
+    if (bed->loop == NULL || bed->origins == NULL || bed->metrics == NULL ||
+        bed->rate_mem == NULL || !lt_rate_init(&bed->rate, bed->rate_mem, RATE_BYTES, &seed)) {
         lt_test_bed_free(bed);
         return NULL;
     }
@@ -82,6 +83,7 @@ void lt_test_bed_free(struct lt_test_bed *bed)
     if (bed->env.loop != NULL) {
         lt_slab_fini(&bed->env.exchanges_slab);
     }
+    lt_origins_free(bed->origins);
     if (bed->loop != NULL) {
         lt_loop_free(bed->loop);
     }
@@ -141,7 +143,7 @@ bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, 
     if (!read_instances(bed, instances, &map, &names)) {
         return false;
     }
-    bed->program = lt_filter_program_new(&bed->load, &map);
+    bed->program = lt_filter_program_new(&bed->load, &map, false);
     if (bed->program == NULL || !lt_load_ok(&bed->load) ||
         lt_filter_chain_new(&bed->arena, bed->program, names, map.n, &bed->route.chain, &bad) !=
             LT_OK) {
@@ -153,6 +155,7 @@ bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, 
         .rate = &bed->rate,
         .loop = bed->loop,
         .metrics = bed->env.metrics,
+        .origins = bed->origins,
         .wake = on_wake,
         .open_more = bed->open_more,
     };

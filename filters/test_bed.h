@@ -8,6 +8,7 @@
 #include "filters/chain.h"
 #include "filters/host.h"
 #include "net/tls_info.h"
+#include "upstream/fetch.h"
 
 struct lt_test_bed {
     struct lt_loop *loop; /* its clock is moved by us; it is run only to free exchanges */
@@ -18,6 +19,7 @@ struct lt_test_bed {
     struct lt_budget budget;
     void *rate_mem;
     struct lt_rate_table rate;
+    struct lt_origins *origins;       /* answer nobody until lt_origins_mock */
     uint64_t start_us, start_wall_us; /* the clock after a reset */
     uint64_t slept_us;                /* how long filters of this exchange slept */
     int (*open_more)(struct lua_State *L);

@@ -185,8 +185,8 @@ static void load_filter(lua_State *L, struct lt_test *r, int conf)
     luaL_error(L, "the filter can't be loaded: %s", lua_tostring(L, -1));
 }
 
-/* name = "value" or {"a", "b"} into headers, in the exchange's arena. */
-static void fill_headers(lua_State *L, struct lt_exchange *x, int index, struct lt_headers *headers)
+void lt_test_fill_headers(lua_State *L, struct lt_arena *arena, int index,
+                          struct lt_headers *headers)
 {
     if (lua_isnil(L, index)) {
         return;
@@ -205,7 +205,7 @@ static void fill_headers(lua_State *L, struct lt_exchange *x, int index, struct 
                 lua_pushvalue(L, -1);
             }
             value.p = luaL_checklstring(L, -1, &value.len);
-            if (!lt_arena_dup(&x->arena, name, &name) || !lt_arena_dup(&x->arena, value, &value) ||
+            if (!lt_arena_dup(arena, name, &name) || !lt_arena_dup(arena, value, &value) ||
                 lt_headers_add(headers, name, value) != LT_OK) {
                 luaL_error(L, "too many headers");
             }
@@ -253,7 +253,7 @@ static struct lt_exchange *begin(lua_State *L, struct lt_test *r, int index)
         luaL_error(L, "request: the method, path or client_ip is malformed");
     }
     lua_getfield(L, index, "headers");
-    fill_headers(L, x, lua_gettop(L), &x->req.headers);
+    lt_test_fill_headers(L, &x->arena, lua_gettop(L), &x->req.headers);
     return x;
 }
 
@@ -374,7 +374,7 @@ static void take_response(lua_State *L, struct lt_exchange *x, int index)
     }
     x->res.status = (unsigned)status;
     lua_getfield(L, index, "headers");
-    fill_headers(L, x, lua_gettop(L), &x->res.headers);
+    lt_test_fill_headers(L, &x->arena, lua_gettop(L), &x->res.headers);
     lua_pop(L, 2);
     x->upstream_status = x->res.status;
 }
@@ -429,6 +429,7 @@ int lt_test_run(lua_State *L)
     }
     load_filter(L, r, 3);
     struct lt_exchange *x = begin(L, r, 4);
+    lt_test_http_begin(L, r);
     fill_user(L, x, 6);
     lua_newtable(L);
     run_exchange(L, bed, 5);
@@ -453,6 +454,6 @@ int lt_test_run(lua_State *L)
     lua_setfield(L, -2, "log");
     lua_pushnumber(L, (double)bed->slept_us / 1e6);
     lua_setfield(L, -2, "slept");
-    lt_test_bed_end(bed);
+    lt_test_http_end(L, r);
     return 1;
 }

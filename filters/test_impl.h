@@ -18,6 +18,8 @@ struct lt_test {
     unsigned passed, failed, in_file;
     char *lines[LT_TEST_LINES_MAX]; /* what filters logged in this exchange */
     unsigned n_lines;
+    lua_State *L;         /* of the test that is in t.run */
+    char http_error[400]; /* what was wrong with an answer of t.http, or empty */
 };
 
 /* The one that runs: log lines come without an argument. */
@@ -35,6 +37,19 @@ uint64_t lt_test_seconds(lua_State *L, int index);
 
 /* t.run(filter, {conf=, request=, response=, user=, now=}) */
 int lt_test_run(lua_State *L);
+
+/* t.http(request, answer), test_http.c. */
+int lt_test_http(lua_State *L);
+/* Forgets all answers, at the beginning of a case. */
+void lt_test_http_forget(lua_State *L);
+/* Around an exchange. End ends it, raises when a request had no answer, and else puts the requests
+ * into the result on top of the stack. */
+void lt_test_http_begin(lua_State *L, struct lt_test *r);
+void lt_test_http_end(lua_State *L, struct lt_test *r);
+
+/* Adds name = "value" or {"a", "b"} of the table at index (or nil) to headers, copied to arena. */
+void lt_test_fill_headers(lua_State *L, struct lt_arena *arena, int index,
+                          struct lt_headers *headers);
 
 /* Adds lintel.test to the table of loaded modules on top of the stack. */
 int lt_test_open(lua_State *L);

@@ -17,6 +17,7 @@ liblintel_a_SOURCES += \
 	proxy/http/sides.h \
 	proxy/http/upgrade.c proxy/http/upgrade.h \
 	proxy/http/uri.c proxy/http/uri.h \
+	proxy/http/url.c proxy/http/url.h \
 	proxy/http/websocket.c proxy/http/websocket.h
 
 check_PROGRAMS += \

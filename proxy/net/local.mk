@@ -3,6 +3,7 @@
 liblintel_a_SOURCES += \
 	proxy/net/compress_conf.c proxy/net/compress_conf.h \
 	proxy/net/http2_conf.c proxy/net/http2_conf.h \
+	proxy/net/addresses.c proxy/net/addresses.h \
 	proxy/net/connect.c proxy/net/connect.h \
 	proxy/net/dns_answer.c proxy/net/dns_answer.h \
 	proxy/net/hosts.c proxy/net/hosts.h \

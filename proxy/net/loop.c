@@ -100,7 +100,7 @@ struct lt_loop *lt_loop_new(size_t blocks_max)
 }
 
 /* Until nothing is left: what is deferred here is freeing. */
-static void run_all(struct lt_loop *loop)
+void lt_loop_settle(struct lt_loop *loop)
 {
     while (!lt_list_empty(&loop->deferred)) {
         run_round(loop);
@@ -114,7 +114,7 @@ void lt_loop_free(struct lt_loop *loop)
     }
     LT_OBJ_CHECK(loop, LOOP_MAGIC);
     if (loop->ev != NULL) {
-        run_all(loop);
+        lt_loop_settle(loop);
         ev_idle_stop(loop->ev, &loop->awake);
         ev_check_stop(loop->ev, &loop->check);
         ev_prepare_stop(loop->ev, &loop->prepare);

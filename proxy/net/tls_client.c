@@ -126,6 +126,11 @@ struct lt_str lt_tls_client_policy_name(const struct lt_tls_client_policy *polic
     return lt_str_c(policy->name);
 }
 
+const unsigned char *lt_tls_client_policy_id(const struct lt_tls_client_policy *policy)
+{
+    return policy->id;
+}
+
 /* ---- What is asked of a certificate. ---- */
 
 static enum lt_tls_fault fault_of(int error)

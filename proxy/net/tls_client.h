@@ -41,6 +41,8 @@ struct lt_tls_client_policy *
 lt_tls_client_policy_new(const struct lt_tls_client_spec *spec) LT_MUST_CHECK;
 void lt_tls_client_policy_free(struct lt_tls_client_policy *policy);
 struct lt_str lt_tls_client_policy_name(const struct lt_tls_client_policy *policy);
+/* LT_TLS_ID_LEN bytes that only policies with the same settings share. */
+const unsigned char *lt_tls_client_policy_id(const struct lt_tls_client_policy *policy);
 
 /* ---- A worker's part. ---- */
 

@@ -274,7 +274,7 @@ void lt_root_check_files(struct lt_root_load *root)
     if (root->read == NULL || root->load.nomem) {
         return; /* the diags say why */
     }
-    bool filters = lt_filter_program_new(&root->load, &root->read->filters) != NULL;
+    bool filters = lt_filter_program_new(&root->load, &root->read->filters, true) != NULL;
     check_tls_files(root);
     check_upstream_files(root);
     if (!filters || !lt_load_ok(&root->load)) {

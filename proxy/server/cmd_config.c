@@ -181,7 +181,7 @@ static int show_config(int argc, char **argv)
     lt_buf_init(&out, OUTPUT_MAX);
     struct settings settings = {.root = root};
     if (root->conf != NULL && root->conf->filters.n > 0) {
-        settings.program = lt_filter_program_new(&root->load, &root->conf->filters);
+        settings.program = lt_filter_program_new(&root->load, &root->conf->filters, false);
     }
     if (root->conf != NULL && lt_load_ok(&root->load)) {
         const struct lt_config_more more = {.find = find_settings, .arg = &settings};

@@ -17,6 +17,7 @@
 #include "filters/host.h"
 #include "front/front_h2.h"
 #include "server/log_writer.h"
+#include "server/lookups.h"
 #include "server/privileges.h"
 #include "server/watchdog.h"
 #include "upstream/back_h1.h"
@@ -437,9 +438,11 @@ static bool init(struct lt_gateway *g)
     g->sets = lt_server_sets_new(g);
     g->server_files = lt_server_files_new(g);
     g->dns = g->loop != NULL ? lt_dns_servers_new(g) : NULL;
+    g->shared.lookups = lt_lookups_new(g);
     if (g->log == NULL || g->sets == NULL || g->server_files == NULL || g->dns == NULL ||
-        g->registry == NULL || g->upstreams == NULL || g->metrics == NULL || g->watch == NULL ||
-        g->box == NULL || lt_log_writer_join(g->log) != LT_OK || !lt_budget_signal_setup()) {
+        g->shared.lookups == NULL || g->registry == NULL || g->upstreams == NULL ||
+        g->metrics == NULL || g->watch == NULL || g->box == NULL ||
+        lt_log_writer_join(g->log) != LT_OK || !lt_budget_signal_setup()) {
         lt_log_error("gateway", "start_failed", LT_KV_CSTR("why", why));
         return false;
     }
@@ -492,6 +495,7 @@ static void fini(struct lt_gateway *g)
     }
     lt_server_files_free(g->server_files);
     lt_dns_servers_free(g->dns);
+    lt_lookups_free(g->shared.lookups);
     lt_server_sets_free(g->sets);
     for (unsigned i = 0; i < LT_SLOTS_MAX; i++) {
         lt_slot_close(&g->slots.v[i]);

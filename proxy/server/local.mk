@@ -13,6 +13,7 @@ liblintel_a_SOURCES += \
 	proxy/server/gateway.c proxy/server/gateway.h \
 	proxy/server/json.c proxy/server/json.h \
 	proxy/server/log_writer.c proxy/server/log_writer.h \
+	proxy/server/lookups.c proxy/server/lookups.h \
 	proxy/server/notify.c proxy/server/notify.h \
 	proxy/server/privileges.c proxy/server/privileges.h \
 	proxy/server/probe.c proxy/server/probe.h \

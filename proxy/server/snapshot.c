@@ -105,7 +105,8 @@ static bool init_filters(struct lt_worker_view *view)
                                          .budget = &worker->budget,
                                          .rate = &worker->shared->rate,
                                          .loop = worker->loop,
-                                         .metrics = worker->env.metrics};
+                                         .metrics = worker->env.metrics,
+                                         .origins = worker->origins};
     view->view.filters = lt_filters_new(&spec, view->why, sizeof(view->why));
     return view->view.filters != NULL;
 }

@@ -396,7 +396,7 @@ static void build_filters(struct build *b)
     if (b->conf->filters.n == 0) {
         return;
     }
-    b->s->filters = lt_filter_program_new(&b->s->root->load, &b->conf->filters);
+    b->s->filters = lt_filter_program_new(&b->s->root->load, &b->conf->filters, true);
     if (b->s->filters == NULL || b->s->router == NULL) {
         return; /* which was said */
     }

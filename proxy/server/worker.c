@@ -14,6 +14,7 @@
 #include "server/acme.h"
 #include "net/vanished.h"
 #include "server/log_writer.h"
+#include "server/lookups.h"
 #include "upstream/upstream.h"
 
 #define MAGIC 0x776f726bu /* "work" */
@@ -326,6 +327,11 @@ void lt_worker_free(struct lt_worker *worker)
     if (worker->box != NULL) {
         lt_mailbox_free(worker->box);
     }
+    if (worker->loop != NULL) {
+        lt_loop_settle(worker->loop); /* connections that were closed in the last turn */
+    }
+    lt_origins_free(worker->origins);
+    lt_addresses_free(worker->addresses);
     lt_fronts_free(worker->fronts);
     lt_proxy_readers_fini(&worker->proxied);
     if (worker->pools != NULL) {
@@ -409,6 +415,10 @@ struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned num
     worker->box = lt_mailbox_new(worker->loop, worker);
     worker->pools = lt_pools_new(worker->loop, worker->env.metrics);
     worker->env.pools = worker->pools;
+    worker->addresses = lt_addresses_new(worker->loop, lt_lookups_ask, worker);
+    if (worker->addresses != NULL) {
+        worker->origins = lt_origins_new(worker->loop, worker->addresses, worker->env.metrics);
+    }
     if (worker->pools != NULL) {
         lt_pools_set_worker(worker->pools, number);
         lt_pools_set_ask(worker->pools, ask_others, worker);
@@ -420,7 +430,7 @@ struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned num
         lt_pools_set_peers(worker->pools, &shared->peers);
     }
     if (worker->box == NULL || worker->pools == NULL || worker->fronts == NULL ||
-        pthread_create(&worker->thread, NULL, run, worker) != 0) {
+        worker->origins == NULL || pthread_create(&worker->thread, NULL, run, worker) != 0) {
         lt_worker_free(worker);
         return NULL;
     }

@@ -8,16 +8,19 @@
 #include "filters/budget.h"
 #include "front/front_h1.h"
 #include "net/listener.h"
+#include "net/addresses.h"
 #include "net/mailbox.h"
 #include "net/proxy_reader.h"
 #include "server/snapshot.h"
 #include "shared/addr_table.h"
 #include "shared/rate_table.h"
+#include "upstream/fetch.h"
 #include "upstream/peers.h"
 
 #include <pthread.h>
 
 struct lt_log_writer;
+struct lt_lookups;
 
 /* As a message's function; owner is main's. */
 typedef void (*lt_worker_done_fn)(struct lt_message *message, void *owner);
@@ -35,6 +38,7 @@ struct lt_workers_shared {
     const struct lt_hooks *hooks;
     unsigned n_workers;
     struct lt_peers peers;         /* filled as they start */
+    struct lt_lookups *lookups;    /* main's: answers workers' questions about names */
     struct lt_quota body_disk;     /* bytes in temporary files of bodies */
     _Atomic(uint32_t) connections; /* open now, all workers; relaxed */
     _Atomic(uint32_t) connections_max;
@@ -63,6 +67,8 @@ struct lt_worker {
     struct lt_fronts *fronts;
     struct lt_proxy_readers proxied; /* connections whose PROXY header is awaited */
     struct lt_pools *pools;
+    struct lt_addresses *addresses; /* of names that filters ask */
+    struct lt_origins *origins;     /* where filters' requests go */
     struct lt_worker_listener listeners[LT_SLOTS_MAX];
     uint64_t refused_logged_us[2]; /* when a refusal was logged last: at any cap, of a client */
     uint64_t proxied_logged_us;    /* ... one for its PROXY header */

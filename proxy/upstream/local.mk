@@ -27,6 +27,8 @@ liblintel_a_SOURCES += \
 	proxy/upstream/back_h2_request.c proxy/upstream/back_h2_response.c \
 	proxy/upstream/back_h2_session.c \
 	proxy/upstream/open.c \
+	proxy/upstream/fetch.c proxy/upstream/fetch.h proxy/upstream/fetch.def \
+	proxy/upstream/origins.c proxy/upstream/origins.h \
 	proxy/upstream/server_set.c proxy/upstream/server_set.h \
 	proxy/upstream/servers_file.c proxy/upstream/servers_file.h
 liblintel_a_SOURCES += \

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Terms of TLS for what a filter asks of others (lintel.http): files are read while the
+ * configuration is loaded, since workers touch no disk. Private to filters/. */
+#ifndef LT_FILTERS_FILTER_TLS_H
+#define LT_FILTERS_FILTER_TLS_H
+
+#include "filters/program.h"
+
+/* The policy of an instance of file: by its `tls`, else what the system trusts if the file's code
+ * names lintel.http at all (reading the system's authorities takes a while). NULL: the instance
+ * speaks no TLS; what is wrong was said. Lives in load->arena. */
+struct lt_tls_client_policy *lt_filter_tls_load(struct lt_schema_load *load,
+                                                const struct lt_filter_file *file,
+                                                const struct lt_filter_conf *conf,
+                                                struct lt_tls_trust_cache *cache) LT_MUST_CHECK;
+
+#endif
