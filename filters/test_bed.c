@@ -25,6 +25,12 @@ static void on_wake(struct lt_exchange *x)
     bed->woken = true;
 }
 
+static void on_fetch(void *arg, struct lt_fetch *f)
+{
+    (void)arg;
+    lt_fetch_fail(f, LT_FETCH_CONNECT_REFUSED, LT_STR("there is no network here"));
+}
+
 struct lt_test_bed *lt_test_bed_new(void)
 {
     static const struct lt_hash_seed seed = {1, 2};
@@ -42,6 +48,7 @@ struct lt_test_bed *lt_test_bed_new(void)
         lt_test_bed_free(bed);
         return NULL;
     }
+    lt_origins_mock(bed->origins, on_fetch, NULL);
     bed->view =
         (struct lt_view){.listeners = &bed->listener, .n_listeners = 1, .on_unpinned = on_unpinned};
     bed->env = (struct lt_exchange_env){

@@ -19,7 +19,7 @@ struct lt_test_bed {
     struct lt_budget budget;
     void *rate_mem;
     struct lt_rate_table rate;
-    struct lt_origins *origins;       /* answer nobody until lt_origins_mock */
+    struct lt_origins *origins;       /* refuse, until lt_origins_mock says more */
     uint64_t start_us, start_wall_us; /* the clock after a reset */
     uint64_t slept_us;                /* how long filters of this exchange slept */
     int (*open_more)(struct lua_State *L);

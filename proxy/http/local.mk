@@ -21,6 +21,7 @@ liblintel_a_SOURCES += \
 	proxy/http/websocket.c proxy/http/websocket.h
 
 check_PROGRAMS += \
+	tests/unit/test_url \
 	tests/unit/test_accept tests/unit/test_blame tests/unit/test_encoder \
 	tests/unit/test_framing tests/unit/test_h1 tests/unit/test_h2 tests/unit/test_headers tests/unit/test_hop \
 	tests/unit/test_message tests/unit/test_mount tests/unit/test_upgrade tests/unit/test_uri \
@@ -39,6 +40,7 @@ tests_unit_test_message_SOURCES = tests/unit/test_message.c
 tests_unit_test_mount_SOURCES = tests/unit/test_mount.c
 tests_unit_test_upgrade_SOURCES = tests/unit/test_upgrade.c
 tests_unit_test_uri_SOURCES = tests/unit/test_uri.c
+tests_unit_test_url_SOURCES = tests/unit/test_url.c
 tests_unit_test_websocket_SOURCES = tests/unit/test_websocket.c
 
 http_fuzz = tests/fuzz/main.c tests/fuzz/strict_reader.h tests/unit/h1_reader.h

@@ -45,6 +45,7 @@ EXTRA_DIST += proxy/net/tls_keylog.c
 endif
 
 check_PROGRAMS += \
+	tests/unit/test_addresses \
 	tests/unit/test_connect \
 	tests/unit/test_dns_answer \
 	tests/unit/test_hosts \
@@ -66,6 +67,7 @@ tests_unit_test_hosts_SOURCES = tests/unit/test_hosts.c
 tests_unit_test_listener_SOURCES = tests/unit/test_listener.c
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
 tests_unit_test_mailbox_SOURCES = tests/unit/test_mailbox.c
+tests_unit_test_addresses_SOURCES = tests/unit/test_addresses.c tests/unit/net_env.h
 tests_unit_test_names_SOURCES = tests/unit/test_names.c tests/unit/dns_env.h
 tests_unit_test_proxy_protocol_SOURCES = tests/unit/test_proxy_protocol.c
 tests_unit_test_proxy_reader_SOURCES = tests/unit/test_proxy_reader.c

@@ -2,6 +2,7 @@
 /* Targets, authorities, queries and cookies. A normalised path is normal, holds nothing that could
  * be walked around, and means the same when it is read again. */
 #include "http/uri.h"
+#include "http/url.h"
 
 #include <stdlib.h>
 
@@ -73,6 +74,33 @@ static void check_authority(struct lt_str text)
     }
 }
 
+/* What is fetched is one host, and nothing that could end a line of a head. */
+static void check_url(struct lt_arena *arena, struct lt_str text)
+{
+    struct lt_url url, again;
+    struct lt_target target;
+    struct lt_str host, whole;
+    unsigned port;
+    const char *why = NULL;
+    if (lt_url_parse(arena, text, &url, &why) != LT_OK) {
+        require(why != NULL);
+        return;
+    }
+    require(url.host.len > 0 && url.port > 0 && url.port <= 65535);
+    require(lt_authority_parse(url.authority, &host, &port));
+    require(url.target.p[0] == '/' && lt_target_parse(url.target, &target));
+    for (size_t i = 0; i < url.target.len; i++) {
+        require(url.target.p[i] > 0x20 && url.target.p[i] < 0x7f && url.target.p[i] != '#');
+    }
+    require(lt_arena_printf(arena, &whole, "%s://%.*s%.*s", url.tls ? "https" : "http",
+                            LT_STR_ARG(url.authority), LT_STR_ARG(url.target)));
+    if (whole.len <= LT_URL_MAX) {
+        require(lt_url_parse(arena, whole, &again, &why) == LT_OK);
+        require(lt_str_eq(again.host, url.host) && again.port == url.port);
+        require(lt_str_eq(again.target, url.target) && again.tls == url.tls);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct lt_arena arena;
@@ -82,6 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lt_arena_init(&arena, NULL, 0, 16 << 20);
     check_path(&arena, text);
     check_authority(text);
+    check_url(&arena, text);
     if (lt_target_parse(text, &target)) {
         check_path(&arena, target.path);
         require((target.scheme.len > 0) == (target.authority.len > 0));

@@ -2,6 +2,7 @@
 """lintel.http: what filters ask other services, over real connections."""
 import hashlib
 import json
+import re
 import socket
 import ssl
 import threading
@@ -12,7 +13,7 @@ import pytest
 from lib.client import head
 from lib.configs import basic
 from lib.dns import DnsServer
-from lib.gateway import command
+from lib.gateway import TREE, command
 from lib.origin import OK, always, answer, pattern
 from lib.prometheus import Metrics
 from lib.wait import wait_until
@@ -514,3 +515,12 @@ return M
 """
     gw = shop.lintel(asking(shop, lua=lua.replace("ORIGIN", app.address)))
     assert json.loads(gw.get().body)["sum"] == hashlib.sha256(body).hexdigest()
+
+
+def test_the_guide_has_every_reason():
+    reasons = re.findall(r'^X\(\w+, "(\w+)", "([^"]+)"\)',
+                         (TREE / "proxy" / "upstream" / "fetch.def").read_text(), re.M)
+    guide = (TREE / "docs" / "filters.md").read_text()
+    assert len(reasons) >= 10
+    for name, text in reasons:
+        assert f"| `{name}` | {text} |" in guide, name

@@ -138,6 +138,60 @@ static void test_an_exchange_runs_through_all_hooks(void **state)
     }
 }
 
+static const char asks[] =
+    "return {schema = {n = {type = 'int', default = 1}}, request = function(ctx)\n"
+    "local told = {}\n"
+    "for i = 1, ctx.conf.n do\n"
+    "  local res, reason, detail = lintel.http.request{url = 'http://x.test:81/a?' .. i,\n"
+    "    method = 'PUT', json = {i}, headers = {['X-A'] = {'1', 2}}}\n"
+    "  told[i] = res and res.status .. res.body .. tostring(res.headers['X-One']) or reason\n"
+    "  if res then\n"
+    "    local all = {} for n, v in pairs(res.headers) do all[#all + 1] = n .. '=' .. v end\n"
+    "    told[i] = told[i] .. table.concat(all, ',') .. #res.headers:all('X-ONE')\n"
+    "    local value, why, text = res:json()\n"
+    "    told[i] = told[i] .. (value and #value or why .. type(text))\n"
+    "    if pcall(function() res.headers.x = 1 end) or getmetatable(res) then told[i] = 'bad' end\n"
+    "  end\n"
+    "end\n"
+    "return ctx:respond{json = told} end}";
+
+static void test_services_are_played(void **state)
+{
+    (void)state;
+    write_file("a.lua", asks);
+    int status = run_text(
+        "local t = require 'lintel.test'\n"
+        "local function told(n)\n"
+        "  local r = t.run('a', {conf = {n = n}})\n"
+        "  return lintel.json.decode(r.body), r.http end\n"
+        "t.case('answers', function()\n"
+        "t.http('PUT http://x.test:81/*', {status = 404, body = 'no'})\n"
+        "t.http('PUT http://x.test:81/a?2', {headers = {['X-One'] = {'a', 'b'}}, json = {1, 2}})\n"
+        "t.http('PUT http://x.test:81/a?3', function(r) return {body = r.body,\n"
+        "  headers = {['x-one'] = r.headers['x-a'] .. r.method .. r.headers.host}} end)\n"
+        "t.http('PUT http://x.test:81/a?4', {error = 'timeout'})\n"
+        "local got, asked = told(4)\n"
+        "t.eq(got, {'404nonil0malformed_jsonstring', '200[1,2]ax-one=a,x-one=b22',\n"
+        "  '200[3]1PUTx.test:81x-one=1PUTx.test:8111', 'timeout'})\n"
+        "t.eq(#asked, 4) t.eq(asked[2].url, 'http://x.test:81/a?2') t.eq(asked[2].body, '[2]')\n"
+        "end)\n"
+        "t.case('mistakes', function()\n"
+        "t.raises(function() told(1) end, 'write t.http%(\"PUT http://x.test:81/a%?1\"')\n"
+        "for wrong, why in pairs{[{staus = 1}] = 'did you mean', [{status = 1}] = '200 to 599',\n"
+        "  [{error = 'bad'}] = 'no reason', [function() error('oops') end] = 'oops',\n"
+        "  [function() return 1 end] = 'table expected', [function() end] = 'write t.http'} do\n"
+        "  t.http('PUT http://x.test:81/a?1', wrong)\n"
+        "  t.raises(function() told(1) end, why) end\n"
+        "t.raises(function() t.http('GET http://x/') end, 'write {status')\n"
+        "t.http('PUT http://x.test:81/a?1', {body = ('x'):rep(2^20 + 1)})\n"
+        "t.eq(told(1), {'too_large'})\n"
+        "end)\n"
+        "t.case('each case has its own', function() t.raises(function() told(1) end) end)\n");
+    if (status != 0) {
+        fail_msg("%s", output);
+    }
+}
+
 static void test_broken_files_fail(void **state)
 {
     (void)state;
@@ -178,6 +232,7 @@ int main(void)
         TEST(test_checks_notice_what_they_should),
         TEST(test_a_client_may_show_a_certificate),
         TEST(test_an_exchange_runs_through_all_hooks),
+        TEST(test_services_are_played),
         TEST(test_broken_files_fail),
         TEST(test_folders_and_usage),
     };
