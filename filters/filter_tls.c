@@ -9,7 +9,7 @@ static bool names(struct lt_str text)
     return lt_str_find(text, LT_STR("lintel.http")) != SIZE_MAX;
 }
 
-static bool speaks_http(const struct lt_filter_file *file)
+bool lt_filter_asks(const struct lt_filter_file *file)
 {
     bool found = names(file->text);
     for (const struct lt_filter_module *m = file->modules; m != NULL && !found; m = m->next) {
@@ -29,7 +29,7 @@ struct lt_tls_client_policy *lt_filter_tls_load(struct lt_schema_load *load,
                                                 struct lt_tls_trust_cache *cache)
 {
     bool written = lt_schema_is_set(conf, offsetof(struct lt_filter_conf, tls));
-    if (!written && (!speaks_http(file) || lt_tls_trust_system(load->files).len == 0)) {
+    if (!written && (!file->asks || lt_tls_trust_system(load->files).len == 0)) {
         return NULL;
     }
     struct lt_tls_client_policy *policy =

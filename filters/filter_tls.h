@@ -6,8 +6,11 @@
 
 #include "filters/program.h"
 
-/* The policy of an instance of file: by its `tls`, else what the system trusts if the file's code
- * names lintel.http at all (reading the system's authorities takes a while). NULL: the instance
+/* Whether lintel.http stands in the file or in a module that it has required. */
+bool lt_filter_asks(const struct lt_filter_file *file);
+
+/* The policy of an instance of file: by its `tls`, else what the system trusts if file->asks
+ * (reading the system's authorities takes a while). NULL: the instance
  * speaks no TLS; what is wrong was said. Lives in load->arena. */
 struct lt_tls_client_policy *lt_filter_tls_load(struct lt_schema_load *load,
                                                 const struct lt_filter_file *file,

@@ -314,8 +314,9 @@ static struct lt_filter_file *get_file(struct compiler *c, const struct lt_filte
     p->files[p->n_files++] = file;
     *fvm = (struct lt_filter_vm){.file = file, .load = c->load, .record = file};
     struct trial trial = {c->load, file};
-    if (!lt_filter_vm_open(fvm, &c->budget, file->memory) ||
-        !lt_filter_vm_run(fvm, read_table, &trial)) {
+    bool runs = lt_filter_vm_open(fvm, &c->budget, file->memory);
+    file->asks = runs && lt_filter_asks(file);
+    if (!runs || !lt_filter_vm_run(fvm, read_table, &trial)) {
         char hint[HINT_MAX];
         snprintf(hint, sizeof(hint), "mend %.*s; `lintel test` runs a filter by itself",
                  LT_STR_ARG(file->path));

@@ -30,6 +30,7 @@ struct lt_filter_file {
     struct lt_str text;
     struct lt_filter_module *modules;
     unsigned hooks; /* bit per enum lt_filter_hook */
+    bool asks;      /* lintel.http stands in it or in a module */
     enum lt_filter_group group;
     int on_error;                    /* enum lt_filter_on_error, as declared or by group */
     struct lt_schema schema;         /* of its settings */

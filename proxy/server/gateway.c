@@ -247,14 +247,16 @@ static void on_idle(struct lt_message *message, void *owner)
     lt_drain_on_idle(owner);
 }
 
-/* Bytes that the Lua states of one worker may take. */
+/* Bytes that the filters of one worker may take. */
 static size_t filter_memory(const struct lt_snapshot *s)
 {
     size_t sum = 0;
+    bool asks = false;
     for (unsigned i = 0; s->filters != NULL && i < s->filters->n_files; i++) {
         sum += s->filters->files[i]->memory;
+        asks |= s->filters->files[i]->asks;
     }
-    return sum;
+    return sum + (asks ? lt_origins_memory() : 0);
 }
 
 /* An HTTP/2 request with its exchange, the connection to its server and pieces of both bodies. */

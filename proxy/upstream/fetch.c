@@ -400,6 +400,7 @@ void lt_fetch_init(struct lt_fetch *f, struct lt_origins *origins)
     LT_OBJ_INIT(f, MAGIC);
     f->origins = origins;
     lt_arena_init(&f->arena, NULL, 0, ARENA_MAX);
+    f->arena.total = &origins->heads;
     lt_timer_init(&f->timer, origins->loop, on_timeout, f);
     f->req = (struct lt_request){.method = LT_METHOD_GET, .version = 11};
     lt_headers_init(&f->req.headers, &f->arena, LT_FETCH_HEADERS_MAX);

@@ -15,16 +15,18 @@
 #include "net/addresses.h"
 #include "upstream/upstream.h"
 
-#define LT_ORIGINS_MAX 256u                  /* that a worker has connections to or speaks with */
-#define LT_FETCHES_MAX 1024u                 /* under way on one worker */
-#define LT_ORIGIN_FETCHES_MAX 100u           /* ... to one origin */
-#define LT_ORIGIN_WAITING_MAX 100u           /* that wait for their turn, per origin */
-#define LT_FETCH_HELD_MAX ((size_t)64 << 20) /* bytes of bodies that a worker holds */
+#define LT_ORIGINS_MAX 256u                   /* that a worker has connections to or speaks with */
+#define LT_FETCHES_MAX 1024u                  /* under way on one worker */
+#define LT_ORIGIN_FETCHES_MAX 100u            /* ... to one origin */
+#define LT_FETCHES_WAITING_MAX 1024u          /* that wait for their turn on one worker */
+#define LT_ORIGIN_WAITING_MAX 100u            /* ... for one origin */
+#define LT_FETCH_HELD_MAX ((size_t)64 << 20)  /* bytes of bodies that a worker holds */
+#define LT_FETCH_HEADS_MAX ((size_t)16 << 20) /* ... of heads */
 #define LT_FETCH_HEAD_MAX ((size_t)64 << 10)
 #define LT_FETCH_HEADERS_MAX 200u
 #define LT_FETCH_IDLE_MS UINT64_C(30000) /* until an idle connection is closed */
 #define LT_FETCH_IDLE_MAX 32u            /* idle connections to one origin */
-#define LT_FETCH_IDLE_ALL_MAX 512u       /* ... and to all */
+#define LT_FETCH_IDLE_ALL_MAX 512u       /* ... to all */
 #define LT_FETCH_DETAIL_MAX 400u
 
 enum lt_fetch_error {
@@ -56,6 +58,9 @@ void lt_origins_free(struct lt_origins *o);
 void lt_origins_mock(struct lt_origins *o, void (*answer)(void *arg, struct lt_fetch *f),
                      void *arg);
 bool lt_origins_mocked(const struct lt_origins *o);
+
+/* Bytes that one worker's fetches take at most. */
+size_t lt_origins_memory(void);
 
 /* How many there are, and how many connections are idle. */
 unsigned lt_origins_count(const struct lt_origins *o);

@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "base/mem.h"
+#include "upstream/back_h1.h"
 
 #define KEY_MAX (LT_DNS_NAME_MAX + LT_ADDR_TEXT_MAX + LT_TLS_ID_LEN + 16u)
 
@@ -19,6 +20,7 @@ struct lt_origins *lt_origins_new(struct lt_loop *loop, struct lt_addresses *add
     o->loop = loop;
     o->addresses = addresses;
     o->metrics = metrics;
+    o->heads.max = LT_FETCH_HEADS_MAX;
     lt_list_init(&o->used);
     lt_list_init(&o->waiting);
     lt_map_init(&o->by_key, lt_hash_seed_random(), LT_ORIGINS_MAX);
@@ -64,6 +66,14 @@ void lt_origins_mock(struct lt_origins *o, void (*answer)(void *arg, struct lt_f
 bool lt_origins_mocked(const struct lt_origins *o)
 {
     return o->mock != NULL;
+}
+
+size_t lt_origins_memory(void)
+{
+    size_t fetches = LT_FETCHES_MAX + LT_FETCHES_WAITING_MAX;
+    size_t connections = LT_FETCHES_MAX + LT_FETCH_IDLE_ALL_MAX;
+    return LT_FETCH_HELD_MAX + LT_FETCH_HEADS_MAX + fetches * sizeof(struct lt_fetch) +
+           connections * lt_back_h1_size();
 }
 
 unsigned lt_origins_count(const struct lt_origins *o)
@@ -165,6 +175,7 @@ static void serve(void *arg)
         if (has_room(o, f->origin)) {
             lt_list_remove(&f->link);
             f->origin->waiting--;
+            o->n_waiting--;
             run(o, f);
         }
     }
@@ -176,10 +187,11 @@ bool lt_origin_enter(struct lt_origins *o, struct lt_fetch *f)
         run(o, f);
         return true;
     }
-    if (f->origin->waiting >= LT_ORIGIN_WAITING_MAX) {
+    if (f->origin->waiting >= LT_ORIGIN_WAITING_MAX || o->n_waiting >= LT_FETCHES_WAITING_MAX) {
         return false;
     }
     f->origin->waiting++;
+    o->n_waiting++;
     lt_list_push_back(&o->waiting, &f->link);
     return true;
 }
@@ -189,6 +201,7 @@ void lt_origin_leave(struct lt_origins *o, struct lt_fetch *f)
     if (lt_list_linked(&f->link)) {
         lt_list_remove(&f->link);
         f->origin->waiting--;
+        o->n_waiting--;
     } else if (f->running) {
         f->running = false;
         f->origin->active--;

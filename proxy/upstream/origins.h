@@ -26,7 +26,9 @@ struct lt_origins {
     struct lt_deferred serve; /* gives turns to those who wait */
     bool ids[LT_ORIGINS_MAX]; /* that are taken */
     unsigned active;          /* fetches under way */
-    size_t held;              /* bytes of bodies */
+    unsigned n_waiting;       /* ... that wait */
+    struct lt_arena_total heads;
+    size_t held; /* bytes of bodies */
     void (*mock)(void *arg, struct lt_fetch *f);
     void *mock_arg;
 };
