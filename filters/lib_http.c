@@ -17,6 +17,7 @@
 #define BODY_MAX ((uint64_t)1 << 20)
 #define BODY_MAX_MAX ((uint64_t)16 << 20)
 #define FIELDS_MAX 100
+#define REDIRECTS_MAX 10
 
 struct call {
     struct lt_async wait;
@@ -29,6 +30,7 @@ struct wanted {
     struct lt_str url, socket, body; /* body.p NULL: none */
     bool json;
     uint64_t timeout_ms, connect_ms, max;
+    unsigned redirects;
     int fields; /* index of a list name, value, name, value ... that nobody else has */
 };
 
@@ -76,6 +78,17 @@ static uint64_t body_max(lua_State *L, int index)
         luaL_error(L, "lintel.http: max is at most 16M: write bytes, or a size as in \"64K\"");
     }
     return max;
+}
+
+static unsigned redirects(lua_State *L, int index)
+{
+    int type = lua_getfield(L, index, "redirects");
+    lua_Integer n = lua_tointeger(L, -1);
+    if (type != LUA_TNIL && (!lua_isinteger(L, -1) || n < 0 || n > REDIRECTS_MAX)) {
+        luaL_error(L, "lintel.http: redirects is how many are followed, 0 to %d", REDIRECTS_MAX);
+    }
+    lua_pop(L, 1);
+    return (unsigned)n;
 }
 
 /* Those that say how long a message is and how its connection goes on are never the filter's. */
@@ -192,13 +205,15 @@ static enum lt_method method_of(lua_State *L, struct lt_str name)
 static void read_wanted(lua_State *L, int index, struct lt_str url, const char *method,
                         struct wanted *w)
 {
-    static const char *const known[] = {"method", "url",     "headers", "body",           "json",
-                                        "socket", "timeout", "max",     "connect_timeout"};
+    static const char *const known[] = {
+        "method",  "url", "headers",         "body",     "json", "socket",
+        "timeout", "max", "connect_timeout", "redirects"};
     lt_lua_check_keys(L, index, "lintel.http", known, lt_countof(known));
     luaL_checkstack(L, 20, NULL);
     w->timeout_ms = duration(L, index, "timeout", TIMEOUT_MS);
     w->connect_ms = lt_min(duration(L, index, "connect_timeout", w->timeout_ms), w->timeout_ms);
     w->max = body_max(L, index);
+    w->redirects = redirects(L, index);
     struct lt_str own_url = text_field(L, index, "url"), own = text_field(L, index, "method");
     if (method != NULL && (own_url.p != NULL || own.p != NULL)) {
         luaL_error(L, "lintel.http: url and method are given by the call already");
@@ -284,6 +299,7 @@ static const char *fill(lua_State *L, struct lt_fetch *f, const struct wanted *w
     f->timeout_ms = within_wall(task, now_us, w->timeout_ms);
     f->connect_ms = lt_min(w->connect_ms, f->timeout_ms);
     f->body_max = (size_t)w->max;
+    f->redirects = w->redirects;
     f->body = w->body;
     f->tls = task->unit->instance->tls;
     err = err == LT_OK ? fill_headers(L, f, w) : err;

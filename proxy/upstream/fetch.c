@@ -75,6 +75,7 @@ static void stop(struct lt_fetch *f)
     }
     if (f->origin != NULL) {
         lt_origin_leave(f->origins, f);
+        f->origin = NULL;
     }
 }
 
@@ -256,11 +257,24 @@ static size_t on_room(void *owner LT_UNUSED)
     return LT_SCRATCH_SIZE; /* on_body ends what becomes too much */
 }
 
+static void go_to(void *arg);
+
+/* The response is there whole. Nothing new begins on the stack of its connection. */
+static void arrived(struct lt_fetch *f)
+{
+    if (lt_fetch_redirect(f)) {
+        stop(f);
+        lt_loop_defer(f->origins->loop, &f->deferred, go_to, f);
+    } else {
+        end(f);
+    }
+}
+
 static void on_end(void *owner, const struct lt_headers *trailers LT_UNUSED)
 {
     struct lt_fetch *f = from_owner(owner);
     f->back = NULL;
-    end(f);
+    arrived(f);
 }
 
 static void on_nothing(void *owner LT_UNUSED)
@@ -390,7 +404,7 @@ void lt_fetch_answer(struct lt_fetch *f, struct lt_response *res, struct lt_str 
     f->res = res;
     on_body(f, body.p, body.len);
     if (!f->over) {
-        end(f);
+        arrived(f);
     }
 }
 
@@ -430,28 +444,41 @@ static void make_server(struct lt_fetch *f)
                                    .weight = 1};
 }
 
-void lt_fetch_start(struct lt_fetch *f, lt_fetch_fn fn, void *owner)
+/* Begins with f->url, in what is left of the time. */
+static void go_to(void *arg)
 {
+    struct lt_fetch *f = from_owner(arg);
     struct lt_origins *o = f->origins;
-    f->fn = fn;
-    f->owner = owner;
-    f->began_us = o->loop->now_us;
-    lt_buf_init(&f->received, lt_max(f->body_max, (size_t)1));
+    uint64_t now_us = o->loop->now_us;
+    o->held -= f->received.len;
+    f->received.len = 0;
+    f->res = NULL;
+    f->n_addrs = 0;
+    f->repeated = false;
     if (o->mock != NULL) {
         lt_loop_defer(o->loop, &f->deferred, mock, f);
         return;
     }
+    f->connect_end_us = lt_min(f->end_us, now_us + f->connect_ms * 1000);
+    lt_timer_set(&f->timer, f->connect_end_us > now_us ? (f->connect_end_us - now_us) / 1000 : 0);
     f->origin = lt_origin_get(o, f);
     if (f->origin == NULL) {
         lt_fetch_fail(f, LT_FETCH_BUSY, LT_STR("too many places are spoken to"));
         return;
     }
     make_server(f);
-    f->end_us = f->began_us + f->timeout_ms * 1000;
-    f->connect_end_us = f->began_us + f->connect_ms * 1000;
-    lt_timer_set(&f->timer, lt_min(f->timeout_ms, f->connect_ms));
     if (!lt_origin_enter(o, f)) {
         f->origin = NULL;
         lt_fetch_fail(f, LT_FETCH_BUSY, LT_STR("too many requests wait for it"));
     }
+}
+
+void lt_fetch_start(struct lt_fetch *f, lt_fetch_fn fn, void *owner)
+{
+    f->fn = fn;
+    f->owner = owner;
+    f->began_us = f->origins->loop->now_us;
+    f->end_us = f->began_us + f->timeout_ms * 1000;
+    lt_buf_init(&f->received, lt_max(f->body_max, (size_t)1));
+    go_to(f);
 }

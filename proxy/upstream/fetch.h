@@ -85,6 +85,7 @@ struct lt_fetch {
     struct lt_str body;               /* p NULL: none */
     uint64_t timeout_ms, connect_ms;  /* of all; until there is a connection */
     size_t body_max;                  /* of the response */
+    unsigned redirects;               /* that may be followed */
 
     /* What came: in fn. */
     enum lt_fetch_error error;

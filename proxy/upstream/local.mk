@@ -28,6 +28,7 @@ liblintel_a_SOURCES += \
 	proxy/upstream/back_h2_session.c \
 	proxy/upstream/open.c \
 	proxy/upstream/fetch.c proxy/upstream/fetch.h proxy/upstream/fetch.def \
+	proxy/upstream/fetch_redirect.c \
 	proxy/upstream/origins.c proxy/upstream/origins.h \
 	proxy/upstream/server_set.c proxy/upstream/server_set.h \
 	proxy/upstream/servers_file.c proxy/upstream/servers_file.h

@@ -42,6 +42,10 @@ bool lt_origin_enter(struct lt_origins *o, struct lt_fetch *f) LT_MUST_CHECK;
 /* f needs its turn, or its place among those who wait, no more. */
 void lt_origin_leave(struct lt_origins *o, struct lt_fetch *f);
 
+/* f's response is there: whether it leads to another place and may be followed; then f asks for
+ * that (fetch_redirect.c). */
+bool lt_fetch_redirect(struct lt_fetch *f) LT_MUST_CHECK;
+
 /* It is f's turn (fetch.c). */
 void lt_fetch_begin(struct lt_fetch *f);
 

@@ -375,6 +375,7 @@ def test_misuse_raises_and_nothing_leaves(shop):
         ({"url": here, "timeout": 0}, "timeout"), ({"url": here, "timeout": "1 h"}, "timeout"),
         ({"url": here, "max": "1G"}, "max is at most"), ({"url": here, "max": -1}, "max is at most"),
         ({"url": here, "socket": "127.0.0.1:1"}, "Unix socket"),
+        ({"url": here, "redirects": 11}, "redirects"), ({"url": here, "redirects": True}, "redirects"),
     ]
     response = gw.get(headers={"X-Cases": json.dumps([case for case, _ in cases])})
     for (case, expected), said in zip(cases, json.loads(response.body)):
@@ -524,3 +525,67 @@ def test_the_guide_has_every_reason():
     assert len(reasons) >= 10
     for name, text in reasons:
         assert f"| `{name}` | {text} |" in guide, name
+
+
+# Redirects.
+
+def moved(to, status=302):
+    return (f"HTTP/1.1 {status} Moved\r\nLocation: {to}\r\nContent-Length: 5\r\n\r\nmoved").encode()
+
+
+def test_a_redirect_is_a_response_unless_the_filter_wants_it_followed(shop):
+    app = shop.echo()
+    first = shop.origin(always(moved(url(app, "/there?q"))))
+    gw = shop.lintel(asking(shop, workers=1))
+    got = told(gw, {"url": url(first)})
+    assert (got["status"], got["body"]) == (302, "moved")
+    assert got["headers"]["location"] == url(app, "/there?q")
+    got = told(gw, {"url": url(first), "redirects": 1, "method": "POST", "json": {},
+                    "headers": {"Authorization": "Bearer x", "Cookie": "a=1", "X-Mine": "1"}})
+    echoed = json.loads(got["body"])
+    assert (echoed["method"], echoed["target"], echoed["length"]) == ("GET", "/there?q", 0)
+    names = [n.lower() for n, _ in echoed["headers"]]
+    assert "x-mine" in names
+    assert not {"authorization", "cookie", "content-type", "content-length"} & set(names)
+    assert ["host", app.address] in [[n.lower(), v] for n, v in echoed["headers"]]
+
+
+def test_307_repeats_the_request_and_the_same_place_gets_the_credentials(shop):
+    places = []
+
+    def script(peer):
+        while True:
+            request = peer.request()
+            places.append((request.method, request.target, bytes(request.body),
+                           dict(request.headers).get("Authorization")))
+            peer.send({"/a/b?c": moved("d?e", 307), "/a/d?e": moved("/f", 308),
+                       "/f": moved("?g", 307), "/f?g": OK}.get(request.target, moved("/loop")))
+
+    app = shop.origin(script)
+    gw = shop.lintel(asking(shop, workers=1))
+    got = told(gw, {"url": url(app, "/a/b?c"), "method": "POST", "body": "text", "redirects": 3,
+                    "headers": {"Authorization": "Bearer x"}})
+    assert got["status"] == 200
+    assert places == [("POST", target, b"text", "Bearer x")
+                      for target in ("/a/b?c", "/a/d?e", "/f", "/f?g")]
+    assert len(app.peers) == 1
+    got = told(gw, {"url": url(app, "/loop"), "redirects": 10})
+    assert got["status"] == 302 and len(places) == 4 + 11
+    assert told(gw, {"url": url(app, "/a/b?c"), "redirects": 10, "socket": "unix:/none"}
+                )["reason"] == "connect_refused"
+
+
+def test_what_is_secret_is_not_redirected_into_the_open(shop, authority):
+    plain = shop.echo()
+    options, _ = served(authority.leaf("localhost"))
+    secure = shop.origin(always(moved(url(plain))), **options)
+    odd = shop.origin(always(moved("ftp://x/")))
+    gw = shop.lintel(asking(shop, tls={"ca": str(authority.ca)}))
+    got = told(gw, {"url": f"https://localhost:{secure.port}/", "redirects": 5})
+    assert got["status"] == 302 and plain.served == 0
+    assert told(gw, {"url": url(odd), "redirects": 5})["status"] == 302
+    onward = shop.origin(always(moved(f"https://localhost:{secure.port}/")))
+    got = told(gw, {"url": url(onward), "redirects": 5})
+    assert got["status"] == 302 and got["headers"]["location"] == url(plain)
+    refused = shop.origin(always(moved(url(shop.refusing()))))
+    assert told(gw, {"url": url(refused), "redirects": 1})["reason"] == "connect_refused"
