@@ -24,9 +24,9 @@
 #define LT_FETCH_HEADS_MAX ((size_t)16 << 20) /* ... of heads */
 #define LT_FETCH_HEAD_MAX ((size_t)64 << 10)
 #define LT_FETCH_HEADERS_MAX 200u
-#define LT_FETCH_IDLE_MS UINT64_C(30000) /* until an idle connection is closed */
-#define LT_FETCH_IDLE_MAX 32u            /* idle connections to one origin */
-#define LT_FETCH_IDLE_ALL_MAX 512u       /* ... to all */
+#define LT_FETCH_IDLE_MS UINT64_C(30000)        /* until an idle connection is closed */
+#define LT_FETCH_IDLE_MAX LT_ORIGIN_FETCHES_MAX /* idle connections to one origin */
+#define LT_FETCH_IDLE_ALL_MAX 512u              /* ... to all */
 #define LT_FETCH_DETAIL_MAX 400u
 
 enum lt_fetch_error {

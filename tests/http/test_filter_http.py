@@ -65,7 +65,7 @@ def asking(shop, *, lua=ASK, routes=None, wall="15s", tls=None, on_error=None, *
     folder.mkdir(exist_ok=True)
     (folder / "ask.lua").write_text(lua)
     config = basic(routes=routes or [{"match": "/*", "respond": {"body": "ok"}}], **options)
-    config["filters"] = {"ask": {"filter": str(folder / "ask.lua"), "budget": {"wall": wall},
+    config["filters"] = {"ask": {"filter": str(folder / "ask.lua"), "budget": {"wall": wall, "cpu": "5s"},
                                  **({"tls": tls} if tls else {}),
                                  **({"on_error": on_error} if on_error else {})}}
     config["sites"][0]["filters"] = ["ask"]
