@@ -284,15 +284,16 @@ static uint64_t within_wall(const struct lt_task *task, uint64_t now_us, uint64_
     return lt_max(lt_min(ms, left - left / 20), UINT64_C(1));
 }
 
-/* Fills f in. NULL: it may be sent; else what is wrong with what Lua wrote (static). */
-static const char *fill(lua_State *L, struct lt_fetch *f, const struct wanted *w,
-                        const struct lt_task *task)
+/* Fills f in. LT_ERR_INVALID: *why (static) says what is wrong with what Lua wrote. LT_ERR_NOMEM.
+ */
+static enum lt_err fill(lua_State *L, struct lt_fetch *f, const struct wanted *w,
+                        const struct lt_task *task, const char **why)
 {
-    const char *why = NULL;
-    enum lt_err err = lt_url_parse(&f->arena, w->url, &f->url, &why);
+    enum lt_err err = lt_url_parse(&f->arena, w->url, &f->url, why);
     if (err == LT_OK && w->socket.p != NULL &&
-        (lt_addr_parse(w->socket, &f->socket, &why) != LT_OK || !lt_addr_is_unix(&f->socket))) {
-        return "socket is a Unix socket, as in \"unix:/run/app.sock\"";
+        (lt_addr_parse(w->socket, &f->socket, why) != LT_OK || !lt_addr_is_unix(&f->socket))) {
+        *why = "socket is a Unix socket, as in \"unix:/run/app.sock\"";
+        return LT_ERR_INVALID;
     }
     uint64_t now_us = task->unit->fvm->host->spec.loop->now_us;
     f->req.method = w->method;
@@ -302,8 +303,7 @@ static const char *fill(lua_State *L, struct lt_fetch *f, const struct wanted *w
     f->redirects = w->redirects;
     f->body = w->body;
     f->tls = task->unit->instance->tls;
-    err = err == LT_OK ? fill_headers(L, f, w) : err;
-    return err == LT_OK ? NULL : err == LT_ERR_INVALID ? why : "the request's head is too large";
+    return err == LT_OK ? fill_headers(L, f, w) : err;
 }
 
 static void end_call(struct lt_async *wait)
@@ -344,24 +344,28 @@ static int perform(lua_State *L, const struct wanted *w)
     struct lt_task *task = lt_task_check(L);
     struct lt_origins *origins = task->unit->fvm->host->spec.origins;
     struct call *call = lt_calloc(1, sizeof(*call));
+    const char *why = "";
     if (call == NULL) {
         return push_failure(L, LT_FETCH_BUSY, LT_STR("out of memory"));
     }
     call->wait.end = end_call;
     lt_fetch_init(&call->fetch, origins);
-    const char *why = fill(L, &call->fetch, w, task);
-    bool no_trust = call->fetch.url.tls && call->fetch.tls == NULL && !lt_origins_mocked(origins);
-    if (why != NULL || no_trust) {
-        end_call(&call->wait);
-        if (why != NULL) {
-            return luaL_error(L, "lintel.http: %s", why);
-        }
-        return push_failure(L, LT_FETCH_TLS_FAILED,
-                            LT_STR("nobody is trusted: write `lintel.http` in the filter's file, "
-                                   "install ca-certificates, or name a file with tls.ca"));
+    enum lt_err err = fill(L, &call->fetch, w, task, &why);
+    bool trusts = !call->fetch.url.tls || call->fetch.tls != NULL || lt_origins_mocked(origins);
+    if (err == LT_OK && trusts) {
+        lt_fetch_start(&call->fetch, on_done, call);
+        return lt_task_wait(L, &call->wait, finished);
     }
-    lt_fetch_start(&call->fetch, on_done, call);
-    return lt_task_wait(L, &call->wait, finished);
+    end_call(&call->wait);
+    if (err == LT_ERR_INVALID) {
+        return luaL_error(L, "lintel.http: %s", why);
+    }
+    if (err != LT_OK) {
+        return push_failure(L, LT_FETCH_BUSY, LT_STR("no memory for the request's head"));
+    }
+    return push_failure(L, LT_FETCH_TLS_FAILED,
+                        LT_STR("nobody is trusted: write `lintel.http` in the filter's file, "
+                               "install ca-certificates, or name a file with tls.ca"));
 }
 
 /* ---- The functions. ---- */

@@ -70,8 +70,9 @@ static void on_lookup(void *owner, struct lt_lookup_part parts[LT_LOOKUP_PARTS])
     }
     q->ttl_ms = q->n > 0 ? lt_min(lt_max(ttl_s * 1000, o->ttl_min_ms), o->ttl_max_ms) : o->retry_ms;
     if (q->n == 0) {
-        lt_log_warn("resolver", "dns_failed", LT_KV_CSTR("dns_name", q->name),
-                    LT_KV_CSTR("why", q->why), LT_KV_CSTR("for", "filters"));
+        /* The filter is told; names may be chosen by clients, who must not fill the log. */
+        lt_log_debug("resolver", "dns_failed", LT_KV_CSTR("dns_name", q->name),
+                     LT_KV_CSTR("why", q->why), LT_KV_CSTR("for", "filters"));
     }
     lt_list_remove(&q->link);
     answer(q);

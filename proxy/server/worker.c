@@ -324,11 +324,11 @@ void lt_worker_free(struct lt_worker *worker)
     if (worker->pools != NULL) {
         lt_pools_close(worker->pools);
     }
-    if (worker->box != NULL) {
-        lt_mailbox_free(worker->box);
-    }
     if (worker->loop != NULL) {
         lt_loop_settle(worker->loop); /* connections that were closed in the last turn */
+    }
+    if (worker->box != NULL) {
+        lt_mailbox_free(worker->box);
     }
     lt_origins_free(worker->origins);
     lt_addresses_free(worker->addresses);

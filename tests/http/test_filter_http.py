@@ -129,7 +129,7 @@ local M = {}
 function M.request(ctx)
   local res, reason = lintel.http.post("http://ORIGIN/big", {body = ("0123456789abcdef"):rep(200000),
                                                            timeout = 15})
-  return ctx:respond{json = {status = res and res.status, reason = reason, got = res and res:json()}}
+  return ctx:respond{json = {status = res and res.status, reason = reason, got = res and res.body ~= "" and res:json() or nil}}
 end
 return M
 """
@@ -141,6 +141,18 @@ def test_a_body_larger_than_any_buffer_leaves_whole(shop):
     got = json.loads(gw.get().body)
     assert got["status"] == 200, got
     assert got["got"]["length"] == 3200000
+
+
+def test_an_answer_before_the_body_was_read_counts(shop):
+    def early(peer):
+        peer.request_head()
+        peer.send(b"HTTP/1.1 413 Too much\r\nConnection: close\r\n"
+                  b"Content-Length: 0\r\n\r\n")
+        peer.origin.stopping.wait(20)
+
+    app = shop.origin(early)
+    gw = shop.lintel(asking(shop, lua=BIG.replace("ORIGIN", app.address), wall="1m"))
+    assert json.loads(gw.get().body)["status"] == 413
 
 
 def test_connections_are_used_again(shop):
@@ -217,6 +229,15 @@ def test_a_certificate_for_another_name_or_of_nobody_is_refused(shop, authority)
     assert told(gw, wanted)["status"] == 200
     plain = shop.origin(lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     assert told(gw, {"url": url(plain, scheme="https")})["reason"] == "tls_failed"
+
+
+def test_code_that_does_not_name_the_function_trusts_nobody(shop, authority):
+    options, _ = served(authority.leaf("localhost"))
+    app = shop.origin(always(OK), **options)
+    gw = shop.lintel(asking(shop, lua=ASK.replace("lintel.http.", 'lintel["http"].')))
+    got = told(gw, {"url": f"https://localhost:{app.port}/"})
+    assert got["reason"] == "tls_failed" and "write `lintel.http`" in got["detail"]
+    assert not app.peers
 
 
 def test_a_file_of_authorities_that_is_not_there_is_an_error_of_the_configuration(shop):
@@ -353,6 +374,36 @@ function M.request(ctx)
 end
 return M
 """
+
+
+def test_a_head_that_is_too_large_for_our_memory_is_not_sent(shop):
+    app = shop.echo()
+    gw = shop.lintel(asking(shop, lua="""
+local M = {}
+function M.request(ctx)
+  local res, reason = lintel.http.get("http://ORIGIN/", {headers = {["X-Long"] = ("x"):rep(600000)}})
+  return ctx:respond{json = {reason = reason}}
+end
+return M
+""".replace("ORIGIN", app.address)))
+    assert json.loads(gw.get().body)["reason"] == "busy"
+    assert app.served == 0
+
+
+INIT = """
+local M = {}
+function M.init() return lintel.http.get("http://127.0.0.1/") end
+function M.request() end
+return M
+"""
+
+
+def test_init_can_not_ask(shop):
+    config = asking(shop, lua=INIT)
+    path = shop.folder / "init.yaml"
+    path.write_text(json.dumps(config))
+    done = command("check", "-c", str(path))
+    assert done.returncode != 0 and "nor in `init`" in done.stderr
 
 
 def test_misuse_raises_and_nothing_leaves(shop):
