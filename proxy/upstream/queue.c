@@ -217,7 +217,7 @@ enum lt_wait lt_queue_pick(struct lt_pools *pools, struct lt_waiter *w)
     bool hold = lt_upstream_paused(u->state);
     enum lt_queue_why why = LT_QUEUE_WHY_BUSY;
     if (lt_queue_over(w, pools->loop->now_us)) {
-        return lt_queue_alone(pools, w);
+        return hold ? LT_WAIT_LATE : lt_queue_alone(pools, w);
     }
     if (!hold && (u->queue.size == 0 ||
                   atomic_load_explicit(&u->state->waiting.n, memory_order_relaxed) == 0)) {

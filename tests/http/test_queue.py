@@ -284,6 +284,25 @@ def test_a_paused_upstream_holds_requests(shop):
         assert [c.response().status for c in asking.clients] == [200] * 5
 
 
+def test_a_paused_upstream_holds_requests_that_wait_for_places(shop, gate):
+    """Places that become free meanwhile are for nobody."""
+    gw = shop.lintel({**one_seat(gate, wait="60s", target="60s"), "workers": 1})
+    admin = f"unix:{gw.folder}/admin.sock"
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(3)
+        assert command("pause", "app", "--admin", admin).returncode == 0
+        for _ in range(5):
+            gate.go.release()
+        assert asking.clients[0].response().status == 200
+        asking.send_in_order(1, first=3)
+        assert targets(gate) == ["/first"] and queued(gw) == 4
+        assert command("resume", "app", "--admin", admin).returncode == 0
+        assert [c.response().status for c in asking.clients[1:]] == [200] * 4
+    assert targets(gate) == ["/first", "/0", "/1", "/2", "/3"]
+
+
 def test_a_paused_upstream_holds_them_for_queue_wait(shop):
     gw = shop.lintel(basic(shop.echo(), app={"queue": {"wait": "300ms"}}))
     admin = f"unix:{gw.folder}/admin.sock"
