@@ -18,6 +18,9 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
     if (x->upstream_us == 0) {
         x->upstream_us = x->env->loop->now_us;
     }
+    if (x->wait == LT_WAIT_NONE) {
+        lt_follow(x);
+    }
     if (!lt_verdict_enter(x)) {
         lt_explain_breaker(x);
         return lt_step_fail(x, LT_CAUSE_BREAKER_OPEN);

@@ -477,6 +477,71 @@ def test_who_waits_is_served_while_the_gateway_ends(shop, gate):
         assert [c.response().status for c in asking.clients] == [200] * 9
 
 
+def test_requests_of_an_older_configuration_do_not_hold_up_those_of_the_new_one(shop, gate):
+    """The old server hangs: who waits for it goes to the new one too."""
+    live = shop.echo()
+    queue = {"queue": {"wait": "60s", "target": "60s"}}
+    gw = shop.lintel({**basic({"address": gate.address, "max": 1}, app=queue), "workers": 1})
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(3)
+        gw.reload({**basic({"address": live.address, "max": 2}, app=queue), "workers": 1})
+        assert [gw.get(f"/new{i}").status for i in range(5)] == [200] * 5
+        assert [c.response().status for c in asking.clients[1:]] == [200] * 3
+        gate.go.release()
+        assert asking.clients[0].response().status == 200
+    assert sorted(targets(live)[:3]) == ["/0", "/1", "/2"]
+
+
+def test_who_waits_for_a_server_that_is_down_goes_to_the_one_a_reload_names(shop):
+    """Also when a reload names one that is down too, before."""
+    live = shop.echo()
+    queue = {"queue": {"wait": "60s", "restart": "60s"}}
+    gw = shop.lintel({**basic(shop.refusing(), app=queue), "workers": 1})
+    with Asking(gw) as asking:
+        asking.send_in_order(3)
+        gw.reload({**basic(shop.refusing(), app=queue), "workers": 1})
+        asking.send_in_order(1, first=3)
+        gw.reload({**basic(live, app=queue), "workers": 1})
+        assert [c.response().status for c in asking.clients] == [200] * 4
+        assert gw.get().status == 200
+    assert sorted(targets(live)) == ["/", "/0", "/1", "/2", "/3"]
+
+
+def test_an_upstream_that_a_reload_removes_serves_those_who_wait(shop, gate):
+    config = one_seat(gate)
+    gw = shop.lintel({**config, "workers": 1})
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(2)
+        config["upstreams"] = {"other": {"servers": [{"address": gate.address, "max": 1}]}}
+        config["sites"][0]["routes"] = [{"match": "/*", "to": "other"}]
+        gw.reload({**config, "workers": 1})
+        for _ in range(3):
+            gate.go.release()
+        assert [c.response().status for c in asking.clients] == [200] * 3
+
+
+def test_who_waits_gets_the_places_that_a_reload_adds(shop, gate):
+    def config(places):
+        return {**basic({"address": gate.address, "max": places},
+                        app={"queue": {"wait": "60s", "target": "60s"}}), "workers": 1}
+    gw = shop.lintel(config(1))
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(4)
+        gw.reload(config(3))
+        wait_until(lambda: gate.active == 3, "two more requests at the server")
+        asking.send_in_order(1, first=4)
+        for _ in range(6):
+            gate.go.release()
+        assert [c.response().status for c in asking.clients] == [200] * 6
+    assert sorted(targets(gate)[:3]) == ["/0", "/1", "/first"] and gate.peak == 3
+
+
 def test_who_waits_is_served_by_what_a_reload_makes_of_the_upstream(shop, gate):
     config = one_seat(gate)
     gw = shop.lintel(config)
