@@ -166,7 +166,7 @@ struct lt_exchange {
     uint64_t deadline_us; /* the whole ends then; 0: no limit */
     uint64_t began_wall_us;
     uint64_t step_us[LT_STEP_COUNT]; /* when each step was entered; 0 = never */
-    uint64_t upstream_us;            /* when the first try began; 0 = none */
+    uint64_t upstream_us;            /* when the first server was taken; 0 = none */
     uint64_t upstream_end_us;        /* when the last one ended */
 
     void *filter_state; /* of filters/ */

@@ -15,9 +15,6 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
     if (x->upstream == NULL) {
         x->upstream = lt_address_split(x);
     }
-    if (x->upstream_us == 0) {
-        x->upstream_us = x->env->loop->now_us;
-    }
     if (x->wait == LT_WAIT_NONE) {
         lt_follow(x);
     }

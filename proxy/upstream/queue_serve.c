@@ -199,23 +199,31 @@ static void judge(struct lt_queue *q)
     }
 }
 
-/* Ends the waits that are over, and under overload those that are too long. */
-static void turn_away(struct lt_queue *q)
+/* Ends w's wait if it is over, or under overload too long. */
+static bool turn_away(struct lt_queue *q, struct lt_waiter *w)
 {
-    uint64_t now = lt_queue_now(q);
-    struct lt_waiter *w;
-    while ((w = lt_queue_oldest(q)) != NULL) {
-        const struct lt_queue_options *o = lt_queue_options_of(w);
-        if (lt_queue_over(w, now) && q->why == LT_QUEUE_WHY_DOWN && !lt_upstream_paused(q->state)) {
-            finish(q, w, LT_WAIT_ALONE); /* the last try: what it meets is the answer */
-        } else if (lt_queue_over(w, now)) {
-            lt_queue_count(q->pools, LT_COUNTER_QUEUE_TIMEOUT, 1);
-            finish(q, w, LT_WAIT_LATE);
-        } else if (q->overloaded && age_of(q, w) >= o->target_us) {
-            lt_queue_count(q->pools, LT_COUNTER_QUEUE_OVERLOAD, 1);
-            finish(q, w, LT_WAIT_OVERLOAD);
-        } else {
-            return;
+    if (lt_waiter_over(w, lt_queue_now(q))) {
+        /* The last try of who waits for servers that are down: what it meets is the answer. */
+        bool may_try = q->why == LT_QUEUE_WHY_DOWN && !lt_upstream_paused(q->state);
+        finish(q, w, may_try ? LT_WAIT_ALONE : LT_WAIT_LATE);
+        return true;
+    }
+    if (q->overloaded && age_of(q, w) >= lt_queue_options_of(w)->target_us) {
+        lt_queue_count(q->pools, LT_COUNTER_QUEUE_OVERLOAD, 1);
+        finish(q, w, LT_WAIT_OVERLOAD);
+        return true;
+    }
+    return false;
+}
+
+/* The oldest of each class go first, as lt_queue_set_timer has it. Options differ between waiters
+ * only where the configuration has dropped their upstream; then one may wait for as long as those
+ * before it. */
+static void turn_all_away(struct lt_queue *q)
+{
+    for (unsigned i = 0; i < LT_QUEUE_CLASSES; i++) {
+        while (!lt_list_empty(&q->waiting[i]) &&
+               turn_away(q, lt_queue_waiter(q->waiting[i].next))) {
         }
     }
 }
@@ -275,7 +283,7 @@ void lt_queue_on_timer(void *arg)
     struct lt_queue *q = arg;
     LT_OBJ_CHECK(q, LT_QUEUE_MAGIC);
     judge(q);
-    turn_away(q);
+    turn_all_away(q);
     if (q->n > 0 && lt_queue_now(q) >= q->look_at_us) {
         look(q);
     }

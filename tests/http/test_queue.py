@@ -303,6 +303,76 @@ def test_a_paused_upstream_holds_requests_that_wait_for_places(shop, gate):
     assert targets(gate) == ["/first", "/0", "/1", "/2", "/3"]
 
 
+def test_a_paused_upstream_without_a_queue_says_so(shop):
+    gw = shop.lintel(basic(shop.echo(), app={"queue": {"size": 0}}))
+    admin = f"unix:{gw.folder}/admin.sock"
+    assert command("pause", "app", "--admin", admin).returncode == 0
+    assert "it is paused" in denied(gw, gw.get(), "upstream_paused")["detail"]
+    assert metric(gw, "lintel_queue_full_total") == 0
+    assert command("resume", "app", "--admin", admin).returncode == 0
+    assert gw.get().status == 200
+
+
+@pytest.mark.parametrize("how", ["maintenance", "remove"])
+def test_who_waits_for_a_server_that_is_taken_out_is_told_so(shop, gate, how):
+    gw = shop.lintel({**one_seat(gate, wait="60s"), "workers": 1})
+    admin = f"unix:{gw.folder}/admin.sock"
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(2)
+        assert command(how, f"app/{gate.address}", "--admin", admin).returncode == 0
+        for client in asking.clients[1:]:
+            line = denied(gw, client.response(), "no_server")
+            assert "is out: maintenance" in line["detail"] or how == "remove"
+        assert metric(gw, "lintel_queue_timeout_total") == 0
+        gate.go.release()
+        assert asking.clients[0].response().status == 200
+
+
+def test_waits_for_a_drained_server_are_counted_when_they_end(shop, gate):
+    gw = shop.lintel({**one_seat(gate, wait="500ms"), "workers": 1})
+    admin = f"unix:{gw.folder}/admin.sock"
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        assert command("drain", f"app/{gate.address}", "--admin", admin).returncode == 0
+        asking.send("/0")
+        asking.send("/1")
+        for client in asking.clients[1:]:
+            denied(gw, client.response(), "queue_timeout")
+        assert metric(gw, "lintel_queue_timeout_total") == 2
+        gate.go.release()
+        assert asking.clients[0].response().status == 200
+
+
+def test_the_time_at_the_server_is_not_that_in_the_queue(shop, gate):
+    gw = shop.lintel({**one_seat(gate, wait="60s", target="60s"), "workers": 1})
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(1)
+        time.sleep(2)
+        gate.go.release()
+        gate.go.release()
+        assert [c.response().status for c in asking.clients] == [200] * 2
+    line = gw.access(1, path="/0")[0]
+    assert line["duration_ms"] - line["upstream_ms"] > 1500, line
+
+
+def test_the_time_at_the_server_is_not_that_of_its_restart(shop):
+    path = shop.folder / "app.sock"
+    gw = shop.lintel(basic({"address": f"unix:{path}"}))
+    with Asking(gw) as asking:
+        asking.send_in_order(1)
+        time.sleep(2)
+        app = EchoOrigin(path=path)
+        assert asking.clients[0].response().status == 200
+        app.stop()
+    line = gw.access(1, path="/0")[0]
+    assert line["duration_ms"] - line["upstream_ms"] > 1500, line
+
+
 def test_a_paused_upstream_holds_them_for_queue_wait(shop):
     gw = shop.lintel(basic(shop.echo(), app={"queue": {"wait": "300ms"}}))
     admin = f"unix:{gw.folder}/admin.sock"

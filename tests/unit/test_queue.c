@@ -237,7 +237,7 @@ static void nobody_waits_without_a_queue(void **state)
     assert_int_equal(come(f, 0), LT_WAIT_SERVED);
     assert_int_equal(come(f, 1), LT_WAIT_BUSY);
     f->state.paused = true;
-    assert_int_equal(come(f, 1), LT_WAIT_FULL);
+    assert_int_equal(come(f, 1), LT_WAIT_PAUSED);
 }
 
 static void without_memory_nobody_waits(void **state)
@@ -265,6 +265,21 @@ static void waits_end(void **state)
     assert_int_equal(f->clients[1].how, LT_WAIT_LATE);
     assert_int_equal(f->clients[2].how, LT_WAIT_LATE);
     assert_true(f->loop->now_us - f->clients[2].waiter.since_us >= 60000);
+}
+
+static void waits_of_each_class_end_in_their_time(void **state)
+{
+    struct fixture *f = *state;
+    struct lt_upstream dropped;
+    memcpy(&dropped, &f->upstream, sizeof(dropped)); /* as an older configuration has it */
+    dropped.queue.wait_us = 20000;
+    assert_int_equal(come(f, 0), LT_WAIT_SERVED);
+    come_all(f, 1, 2);
+    f->clients[2].pick.upstream = &dropped;
+    f->clients[2].pick.priority = LT_PRIORITY_HIGH;
+    come_all(f, 2, 3);
+    RUN_UNTIL(f->loop, n_order == 1);
+    assert_int_equal(f->clients[2].how, LT_WAIT_LATE);
 }
 
 static void a_queue_that_only_grows_serves_the_youngest(void **state)
@@ -723,6 +738,7 @@ int main(void)
         TEST(nobody_waits_without_a_queue),
         TEST(without_memory_nobody_waits),
         TEST(waits_end),
+        TEST(waits_of_each_class_end_in_their_time),
         TEST(a_queue_that_only_grows_serves_the_youngest),
         TEST(time_on_hold_is_no_overload),
         TEST(servers_that_restart_are_waited_for),
