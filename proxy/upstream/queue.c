@@ -179,7 +179,7 @@ static enum lt_wait try_first(struct lt_pools *pools, const struct lt_waiter *w,
     return LT_WAIT_ALONE;
 }
 
-/* Turns away the youngest of the least urgent, if it is less urgent than w. */
+/* Turns away the youngest of the least urgent of this worker, if it is less urgent than w. */
 static bool make_room(struct lt_queue *q, const struct lt_waiter *w)
 {
     for (int p = LT_PRIORITY_LOW; p > w->pick->priority; p--) {

@@ -203,6 +203,41 @@ def test_clients_that_leave_are_removed_at_once(shop, gate):
     assert len(gw.access(2, cause="client_gone")) == 2
 
 
+@pytest.mark.parametrize(("leave", "length"), [("reset", 0), ("reset", 200000), ("close", 0)])
+def test_clients_that_asked_for_more_and_left_are_removed(shop, gate, leave, length):
+    gw = shop.lintel({**one_seat(gate, wait="60s", target="60s"), "workers": 1})
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        client = gw.client()
+        client.send(head("GET", "/gone") + head("GET", "/more") + b"GET /" + b"x" * length)
+        wait_until(lambda: queued(gw) == 1, "the request to wait")
+        getattr(client, leave)()
+        wait_until(lambda: queued(gw) == 0, "the client to be gone")
+        assert gw.access(1, path="/gone")[0]["cause"] == "client_gone"
+        gate.go.release()
+        assert asking.clients[0].response().status == 200
+    assert targets(gate) == ["/first"]
+
+
+def test_a_client_that_asked_for_all_and_ended_its_side_gets_all(shop, gate):
+    config = {**one_seat(gate, wait="60s", target="60s"), "workers": 1}
+    config["listen"][0]["timeouts"] = {"half_closed": "20s"}
+    gw = shop.lintel(config)
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        client = asking.send("/0")
+        client.send(head("GET", "/1") + head("GET", "/2"))
+        client.finish_sending()
+        time.sleep(1.5)  # it is looked for meanwhile
+        for _ in range(4):
+            gate.go.release()
+        assert [client.response().status for _ in range(3)] == [200] * 3
+        assert client.ends()
+    assert targets(gate) == ["/first", "/0", "/1", "/2"]
+
+
 def test_the_whole_time_of_an_exchange_ends_its_wait(shop, gate):
     gw = shop.lintel(basic({"address": gate.address, "max": 1}, routes=[
         {"match": "/*", "to": "app"},
