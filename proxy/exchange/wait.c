@@ -104,9 +104,8 @@ enum lt_step_result lt_wait_pick(struct lt_exchange *x)
         if (x->cause == LT_CAUSE_NONE && has_no_address(x)) {
             return lt_step_fail(x, LT_CAUSE_DNS_FAILED);
         }
-        if (x->waiter.since_us != 0 && x->cause == LT_CAUSE_NONE) {
-            bool over = lt_waiter_over(&x->waiter, x->env->loop->now_us);
-            return turned_away(x, over ? LT_CAUSE_QUEUE_TIMEOUT : LT_CAUSE_NO_SERVER);
+        if (x->cause == LT_CAUSE_NONE && lt_waiter_over(&x->waiter, x->env->loop->now_us)) {
+            return turned_away(x, LT_CAUSE_QUEUE_TIMEOUT);
         }
         /* All were tried: what the last one said is the better explanation. */
         if (x->cause == LT_CAUSE_NONE) {
