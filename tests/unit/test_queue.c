@@ -286,14 +286,14 @@ static void a_queue_that_only_grows_serves_the_youngest(void **state)
 {
     struct fixture *f = *state;
     f->pools->look_us = 10000;
-    f->upstream.queue.target_us = 200000;
-    f->upstream.queue.interval_us = 50000;
+    f->upstream.queue.target_us = 1000000;
+    f->upstream.queue.interval_us = 300000;
     assert_int_equal(come(f, 0), LT_WAIT_SERVED);
     come_all(f, 1, 4);
-    run_for(f->loop, 120);
+    run_for(f->loop, 700);
     lt_loop_update_time(f->loop);
     come_all(f, 4, 7);
-    run_for(f->loop, 90);
+    run_for(f->loop, 350);
     assert_int_equal(n_order, 0); /* too long, but not for long */
     RUN_UNTIL(f->loop, n_order >= 3);
     for (unsigned i = 0; i < 3; i++) {
