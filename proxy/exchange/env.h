@@ -21,6 +21,7 @@ struct lt_tls_policy; /* net/tls_policy.h */
 struct lt_router;     /* route/router.h */
 struct lt_pools;      /* the worker's idle connections, upstream/pool.h */
 struct lt_snapshot;   /* server/snapshot.h */
+struct lt_upstream;   /* upstream/upstream.h */
 
 /* When a kind of failed handshake was logged last, and how many weren't since. */
 struct lt_handshake_log {
@@ -68,6 +69,8 @@ struct lt_view {
     const struct lt_router *router;
     const struct lt_front_options *listeners; /* by listener number */
     unsigned n_listeners;
+    struct lt_upstream *upstreams;
+    unsigned n_upstreams;
     const struct lt_cidr *trust;
     size_t n_trust;
     struct lt_log_options log;

@@ -115,6 +115,7 @@ static void free_now(void *arg)
     if (x->view != NULL) {
         lt_view_unpin(x->view);
     }
+    lt_follow_end(x);
     LT_OBJ_FINI(x);
     lt_slab_put(&env->exchanges_slab, x);
 }

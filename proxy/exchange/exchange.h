@@ -90,10 +90,12 @@ struct lt_exchange {
     const struct lt_route *route; /* NULL before the route step */
     struct lt_route_params params;
     struct lt_upstream *upstream; /* chosen at pick, may be set by a filter */
-    struct lt_pick pick;          /* what is asked of the balancer, over all tries */
-    struct lt_waiter waiter;      /* for a server, while there is none to be had */
-    enum lt_wait wait;            /* how the wait ended; NONE: it is still to be asked */
-    struct lt_server *server;     /* last one tried; held */
+    struct lt_view
+        *upstream_view;        /* the later view that it is of now, pinned; NULL: it is view's */
+    struct lt_pick pick;       /* what is asked of the balancer, over all tries */
+    struct lt_waiter waiter;   /* for a server, while there is none to be had */
+    enum lt_wait wait;         /* how the wait ended; NONE: it is still to be asked */
+    struct lt_server *server;  /* last one tried; held */
     struct lt_str target_sent; /* what servers get: path by the route's strip or rewrite, query */
     struct lt_str host_sent;   /* the Host that the server got; empty: the client's */
     struct lt_str prefix_told; /* X-Forwarded-Prefix by the route's strip; may be empty */
@@ -164,7 +166,7 @@ struct lt_exchange {
     uint64_t deadline_us; /* the whole ends then; 0: no limit */
     uint64_t began_wall_us;
     uint64_t step_us[LT_STEP_COUNT]; /* when each step was entered; 0 = never */
-    uint64_t upstream_us;            /* when the first try began; 0 = none */
+    uint64_t upstream_us;            /* when the first server was taken; 0 = none */
     uint64_t upstream_end_us;        /* when the last one ended */
 
     void *filter_state; /* of filters/ */
@@ -208,6 +210,9 @@ void lt_exchange_front_gone(struct lt_exchange *x, enum lt_cause cause);
 
 /* All exchanges of the worker end now with cause (the time for draining is over). */
 void lt_exchange_end_all(struct lt_exchange_env *env, enum lt_cause cause);
+
+/* The worker has a new view: who waits for a server goes by what that makes of the upstream. */
+void lt_waits_reload(struct lt_exchange_env *env);
 
 /* The worker has a new view or new policies: tunnels whose route it doesn't have, or whose
  * connection doesn't fit any more, get as long as view->drain_ms. */

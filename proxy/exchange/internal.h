@@ -86,6 +86,13 @@ enum lt_step_result lt_wait_pick(struct lt_exchange *x);
 /* Whether what couldn't be connected to may be soon, so that x asks again, and waits. */
 bool lt_wait_may(struct lt_exchange *x, const struct lt_back_failure *f);
 
+/* follow.c: an upstream over a reload. */
+
+/* x is about to ask for a server: goes by what the worker's present view makes of its upstream. */
+void lt_follow(struct lt_exchange *x);
+/* x goes by no later view any more than its own. */
+void lt_follow_end(struct lt_exchange *x);
+
 /* verdict.c: what a try says about the health of its server. */
 
 /* Whether the upstream's circuit breaker lets x through; asked once for all tries. */

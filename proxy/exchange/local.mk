@@ -9,6 +9,7 @@ liblintel_a_SOURCES += \
 	proxy/exchange/env.h \
 	proxy/exchange/exchange.c proxy/exchange/exchange.h \
 	proxy/exchange/explain.c \
+	proxy/exchange/follow.c \
 	proxy/exchange/hold.c \
 	proxy/exchange/hooks.h \
 	proxy/exchange/internal.h \

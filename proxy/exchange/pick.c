@@ -15,8 +15,8 @@ enum lt_step_result lt_pick_step(struct lt_exchange *x)
     if (x->upstream == NULL) {
         x->upstream = lt_address_split(x);
     }
-    if (x->upstream_us == 0) {
-        x->upstream_us = x->env->loop->now_us;
+    if (x->wait == LT_WAIT_NONE) {
+        lt_follow(x);
     }
     if (!lt_verdict_enter(x)) {
         lt_explain_breaker(x);

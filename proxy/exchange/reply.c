@@ -57,6 +57,7 @@ const char *lt_reply_proxy_error(enum lt_cause cause)
     case LT_CAUSE_SERVER_CERTIFICATE_INVALID:
         return "tls_certificate_error";
     case LT_CAUSE_SERVERS_BUSY:
+    case LT_CAUSE_UPSTREAM_PAUSED:
     case LT_CAUSE_QUEUE_FULL:
     case LT_CAUSE_QUEUE_TIMEOUT:
     case LT_CAUSE_QUEUE_OVERLOAD:
@@ -242,8 +243,9 @@ static void add_fields(struct lt_exchange *x)
     }
     if (err == LT_OK &&
         (x->cause == LT_CAUSE_SERVERS_BUSY || x->cause == LT_CAUSE_NO_SERVER ||
-         x->cause == LT_CAUSE_STREAMS_EXHAUSTED || x->cause == LT_CAUSE_STREAM_REFUSED ||
-         x->cause == LT_CAUSE_BODY_BUFFER_FULL || x->cause == LT_CAUSE_OUT_OF_MEMORY)) {
+         x->cause == LT_CAUSE_UPSTREAM_PAUSED || x->cause == LT_CAUSE_STREAMS_EXHAUSTED ||
+         x->cause == LT_CAUSE_STREAM_REFUSED || x->cause == LT_CAUSE_BODY_BUFFER_FULL ||
+         x->cause == LT_CAUSE_OUT_OF_MEMORY)) {
         err = lt_headers_add_id(h, LT_HEADER_RETRY_AFTER, LT_STR("1"));
     }
     if (err == LT_OK && x->cause == LT_CAUSE_BREAKER_OPEN &&

@@ -354,7 +354,7 @@ static enum lt_step_result step_done(struct lt_exchange *x)
         .status = x->res.status,
         .cause = x->cause,
         .duration_us = end_us - x->began_us,
-        .upstream_us = upstream_end_us > 0 ? upstream_end_us - x->upstream_us : 0,
+        .upstream_us = x->upstream_us > 0 ? upstream_end_us - x->upstream_us : 0,
         .bytes_in = x->bytes_in,
         .bytes_out = x->bytes_out,
     };

@@ -306,6 +306,7 @@ void lt_tunnel_let_go(struct lt_exchange *x)
     x->params.n = 0;
     x->filter_state = NULL;
     lt_view_unpin(view);
+    lt_follow_end(x);
 }
 
 void lt_tunnel_end(struct lt_exchange *x)

@@ -41,6 +41,9 @@ static enum lt_step_result turned_away(struct lt_exchange *x, enum lt_cause caus
 {
     note(x);
     x->cause_errno = 0;
+    if (cause == LT_CAUSE_QUEUE_TIMEOUT) {
+        lt_metrics_add(x->env->metrics, LT_COUNTER_QUEUE_TIMEOUT, 1);
+    }
     return lt_step_fail(x, cause);
 }
 
@@ -68,6 +71,7 @@ static enum lt_step_result served(struct lt_exchange *x)
     x->waiter.full = false;
     x->tries++;
     x->try_us = x->env->loop->now_us;
+    x->upstream_us = x->upstream_us > 0 ? x->upstream_us : x->try_us;
     x->verdict_told = false;
     lt_retry_begun(x);
     return LT_STEP_NEXT;
@@ -100,7 +104,7 @@ enum lt_step_result lt_wait_pick(struct lt_exchange *x)
         if (x->cause == LT_CAUSE_NONE && has_no_address(x)) {
             return lt_step_fail(x, LT_CAUSE_DNS_FAILED);
         }
-        if (x->waiter.since_us != 0 && x->cause == LT_CAUSE_NONE) {
+        if (x->cause == LT_CAUSE_NONE && lt_waiter_over(&x->waiter, x->env->loop->now_us)) {
             return turned_away(x, LT_CAUSE_QUEUE_TIMEOUT);
         }
         /* All were tried: what the last one said is the better explanation. */
@@ -110,6 +114,8 @@ enum lt_step_result lt_wait_pick(struct lt_exchange *x)
         return lt_step_fail(x, x->cause != LT_CAUSE_NONE ? x->cause : LT_CAUSE_NO_SERVER);
     case LT_WAIT_BUSY:
         return turned_away(x, LT_CAUSE_SERVERS_BUSY);
+    case LT_WAIT_PAUSED:
+        return turned_away(x, LT_CAUSE_UPSTREAM_PAUSED);
     case LT_WAIT_FULL:
         return turned_away(x, LT_CAUSE_QUEUE_FULL);
     case LT_WAIT_LATE:
@@ -125,8 +131,7 @@ bool lt_wait_may(struct lt_exchange *x, const struct lt_back_failure *f)
     if (f->connected || x->front == NULL || x->body_started || x->upstream->queue.size == 0) {
         return false; /* something of it may have been seen, or nobody waits */
     }
-    uint64_t since = x->waiter.since_us;
-    if (since != 0 && x->env->loop->now_us >= since + x->upstream->queue.wait_us) {
+    if (lt_waiter_over(&x->waiter, x->env->loop->now_us)) {
         return false; /* that was the last try */
     }
     bool may = false;
@@ -141,6 +146,7 @@ bool lt_wait_may(struct lt_exchange *x, const struct lt_back_failure *f)
         /* What passes until a server is there is time without one. */
         x->step_us[LT_STEP_CONNECT] = x->step_us[LT_STEP_SEND] = 0;
         x->step_us[LT_STEP_RESPONSE_HEAD] = 0;
+        x->upstream_us = x->tries > 0 ? x->upstream_us : 0;
     }
     return may;
 }

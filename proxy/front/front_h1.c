@@ -213,7 +213,7 @@ static void on_timer(void *arg)
         } else if (!f->body_done && f->x->req.expect_continue) {
             /* It waits to be told to go on: filters or the server take their time. */
             lt_timer_set(&f->timer, lt_front_h1_options(f)->body_ms);
-        } else if (f->client_eof && f->state == LT_FRONT_H1_EXCHANGE) {
+        } else if (f->body_done && f->state == LT_FRONT_H1_EXCHANGE && !lt_front_h1_look(f)) {
             struct lt_exchange *x = f->x;
             f->x = NULL;
             lt_front_h1_close(f);
@@ -258,8 +258,8 @@ static void on_drained(void *owner)
     switch (f->state) {
     case LT_FRONT_H1_EXCHANGE:
     case LT_FRONT_H1_TUNNEL:
-        if (f->client_eof && f->state == LT_FRONT_H1_EXCHANGE) {
-            lt_timer_set(&f->timer, lt_front_h1_options(f)->half_closed_ms);
+        if (f->body_done && f->state == LT_FRONT_H1_EXCHANGE) {
+            lt_front_h1_watch_client(f);
         } else if (f->body_done) {
             lt_timer_clear(&f->timer);
         }

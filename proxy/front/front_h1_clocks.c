@@ -3,6 +3,9 @@
  * worker's thread. */
 #include "front/front_h1_conn.h"
 
+/* How often to look whether a client is there that isn't read from. */
+#define LOOK_MS 500u
+
 void lt_front_h1_watch_write(struct lt_front_h1 *f)
 {
     f->taken = lt_stream_taken(&f->stream);
@@ -55,6 +58,37 @@ void lt_front_h1_begin_body(struct lt_front_h1 *f)
     f->body_due_us =
         f->fronts->env->loop->now_us + lt_front_h1_options(f)->body_grace_ms * UINT64_C(1000);
     lt_front_h1_watch_body(f);
+}
+
+void lt_front_h1_watch_client(struct lt_front_h1 *f)
+{
+    if (lt_stream_unsent(&f->stream) > 0) {
+        lt_front_h1_watch_write(f);
+    } else if (f->client_eof || f->end_seen) {
+        lt_timer_set(&f->timer, lt_front_h1_options(f)->half_closed_ms);
+    } else if ((f->stream.pause_reasons & LT_PAUSE_PIPE) != 0) {
+        lt_timer_set(&f->timer, LOOK_MS);
+    } else {
+        lt_timer_clear(&f->timer);
+    }
+}
+
+bool lt_front_h1_look(struct lt_front_h1 *f)
+{
+    if (f->client_eof || f->end_seen) {
+        return false; /* it had its time */
+    }
+    switch (lt_stream_peer(&f->stream)) {
+    case LT_STREAM_PEER_THERE:
+        break;
+    case LT_STREAM_PEER_ENDED:
+        f->end_seen = true;
+        break;
+    case LT_STREAM_PEER_GONE:
+        return false;
+    }
+    lt_front_h1_watch_client(f);
+    return true;
 }
 
 enum lt_cause lt_front_h1_late_body(const struct lt_front_h1 *f)

@@ -12,8 +12,6 @@
 
 #define LT_FRONT_H1_MAGIC 0xf4047001u
 
-/* How often to look whether a client that sends no more is there. */
-
 enum lt_front_h1_state {
     LT_FRONT_H1_HANDSHAKE,
     LT_FRONT_H1_IDLE,
@@ -49,6 +47,7 @@ struct lt_front_h1 {
     bool chunked;      /* the current response is sent in chunks */
     bool until_close;  /* ... or ends with the connection */
     bool client_eof;   /* the client ended its direction */
+    bool end_seen;     /* it did, behind what wasn't read yet */
     bool was_unsent;   /* the exchange waits to hear that all has left */
     unsigned head_put; /* slices put before the current response, and bytes sent */
     uint64_t head_at;
@@ -106,6 +105,12 @@ void lt_front_h1_watch_idle(struct lt_front_h1 *f);
 /* The request body is waited for: from now on, and on after a piece of it came. */
 void lt_front_h1_begin_body(struct lt_front_h1 *f);
 void lt_front_h1_watch_body(struct lt_front_h1 *f);
+/* The request is whole: how long the client may take what waits for it, or wait for more once it
+ * has ended its direction. One that isn't read from, since it asked for more already, is looked for
+ * now and then: the answer to that is _look. */
+void lt_front_h1_watch_client(struct lt_front_h1 *f);
+/* Whether the client is still there; else the exchange is to be ended. */
+bool lt_front_h1_look(struct lt_front_h1 *f);
 /* Why a body that did not arrive in time is refused. */
 enum lt_cause lt_front_h1_late_body(const struct lt_front_h1 *f);
 

@@ -251,6 +251,15 @@ static void end_turn(struct lt_front_h1 *f)
     }
 }
 
+/* What came while a request is under way is for later. */
+static void wait_for_turn(struct lt_front_h1 *f)
+{
+    lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+    if (f->body_done) {
+        lt_front_h1_watch_client(f);
+    }
+}
+
 void lt_front_h1_go_on(void *arg)
 {
     struct lt_front_h1 *f = arg;
@@ -266,7 +275,7 @@ void lt_front_h1_go_on(void *arg)
     }
     lt_front_h1_release_in(f);
     if (f->in.len > 0 && f->state == LT_FRONT_H1_EXCHANGE) {
-        lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+        wait_for_turn(f);
     } else if (!lt_list_linked(&f->deferred.link)) {
         /* What is left is the beginning of a head: its end is to be read. */
         lt_stream_resume(&f->stream, LT_PAUSE_PIPE);
@@ -320,7 +329,7 @@ static void on_data(struct lt_front_h1 *f, const char *p, size_t n)
         } else if (f->state == LT_FRONT_H1_EXCHANGE) {
             /* The exchange may be over already and its turn have been asked for; else no more is
              * read until it is. */
-            lt_stream_pause(&f->stream, LT_PAUSE_PIPE);
+            wait_for_turn(f);
         }
     }
 }

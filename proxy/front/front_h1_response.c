@@ -162,12 +162,12 @@ static enum lt_err flush(struct lt_front *base)
     struct lt_front_h1 *f = from_base(base);
     enum lt_err err = lt_stream_flush(&f->stream);
     if (err == LT_OK && lt_stream_unsent(&f->stream) > 0) {
-        /* The timer may run for a client that has ended its direction. */
-        if (f->timer.deadline_us == 0 || (f->client_eof && !f->was_unsent)) {
+        /* The timer may run for a client that may be gone. */
+        if (f->timer.deadline_us == 0 || (f->body_done && !f->was_unsent)) {
             lt_front_h1_watch_write(f);
         }
         f->was_unsent = true;
-    } else if (err == LT_OK && LT_UNLIKELY(f->client_eof)) {
+    } else if (err == LT_OK && LT_UNLIKELY(f->client_eof || f->end_seen)) {
         lt_timer_set(&f->timer, lt_front_h1_options(f)->half_closed_ms); /* for what comes next */
     }
     return err;

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -184,6 +185,16 @@ bool lt_stream_is_silent(struct lt_stream *s)
     }
     s->drained_socket = false;
     return s->tls != NULL && lt_stream_recv(s, &byte, 1, &n) == LT_AGAIN;
+}
+
+enum lt_stream_peer lt_stream_peer(const struct lt_stream *s)
+{
+    LT_OBJ_CHECK(s, STREAM_MAGIC);
+    struct pollfd p = {.fd = s->fd, .events = POLLRDHUP};
+    if (poll(&p, 1, 0) <= 0) {
+        return LT_STREAM_PEER_THERE;
+    }
+    return (p.revents & (POLLERR | POLLHUP)) != 0 ? LT_STREAM_PEER_GONE : LT_STREAM_PEER_ENDED;
 }
 
 bool lt_stream_was_cut(const struct lt_stream *s)

@@ -83,6 +83,15 @@ bool lt_stream_is_silent(struct lt_stream *s);
  * ends isn't whole (RFC 9112 section 9.8). */
 bool lt_stream_was_cut(const struct lt_stream *s);
 
+/* How the peer is, whatever of what it sent is still to be read. */
+enum lt_stream_peer {
+    LT_STREAM_PEER_THERE,
+    LT_STREAM_PEER_ENDED, /* it sends no more, and may have closed */
+    LT_STREAM_PEER_GONE   /* a reset came, or a Unix socket was closed: it reads no more either */
+};
+/* Asks the kernel: for a stream that isn't read from. */
+enum lt_stream_peer lt_stream_peer(const struct lt_stream *s);
+
 /* Whether the loop has seen something come and not told it yet. Asks nobody, so that it misses what
  * came since the turn began. */
 bool lt_stream_has_news(const struct lt_stream *s);

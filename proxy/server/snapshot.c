@@ -119,6 +119,8 @@ bool lt_worker_view_init(struct lt_worker_view *view)
     view->view.router = snapshot->router;
     view->view.listeners = snapshot->fronts;
     view->view.n_listeners = snapshot->n_listeners;
+    view->view.upstreams = snapshot->upstreams;
+    view->view.n_upstreams = snapshot->n_upstreams;
     view->view.trust = conf->trust.items;
     view->view.n_trust = conf->trust.n;
     view->view.log.access = !lt_str_eq_c(conf->log.access, "none");

@@ -179,6 +179,7 @@ static void do_commit(struct lt_message *message, void *owner)
         update_listeners(worker, view->snapshot);
     }
     if (old != NULL) {
+        lt_waits_reload(&worker->env);
         lt_tunnels_reload(&worker->env);
         lt_fronts_tls_changed(worker->fronts, fits, worker);
     }

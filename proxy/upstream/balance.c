@@ -348,21 +348,32 @@ static struct lt_server *try_pass(struct choice *c, struct lt_server *home)
     return NULL;
 }
 
-/* The server that the client is kept at by its cookie; NULL: none. */
+/* The server of set that the client is kept at by its cookie; NULL: none. */
+static struct lt_server *kept_at(const struct lt_pick *pick, const struct lt_server_set *set)
+{
+    if (set->groups->sticky == NULL || pick->sticky.len == 0) {
+        return NULL;
+    }
+    int i = lt_sticky_find(set->groups->sticky, pick->sticky);
+    return i >= 0 ? &set->v[i] : NULL;
+}
+
+/* The same, for c; while it is away, another that stays the same. */
 static struct lt_server *home_of(struct choice *c, const struct lt_server_set *set)
 {
-    if (set->groups->sticky == NULL || c->pick->sticky.len == 0) {
-        return NULL;
-    }
-    int i = lt_sticky_find(set->groups->sticky, c->pick->sticky);
-    if (i < 0) {
-        return NULL;
-    }
-    if (!c->hashed) { /* while it is away, another that stays the same */
+    struct lt_server *home = kept_at(c->pick, set);
+    if (home != NULL && !c->hashed) {
         c->hashed = true;
         c->hash = lt_hash_ring_key(c->pick->sticky);
     }
-    return &set->v[i];
+    return home;
+}
+
+bool lt_pick_is_strange(const struct lt_pick *pick, const struct lt_server *server)
+{
+    const struct lt_server *home = kept_at(pick, lt_upstream_set(pick->upstream));
+    /* Who was sent to a backup comes back when the others do. */
+    return home == NULL || (home->backup && !server->backup);
 }
 
 static bool in_panic(struct choice *c, const struct lt_server_set *set)
@@ -404,8 +415,7 @@ enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_pick *pic
     }
     c.standing->active++;
     pick->server = server;
-    /* Who was sent to a backup comes back when the others do. */
-    pick->strange = home == NULL || (home->backup && !server->backup);
+    pick->strange = lt_pick_is_strange(pick, server);
     return LT_PICK_OK;
 }
 

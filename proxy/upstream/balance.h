@@ -44,6 +44,10 @@ void lt_server_release(struct lt_pools *pools, struct lt_server *server);
 void lt_pick_tried(struct lt_pick *pick, const struct lt_server *server);
 bool lt_pick_was_tried(const struct lt_pick *pick, const struct lt_server *server);
 
+/* Whether a client that got server is to get another cookie: its own names no server that it may be
+ * kept for, or none at all. */
+bool lt_pick_is_strange(const struct lt_pick *pick, const struct lt_server *server);
+
 /* The share that a server gets which came or came back a while ago, of LT_WARM_WHOLE. */
 #define LT_WARM_WHOLE 65536u
 uint32_t lt_server_warmth(const struct lt_server *server, uint64_t now_us);

@@ -179,7 +179,7 @@ static enum lt_wait try_first(struct lt_pools *pools, const struct lt_waiter *w,
     return LT_WAIT_ALONE;
 }
 
-/* Turns away the youngest of the least urgent, if it is less urgent than w. */
+/* Turns away the youngest of the least urgent of this worker, if it is less urgent than w. */
 static bool make_room(struct lt_queue *q, const struct lt_waiter *w)
 {
     for (int p = LT_PRIORITY_LOW; p > w->pick->priority; p--) {
@@ -216,8 +216,8 @@ enum lt_wait lt_queue_pick(struct lt_pools *pools, struct lt_waiter *w)
     struct lt_upstream *u = w->pick->upstream;
     bool hold = lt_upstream_paused(u->state);
     enum lt_queue_why why = LT_QUEUE_WHY_BUSY;
-    if (lt_queue_over(w, pools->loop->now_us)) {
-        return lt_queue_alone(pools, w);
+    if (lt_waiter_over(w, pools->loop->now_us)) {
+        return hold ? LT_WAIT_LATE : lt_queue_alone(pools, w);
     }
     if (!hold && (u->queue.size == 0 ||
                   atomic_load_explicit(&u->state->waiting.n, memory_order_relaxed) == 0)) {
@@ -228,6 +228,9 @@ enum lt_wait lt_queue_pick(struct lt_pools *pools, struct lt_waiter *w)
     } else if (!hold) {
         bool up = lt_queue_hope(u, pools->loop->now_us) == LT_QUEUE_HOPE_UP;
         why = w->full ? LT_QUEUE_WHY_FULL : up ? LT_QUEUE_WHY_BUSY : LT_QUEUE_WHY_DOWN;
+    }
+    if (u->queue.size == 0) {
+        return LT_WAIT_PAUSED;
     }
     struct lt_queue *q = get(pools, u->state);
     if (q == NULL || !admit(q, w)) {
@@ -262,11 +265,16 @@ enum lt_wait lt_queue_alone(struct lt_pools *pools, struct lt_waiter *w)
     case LT_PICK_OK:
         return LT_WAIT_SERVED;
     case LT_PICK_BUSY:
-        return w->since_us != 0 ? LT_WAIT_LATE : LT_WAIT_BUSY;
+        return lt_waiter_over(w, pools->loop->now_us) ? LT_WAIT_LATE : LT_WAIT_ALONE;
     case LT_PICK_NONE:
         break;
     }
     return LT_WAIT_ALONE;
+}
+
+bool lt_waiter_over(const struct lt_waiter *w, uint64_t now_us)
+{
+    return w->since_us != 0 && now_us >= w->since_us + lt_queue_options_of(w)->wait_us;
 }
 
 void lt_queue_leave(struct lt_waiter *w)

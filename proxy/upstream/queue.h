@@ -24,6 +24,7 @@ enum lt_wait {
     LT_WAIT_SERVED,  /* pick->server was taken, as by lt_upstream_pick */
     LT_WAIT_ALONE,   /* no server is left to try, and none is worth waiting for */
     LT_WAIT_BUSY,    /* all are at their max, and there is no queue */
+    LT_WAIT_PAUSED,  /* the upstream is paused, and there is no queue */
     LT_WAIT_FULL,    /* the queue is full, or was and something more urgent came */
     LT_WAIT_LATE,    /* it waited for as long as may be */
     LT_WAIT_OVERLOAD /* it waited too long while others did too */
@@ -45,6 +46,9 @@ struct lt_waiter {
 enum lt_wait lt_queue_pick(struct lt_pools *pools, struct lt_waiter *w);
 /* The same without waiting: any server that is left, whatever is known of it. */
 enum lt_wait lt_queue_alone(struct lt_pools *pools, struct lt_waiter *w);
+/* Whether w, which may have got a server meanwhile that failed it, has waited for as long as it
+ * may. now_us: monotonic. */
+bool lt_waiter_over(const struct lt_waiter *w, uint64_t now_us);
 /* w waits no more; does nothing when it doesn't wait. */
 void lt_queue_leave(struct lt_waiter *w);
 

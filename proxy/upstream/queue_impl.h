@@ -60,12 +60,6 @@ static inline const struct lt_queue_options *lt_queue_options_of(const struct lt
     return &w->pick->upstream->queue;
 }
 
-/* Whether w has waited for as long as it may. */
-static inline bool lt_queue_over(const struct lt_waiter *w, uint64_t now_us)
-{
-    return w->since_us != 0 && now_us >= w->since_us + lt_queue_options_of(w)->wait_us;
-}
-
 /* As lt_upstream_pick; up_only: no server that isn't up. */
 static inline enum lt_pick_result lt_queue_ask(struct lt_pools *pools, struct lt_pick *pick,
                                                bool up_only)

@@ -3,6 +3,7 @@
 #include "upstream/health.h"
 #include "upstream/queue_impl.h"
 #include "upstream/seat.h"
+#include "upstream/server_groups.h"
 #include "upstream/server_set.h"
 #include "upstream/standing.h"
 
@@ -79,7 +80,21 @@ static void probe(struct lt_queue *q)
     lt_queue_look_in(q, q->pause_us);
 }
 
-/* The server of that state as w's configuration has it, if it may get an exchange more. */
+/* Whether an ordinary server would be picked for w: then no backup serves it. */
+static bool has_ordinary(const struct lt_queue *q, const struct lt_waiter *w,
+                         const struct lt_server_set *set)
+{
+    const struct lt_server_group *group = &set->groups->group[LT_GROUP_ORDINARY];
+    for (unsigned i = 0; i < group->n; i++) {
+        if (lt_server_up(group->v[i], lt_queue_now(q)) &&
+            !lt_pick_was_tried(w->pick, group->v[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The server of that state as w's configuration has it, if it may get w. */
 static struct lt_server *seat_for(const struct lt_queue *q, const struct lt_waiter *w,
                                   const struct lt_server_state *state)
 {
@@ -88,7 +103,10 @@ static struct lt_server *seat_for(const struct lt_queue *q, const struct lt_wait
         struct lt_server *server = &set->v[i];
         if (server->state == state) {
             bool fits = server->max > 0 && lt_server_inflight(state) <= server->max;
-            return fits && lt_server_up(server, lt_queue_now(q)) ? server : NULL;
+            return fits && lt_server_up(server, lt_queue_now(q)) &&
+                           (!server->backup || !has_ordinary(q, w, set))
+                       ? server
+                       : NULL;
         }
     }
     return NULL;
@@ -112,7 +130,35 @@ static struct lt_waiter *next_for(const struct lt_queue *q, const struct lt_serv
     return lt_queue_next(q);
 }
 
-/* Gives out the seats that came. */
+/* Gives out one seat; false: it was for nobody and is given up. */
+static bool seat_one(struct lt_queue *q, struct lt_seat *seat)
+{
+    struct lt_waiter *w = lt_queue_next(q);
+    struct lt_server *server = seat_for(q, w, seat->server);
+    struct lt_pool *pool = server != NULL ? lt_pool_get(q->pools, server->state) : NULL;
+    struct lt_standing *standing = lt_standing_get(q->pools, q->state);
+    if (pool == NULL || standing == NULL || lt_upstream_paused(q->state)) {
+        lt_seat_drop(q->pools, seat);
+        return false;
+    }
+    struct lt_waiter *better = next_for(q, server);
+    struct lt_server *its = seat_for(q, better, server->state);
+    if (its != NULL) { /* else of another configuration, or it has a better one to wait for */
+        w = better;
+        server = its;
+    }
+    lt_seat_use(q->pools, pool, seat);
+    lt_server_hold(q->pools, server);
+    pool->active++;
+    standing->active++;
+    w->pick->server = server;
+    w->pick->strange = lt_pick_is_strange(w->pick, server);
+    finish(q, w, LT_WAIT_SERVED);
+    return true;
+}
+
+/* Gives out the seats that came. For each that nobody may have any more there may be another one
+ * that is free: of a server that came back, or whose health says nothing in a panic. */
 static void seat_all(struct lt_queue *q)
 {
     while (q->seats != NULL) {
@@ -120,28 +166,9 @@ static void seat_all(struct lt_queue *q)
         q->seats = seat->next;
         if (q->n == 0) {
             lt_seat_pass(q->pools, seat);
-            continue;
+        } else if (!seat_one(q, seat) && q->why != LT_QUEUE_WHY_DOWN) {
+            q->room++;
         }
-        struct lt_waiter *w = lt_queue_next(q);
-        struct lt_server *server = seat_for(q, w, seat->server);
-        struct lt_pool *pool = server != NULL ? lt_pool_get(q->pools, server->state) : NULL;
-        struct lt_standing *standing = lt_standing_get(q->pools, q->state);
-        if (pool == NULL || standing == NULL) {
-            lt_seat_drop(q->pools, seat); /* it is for nobody any more */
-            continue;
-        }
-        struct lt_waiter *better = next_for(q, server);
-        if (seat_for(q, better, server->state) != NULL) { /* else of another configuration */
-            w = better;
-            server = seat_for(q, w, server->state);
-        }
-        lt_seat_use(q->pools, pool, seat);
-        lt_server_hold(q->pools, server);
-        pool->active++;
-        standing->active++;
-        w->pick->server = server;
-        w->pick->strange = w->pick->sticky.len == 0;
-        finish(q, w, LT_WAIT_SERVED);
     }
 }
 
@@ -172,23 +199,31 @@ static void judge(struct lt_queue *q)
     }
 }
 
-/* Ends the waits that are over, and under overload those that are too long. */
-static void turn_away(struct lt_queue *q)
+/* Ends w's wait if it is over, or under overload too long. */
+static bool turn_away(struct lt_queue *q, struct lt_waiter *w)
 {
-    uint64_t now = lt_queue_now(q);
-    struct lt_waiter *w;
-    while ((w = lt_queue_oldest(q)) != NULL) {
-        const struct lt_queue_options *o = lt_queue_options_of(w);
-        if (lt_queue_over(w, now) && q->why == LT_QUEUE_WHY_DOWN && !lt_upstream_paused(q->state)) {
-            finish(q, w, LT_WAIT_ALONE); /* the last try: what it meets is the answer */
-        } else if (lt_queue_over(w, now)) {
-            lt_queue_count(q->pools, LT_COUNTER_QUEUE_TIMEOUT, 1);
-            finish(q, w, LT_WAIT_LATE);
-        } else if (q->overloaded && age_of(q, w) >= o->target_us) {
-            lt_queue_count(q->pools, LT_COUNTER_QUEUE_OVERLOAD, 1);
-            finish(q, w, LT_WAIT_OVERLOAD);
-        } else {
-            return;
+    if (lt_waiter_over(w, lt_queue_now(q))) {
+        /* The last try of who waits for servers that are down: what it meets is the answer. */
+        bool may_try = q->why == LT_QUEUE_WHY_DOWN && !lt_upstream_paused(q->state);
+        finish(q, w, may_try ? LT_WAIT_ALONE : LT_WAIT_LATE);
+        return true;
+    }
+    if (q->overloaded && age_of(q, w) >= lt_queue_options_of(w)->target_us) {
+        lt_queue_count(q->pools, LT_COUNTER_QUEUE_OVERLOAD, 1);
+        finish(q, w, LT_WAIT_OVERLOAD);
+        return true;
+    }
+    return false;
+}
+
+/* The oldest of each class go first, as lt_queue_set_timer has it. Options differ between waiters
+ * only where the configuration has dropped their upstream; then one may wait for as long as those
+ * before it. */
+static void turn_all_away(struct lt_queue *q)
+{
+    for (unsigned i = 0; i < LT_QUEUE_CLASSES; i++) {
+        while (!lt_list_empty(&q->waiting[i]) &&
+               turn_away(q, lt_queue_waiter(q->waiting[i].next))) {
         }
     }
 }
@@ -213,9 +248,9 @@ void lt_queue_on_turn(void *arg)
     tell_refused(q);
     judge(q);
     seat_all(q);
-    if (q->room > 0 && !lt_upstream_paused(q->state)) {
-        unsigned room = q->room;
-        q->room = 0;
+    unsigned room = q->room;
+    q->room = 0;
+    if (room > 0 && !lt_upstream_paused(q->state)) {
         serve(q, room);
     }
     lt_queue_set_timer(q);
@@ -248,7 +283,7 @@ void lt_queue_on_timer(void *arg)
     struct lt_queue *q = arg;
     LT_OBJ_CHECK(q, LT_QUEUE_MAGIC);
     judge(q);
-    turn_away(q);
+    turn_all_away(q);
     if (q->n > 0 && lt_queue_now(q) >= q->look_at_us) {
         look(q);
     }

@@ -203,6 +203,41 @@ def test_clients_that_leave_are_removed_at_once(shop, gate):
     assert len(gw.access(2, cause="client_gone")) == 2
 
 
+@pytest.mark.parametrize(("leave", "length"), [("reset", 0), ("reset", 200000), ("close", 0)])
+def test_clients_that_asked_for_more_and_left_are_removed(shop, gate, leave, length):
+    gw = shop.lintel({**one_seat(gate, wait="60s", target="60s"), "workers": 1})
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        client = gw.client()
+        client.send(head("GET", "/gone") + head("GET", "/more") + b"GET /" + b"x" * length)
+        wait_until(lambda: queued(gw) == 1, "the request to wait")
+        getattr(client, leave)()
+        wait_until(lambda: queued(gw) == 0, "the client to be gone")
+        assert gw.access(1, path="/gone")[0]["cause"] == "client_gone"
+        gate.go.release()
+        assert asking.clients[0].response().status == 200
+    assert targets(gate) == ["/first"]
+
+
+def test_a_client_that_asked_for_all_and_ended_its_side_gets_all(shop, gate):
+    config = {**one_seat(gate, wait="60s", target="60s"), "workers": 1}
+    config["listen"][0]["timeouts"] = {"half_closed": "20s"}
+    gw = shop.lintel(config)
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        client = asking.send("/0")
+        client.send(head("GET", "/1") + head("GET", "/2"))
+        client.finish_sending()
+        time.sleep(1.5)  # it is looked for meanwhile
+        for _ in range(4):
+            gate.go.release()
+        assert [client.response().status for _ in range(3)] == [200] * 3
+        assert client.ends()
+    assert targets(gate) == ["/first", "/0", "/1", "/2"]
+
+
 def test_the_whole_time_of_an_exchange_ends_its_wait(shop, gate):
     gw = shop.lintel(basic({"address": gate.address, "max": 1}, routes=[
         {"match": "/*", "to": "app"},
@@ -282,6 +317,95 @@ def test_a_paused_upstream_holds_requests(shop):
         assert targets(app) == []
         assert command("resume", "app", "--admin", admin).returncode == 0
         assert [c.response().status for c in asking.clients] == [200] * 5
+
+
+def test_a_paused_upstream_holds_requests_that_wait_for_places(shop, gate):
+    """Places that become free meanwhile are for nobody."""
+    gw = shop.lintel({**one_seat(gate, wait="60s", target="60s"), "workers": 1})
+    admin = f"unix:{gw.folder}/admin.sock"
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(3)
+        assert command("pause", "app", "--admin", admin).returncode == 0
+        for _ in range(5):
+            gate.go.release()
+        assert asking.clients[0].response().status == 200
+        asking.send_in_order(1, first=3)
+        assert targets(gate) == ["/first"] and queued(gw) == 4
+        assert command("resume", "app", "--admin", admin).returncode == 0
+        assert [c.response().status for c in asking.clients[1:]] == [200] * 4
+    assert targets(gate) == ["/first", "/0", "/1", "/2", "/3"]
+
+
+def test_a_paused_upstream_without_a_queue_says_so(shop):
+    gw = shop.lintel(basic(shop.echo(), app={"queue": {"size": 0}}))
+    admin = f"unix:{gw.folder}/admin.sock"
+    assert command("pause", "app", "--admin", admin).returncode == 0
+    assert "it is paused" in denied(gw, gw.get(), "upstream_paused")["detail"]
+    assert metric(gw, "lintel_queue_full_total") == 0
+    assert command("resume", "app", "--admin", admin).returncode == 0
+    assert gw.get().status == 200
+
+
+@pytest.mark.parametrize("how", ["maintenance", "remove"])
+def test_who_waits_for_a_server_that_is_taken_out_is_told_so(shop, gate, how):
+    gw = shop.lintel({**one_seat(gate, wait="60s"), "workers": 1})
+    admin = f"unix:{gw.folder}/admin.sock"
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(2)
+        assert command(how, f"app/{gate.address}", "--admin", admin).returncode == 0
+        for client in asking.clients[1:]:
+            line = denied(gw, client.response(), "no_server")
+            assert "1 drained or in maintenance" in line["detail"] or how == "remove", line
+        assert metric(gw, "lintel_queue_timeout_total") == 0
+        gate.go.release()
+        assert asking.clients[0].response().status == 200
+
+
+def test_waits_for_a_drained_server_are_counted_when_they_end(shop, gate):
+    gw = shop.lintel({**one_seat(gate, wait="500ms"), "workers": 1})
+    admin = f"unix:{gw.folder}/admin.sock"
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        assert command("drain", f"app/{gate.address}", "--admin", admin).returncode == 0
+        asking.send("/0")
+        asking.send("/1")
+        for client in asking.clients[1:]:
+            denied(gw, client.response(), "queue_timeout")
+        assert metric(gw, "lintel_queue_timeout_total") == 2
+        gate.go.release()
+        assert asking.clients[0].response().status == 200
+
+
+def test_the_time_at_the_server_is_not_that_in_the_queue(shop, gate):
+    gw = shop.lintel({**one_seat(gate, wait="60s", target="60s"), "workers": 1})
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(1)
+        time.sleep(2)
+        gate.go.release()
+        gate.go.release()
+        assert [c.response().status for c in asking.clients] == [200] * 2
+    line = gw.access(1, path="/0")[0]
+    assert line["duration_ms"] - line["upstream_ms"] > 1500, line
+
+
+def test_the_time_at_the_server_is_not_that_of_its_restart(shop):
+    path = shop.folder / "app.sock"
+    gw = shop.lintel(basic({"address": f"unix:{path}"}))
+    with Asking(gw) as asking:
+        asking.send_in_order(1)
+        time.sleep(2)
+        app = EchoOrigin(path=path)
+        assert asking.clients[0].response().status == 200
+        app.stop()
+    line = gw.access(1, path="/0")[0]
+    assert line["duration_ms"] - line["upstream_ms"] > 1500, line
 
 
 def test_a_paused_upstream_holds_them_for_queue_wait(shop):
@@ -456,6 +580,71 @@ def test_who_waits_is_served_while_the_gateway_ends(shop, gate):
         for _ in range(9):
             gate.go.release()
         assert [c.response().status for c in asking.clients] == [200] * 9
+
+
+def test_requests_of_an_older_configuration_do_not_hold_up_those_of_the_new_one(shop, gate):
+    """The old server hangs: who waits for it goes to the new one too."""
+    live = shop.echo()
+    queue = {"queue": {"wait": "60s", "target": "60s"}}
+    gw = shop.lintel({**basic({"address": gate.address, "max": 1}, app=queue), "workers": 1})
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(3)
+        gw.reload({**basic({"address": live.address, "max": 2}, app=queue), "workers": 1})
+        assert [gw.get(f"/new{i}").status for i in range(5)] == [200] * 5
+        assert [c.response().status for c in asking.clients[1:]] == [200] * 3
+        gate.go.release()
+        assert asking.clients[0].response().status == 200
+    assert sorted(targets(live)[:3]) == ["/0", "/1", "/2"]
+
+
+def test_who_waits_for_a_server_that_is_down_goes_to_the_one_a_reload_names(shop):
+    """Also when a reload names one that is down too, before."""
+    live = shop.echo()
+    queue = {"queue": {"wait": "60s", "restart": "60s"}}
+    gw = shop.lintel({**basic(shop.refusing(), app=queue), "workers": 1})
+    with Asking(gw) as asking:
+        asking.send_in_order(3)
+        gw.reload({**basic(shop.refusing(), app=queue), "workers": 1})
+        asking.send_in_order(1, first=3)
+        gw.reload({**basic(live, app=queue), "workers": 1})
+        assert [c.response().status for c in asking.clients] == [200] * 4
+        assert gw.get().status == 200
+    assert sorted(targets(live)) == ["/", "/0", "/1", "/2", "/3"]
+
+
+def test_an_upstream_that_a_reload_removes_serves_those_who_wait(shop, gate):
+    config = one_seat(gate)
+    gw = shop.lintel({**config, "workers": 1})
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(2)
+        config["upstreams"] = {"other": {"servers": [{"address": gate.address, "max": 1}]}}
+        config["sites"][0]["routes"] = [{"match": "/*", "to": "other"}]
+        gw.reload({**config, "workers": 1})
+        for _ in range(3):
+            gate.go.release()
+        assert [c.response().status for c in asking.clients] == [200] * 3
+
+
+def test_who_waits_gets_the_places_that_a_reload_adds(shop, gate):
+    def config(places):
+        return {**basic({"address": gate.address, "max": places},
+                        app={"queue": {"wait": "60s", "target": "60s"}}), "workers": 1}
+    gw = shop.lintel(config(1))
+    with Asking(gw) as asking:
+        asking.send("/first")
+        wait_until(lambda: gate.active, "the first request at the server")
+        asking.send_in_order(4)
+        gw.reload(config(3))
+        wait_until(lambda: gate.active == 3, "two more requests at the server")
+        asking.send_in_order(1, first=4)
+        for _ in range(6):
+            gate.go.release()
+        assert [c.response().status for c in asking.clients] == [200] * 6
+    assert sorted(targets(gate)[:3]) == ["/0", "/1", "/first"] and gate.peak == 3
 
 
 def test_who_waits_is_served_by_what_a_reload_makes_of_the_upstream(shop, gate):

@@ -824,6 +824,7 @@ static void on_unpinned(struct lt_view *view)
 static void take_up(struct world *w, struct lt_view *next)
 {
     w->env.view = next;
+    lt_waits_reload(&w->env);
     lt_tunnels_reload(&w->env);
     w->view.retired = true;
     w->view.on_unpinned = on_unpinned;
@@ -894,6 +895,63 @@ static void a_reload_between_request_and_tunnel_counts_too(void **state)
     close_fd(&w->client);
     RUN_UNTIL(w->loop, lt_fronts_count(w->fronts) == 0);
     lt_arena_fini(&arena);
+}
+
+/* Sends request, which waits while a view is taken up whose upstream has another server, and is
+ * taken by that. */
+static void wait_over_a_reload(struct world *w, const char *request, struct lt_view *next)
+{
+    static struct lt_upstream later;
+    static struct lt_server_groups groups;
+    static struct lt_server_set set;
+    unpinned = 0;
+    w->upstream.queue = (struct lt_queue_options){.size = 5, .wait_us = 60000000};
+    w->upstream_state.paused = true;
+    memcpy(&later, &w->upstream, sizeof(later));
+    groups.group[LT_GROUP_ORDINARY] = (struct lt_server_group){.v = &w->group[1], .n = 1};
+    set = (struct lt_server_set){.v = &w->servers[1], .n = 1, .groups = &groups};
+    later.set = &set;
+    w->servers[1].upstream = &later;
+    w->servers[1].index = 0;
+    next->upstreams = &later;
+    next->n_upstreams = 1;
+    say(w->client, request);
+    RUN_UNTIL(w->loop, w->upstream_state.waiting.n == 1);
+    take_up(w, next);
+    assert_int_equal(unpinned, 0);
+    assert_int_equal(next->pins, 1);
+    w->upstream_state.paused = false;
+    lt_queues_look(w->env.pools);
+    RUN_UNTIL(w->loop, (w->server = accept4(w->listeners[1], NULL, NULL, SOCK_NONBLOCK)) >= 0);
+    hear(w, w->server, "\r\n\r\n");
+}
+
+static void who_waits_goes_by_the_new_view(void **state)
+{
+    struct world *w = *state;
+    struct lt_view next = w->view;
+    wait_over_a_reload(w, GET, &next);
+    say(w->server, OK_BODY);
+    hear(w, w->client, "hi");
+    one_turn(w->loop);
+    assert_int_equal(next.pins, 0);
+    assert_int_equal(unpinned, 1);
+    w->env.view = &w->view;
+}
+
+static void a_tunnel_that_waited_lets_both_views_go(void **state)
+{
+    struct world *w = *state;
+    struct lt_view next = w->view;
+    wait_over_a_reload(w, UPGRADE, &next);
+    say(w->server, SWITCH);
+    hear(w, w->client, "\r\n\r\n");
+    assert_int_equal(next.pins, 0);
+    assert_int_equal(unpinned, 1);
+    close_fd(&w->client);
+    hear(w, w->server, "");
+    RUN_UNTIL(w->loop, w->logged == 1);
+    w->env.view = &w->view;
 }
 
 static void a_silent_tunnel_ends_in_order(void **state)
@@ -1236,6 +1294,8 @@ int main(void)
         T(response_hooks_may_wait_before_a_tunnel),
         T(a_tunnel_lets_its_snapshot_go),
         T(a_reload_between_request_and_tunnel_counts_too),
+        T(who_waits_goes_by_the_new_view),
+        T(a_tunnel_that_waited_lets_both_views_go),
         T(a_silent_tunnel_ends_in_order),
         T(memory_may_run_out_in_a_tunnel),
         T(a_challenge_is_answered_or_goes_on_to_the_routes),

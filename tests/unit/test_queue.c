@@ -237,7 +237,7 @@ static void nobody_waits_without_a_queue(void **state)
     assert_int_equal(come(f, 0), LT_WAIT_SERVED);
     assert_int_equal(come(f, 1), LT_WAIT_BUSY);
     f->state.paused = true;
-    assert_int_equal(come(f, 1), LT_WAIT_FULL);
+    assert_int_equal(come(f, 1), LT_WAIT_PAUSED);
 }
 
 static void without_memory_nobody_waits(void **state)
@@ -267,18 +267,33 @@ static void waits_end(void **state)
     assert_true(f->loop->now_us - f->clients[2].waiter.since_us >= 60000);
 }
 
+static void waits_of_each_class_end_in_their_time(void **state)
+{
+    struct fixture *f = *state;
+    struct lt_upstream dropped;
+    memcpy(&dropped, &f->upstream, sizeof(dropped)); /* as an older configuration has it */
+    dropped.queue.wait_us = 20000;
+    assert_int_equal(come(f, 0), LT_WAIT_SERVED);
+    come_all(f, 1, 2);
+    f->clients[2].pick.upstream = &dropped;
+    f->clients[2].pick.priority = LT_PRIORITY_HIGH;
+    come_all(f, 2, 3);
+    RUN_UNTIL(f->loop, n_order == 1);
+    assert_int_equal(f->clients[2].how, LT_WAIT_LATE);
+}
+
 static void a_queue_that_only_grows_serves_the_youngest(void **state)
 {
     struct fixture *f = *state;
     f->pools->look_us = 10000;
-    f->upstream.queue.target_us = 200000;
-    f->upstream.queue.interval_us = 50000;
+    f->upstream.queue.target_us = 1000000;
+    f->upstream.queue.interval_us = 300000;
     assert_int_equal(come(f, 0), LT_WAIT_SERVED);
     come_all(f, 1, 4);
-    run_for(f->loop, 120);
+    run_for(f->loop, 700);
     lt_loop_update_time(f->loop);
     come_all(f, 4, 7);
-    run_for(f->loop, 90);
+    run_for(f->loop, 350);
     assert_int_equal(n_order, 0); /* too long, but not for long */
     RUN_UNTIL(f->loop, n_order >= 3);
     for (unsigned i = 0; i < 3; i++) {
@@ -517,6 +532,74 @@ static void a_seat_that_is_for_nobody_is_given_up(void **state)
     assert_ptr_equal(order[0], &f->clients[2]);
 }
 
+static void a_backup_serves_nobody_once_the_others_are_back(void **state)
+{
+    struct fixture *f = *state;
+    f->servers[1].backup = true;
+    use_servers(f, 2);
+    f->states[0].admin_state = LT_SERVER_DRAIN;
+    assert_int_equal(come(f, 0), LT_WAIT_SERVED);
+    assert_ptr_equal(f->clients[0].pick.server, &f->servers[1]);
+    come_all(f, 1, 3);
+    f->states[0].admin_state = LT_SERVER_READY;
+    go(f, 0);
+    assert_ptr_equal(order[0], &f->clients[1]);
+    assert_ptr_equal(f->clients[1].pick.server, &f->servers[0]);
+    assert_int_equal(n_order, 1);
+    assert_int_equal(lt_server_inflight(&f->states[1]), 0);
+    go(f, 1);
+    assert_ptr_equal(f->clients[2].pick.server, &f->servers[0]);
+}
+
+static void a_backup_serves_whom_the_others_failed(void **state)
+{
+    struct fixture *f = *state;
+    f->servers[1].backup = true;
+    use_servers(f, 2);
+    lt_pick_tried(&f->clients[0].pick, &f->servers[0]);
+    assert_int_equal(come(f, 0), LT_WAIT_SERVED);
+    assert_ptr_equal(f->clients[0].pick.server, &f->servers[1]);
+    lt_pick_tried(&f->clients[1].pick, &f->servers[0]);
+    come_all(f, 1, 2);
+    go(f, 0);
+    assert_ptr_equal(f->clients[1].pick.server, &f->servers[1]);
+}
+
+static void a_seat_brings_a_cookie_to_who_has_none_that_is_valid(void **state)
+{
+    struct fixture *f = *state;
+    f->upstream.balance.sticky.enabled = true;
+    use_servers(f, 1);
+    struct lt_str token = lt_sticky_token(f->set.groups->sticky, 0);
+    f->clients[1].pick.sticky = LT_STR("00000000000000000000000000000000");
+    f->clients[2].pick.sticky = token;
+    assert_int_equal(come(f, 0), LT_WAIT_SERVED);
+    come_all(f, 1, 4);
+    for (unsigned i = 0; i < 3; i++) {
+        go(f, i);
+        assert_int_equal(f->clients[i + 1].pick.strange, i + 1 != 2);
+    }
+}
+
+static void nobody_goes_while_it_is_paused(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(come(f, 0), LT_WAIT_SERVED);
+    come_all(f, 1, 3);
+    f->state.paused = true;
+    go(f, 0);
+    assert_int_equal(n_order, 0);
+    assert_int_equal(lt_server_inflight(&f->states[0]), 0);
+    f->clients[5].waiter.since_us = 1;
+    f->upstream.queue.wait_us = 1;
+    assert_int_equal(come(f, 5), LT_WAIT_LATE);
+    f->upstream.queue.wait_us = 3600000000;
+    f->state.paused = false;
+    lt_queues_look(f->pools);
+    RUN_UNTIL(f->loop, n_order == 1);
+    assert_ptr_equal(order[0], &f->clients[1]);
+}
+
 static void a_lower_max_holds_once_seats_come_back(void **state)
 {
     struct fixture *f = *state;
@@ -655,6 +738,7 @@ int main(void)
         TEST(nobody_waits_without_a_queue),
         TEST(without_memory_nobody_waits),
         TEST(waits_end),
+        TEST(waits_of_each_class_end_in_their_time),
         TEST(a_queue_that_only_grows_serves_the_youngest),
         TEST(time_on_hold_is_no_overload),
         TEST(servers_that_restart_are_waited_for),
@@ -664,6 +748,10 @@ int main(void)
         TEST(a_wait_for_a_restart_ends_with_a_last_try),
         TEST(full_connections_let_one_in_for_each_that_ends),
         TEST(a_seat_that_is_for_nobody_is_given_up),
+        TEST(a_backup_serves_nobody_once_the_others_are_back),
+        TEST(a_backup_serves_whom_the_others_failed),
+        TEST(a_seat_brings_a_cookie_to_who_has_none_that_is_valid),
+        TEST(nobody_goes_while_it_is_paused),
         TEST(a_lower_max_holds_once_seats_come_back),
         TEST(who_tried_a_server_gets_another_one_if_it_can),
         TEST(who_tried_all_servers_lets_one_seat_pass_at_most),
