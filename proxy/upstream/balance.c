@@ -114,40 +114,55 @@ static bool allowed(struct choice *c, const struct lt_server *server)
 
 /* ---- load ---- */
 
-/* Exchanges of this worker at server with one more; of one that is cold they count for more. */
+/* Exchanges of this worker at server; of one that is cold they count for more. */
 static uint64_t busy_with(const struct choice *c, const struct lt_server *server,
                           const struct lt_pool *pool)
 {
     uint64_t active = lt_min(pool->active, LOAD_MAX);
-    return active * LT_WARM_WHOLE / lt_server_warmth(server, c->pools->loop->now_us) + 1;
+    return active * LT_WARM_WHOLE / lt_server_warmth(server, c->pools->loop->now_us);
 }
 
-/* The same per weight. */
+/* The same with one more, per weight. */
 static uint64_t load_of(const struct choice *c, const struct lt_server *server)
 {
     const struct lt_pool *pool = lt_pool_get(c->pools, server->state);
-    return pool != NULL ? (busy_with(c, server, pool) << 24) / server->weight : UINT64_MAX;
+    return pool != NULL ? ((busy_with(c, server, pool) + 1) << 24) / server->weight : UINT64_MAX;
 }
 
-/* Whether b is to be preferred to a: less latency times exchanges, per weight. Latencies that are
- * close, or not known, tell nothing: else the quicker one of two idle servers would get all. */
-static bool is_cheaper(const struct choice *c, const struct lt_server *b, const struct lt_server *a)
+/* Times of answers in units of each other; both 1 when they are close, or one is not known: else
+ * the quicker one of two idle servers would get all. */
+static void latencies(const struct choice *c, const struct lt_pool *pa, const struct lt_pool *pb,
+                      uint64_t *la, uint64_t *lb)
+{
+    uint64_t now_us = c->pools->loop->now_us, half_life_us = c->options->half_life_us;
+    *la = lt_latency_of(pa, half_life_us, now_us);
+    *lb = lt_latency_of(pb, half_life_us, now_us);
+    bool known = *la > 0 && *lb > 0;
+    *la = lt_max(*la, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
+    *lb = lt_max(*lb, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
+    if (!known || (*la < 2 * *lb && *lb < 2 * *la)) {
+        *la = *lb = 1;
+    }
+}
+
+/* Whether b is to be preferred to a, which was drawn by weight: less exchanges per weight, as it is
+ * and with one more, since neither alone is fair to few exchanges: the one makes nothing of the
+ * weights, the other gives all to the heaviest. Where latencies tell, less latency times exchanges.
+ */
+static bool is_better(const struct choice *c, const struct lt_server *b, const struct lt_server *a,
+                      bool by_latency)
 {
     const struct lt_pool *pa = lt_pool_get(c->pools, a->state);
     const struct lt_pool *pb = lt_pool_get(c->pools, b->state);
     if (pa == NULL || pb == NULL) {
         return pa == NULL;
     }
-    uint64_t now_us = c->pools->loop->now_us, half_life_us = c->options->half_life_us;
-    uint64_t la = lt_latency_of(pa, half_life_us, now_us);
-    uint64_t lb = lt_latency_of(pb, half_life_us, now_us);
-    bool known = la > 0 && lb > 0;
-    la = lt_max(la, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
-    lb = lt_max(lb, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
-    if (!known || (la < 2 * lb && lb < 2 * la)) {
-        la = lb = 1;
+    uint64_t la = 1, lb = 1, na = busy_with(c, a, pa), nb = busy_with(c, b, pb);
+    if (by_latency) {
+        latencies(c, pa, pb, &la, &lb);
     }
-    return busy_with(c, b, pb) * lb * a->weight < busy_with(c, a, pa) * la * b->weight;
+    return (nb + 1) * lb * a->weight < (na + 1) * la * b->weight &&
+           (la != lb || nb * a->weight < na * b->weight);
 }
 
 /* ---- the balancers; each gives NULL when no server of the group is allowed ---- */
@@ -185,26 +200,20 @@ static struct lt_server *pick_p2c(struct choice *c)
 {
     struct lt_server *a = pick_random(c, NULL);
     struct lt_server *b = a != NULL && c->group->n > 1 ? pick_random(c, a) : NULL;
-    return b != NULL && is_cheaper(c, b, a) ? b : a;
+    return b != NULL && is_better(c, b, a, true) ? b : a;
 }
 
 static struct lt_server *pick_least(struct choice *c)
 {
     struct lt_rand *rand = &c->pools->loop->rand;
     bool all = c->group->n <= LEAST_SCAN;
-    unsigned from = lt_rand_below(rand, c->group->n);
+    unsigned from = lt_server_group_draw(c->group, rand);
     struct lt_server *best = NULL;
-    uint64_t least = 0;
     for (unsigned k = 0; k < (all ? c->group->n : LEAST_DRAWS); k++) {
         unsigned i = all ? (from + k) % c->group->n : lt_server_group_draw(c->group, rand);
         struct lt_server *server = c->group->v[i];
-        if (!allowed(c, server)) {
-            continue;
-        }
-        uint64_t load = load_of(c, server);
-        if (best == NULL || load < least) {
+        if (allowed(c, server) && (best == NULL || is_better(c, server, best, false))) {
             best = server;
-            least = load;
         }
     }
     return best != NULL || all ? best : next_allowed(c, from);
