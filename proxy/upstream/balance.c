@@ -35,6 +35,7 @@
 struct choice {
     struct lt_pools *pools;
     const struct lt_pick *pick;
+    const struct lt_server_set *set;
     const struct lt_balance_options *options;
     struct lt_standing *standing;
     const struct lt_server_group *group;
@@ -384,11 +385,42 @@ static bool in_panic(struct choice *c, const struct lt_server_set *set)
     return (uint64_t)c->standing->up * 10000 < (uint64_t)c->standing->n * o->panic;
 }
 
+static struct lt_server *try_passes(struct choice *c, struct lt_server *home, bool panic)
+{
+    struct lt_server *server = NULL;
+    unsigned end = panic ? PASSES : c->pick->up_only ? CALM_UP : CALM;
+    c->full = false;
+    for (unsigned i = panic ? CALM : 0; i < end && server == NULL && !c->full; i++) {
+        c->kind = passes[i].kind;
+        c->worst = passes[i].worst;
+        c->group = &c->set->groups->group[c->kind];
+        server = try_pass(c, home);
+    }
+    return server;
+}
+
+/* All that might be taken are full: asks for connections to those that are so by their
+ * max_connections. Whether there is one by now. */
+static bool ask_for_connections(struct choice *c)
+{
+    bool room = false;
+    for (unsigned i = 0; i < c->group->n; i++) {
+        struct lt_server *server = c->group->v[i];
+        if (server->max_connections > 0 && !lt_pick_was_tried(c->pick, server) &&
+            lt_server_fit(server, c->pools->loop->now_us) <= c->worst &&
+            !lt_connections_room(c->pools, server)) {
+            room = lt_connections_ask(c->pools, server) || room;
+        }
+    }
+    return room;
+}
+
 enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_pick *pick)
 {
     const struct lt_server_set *set = lt_upstream_set(pick->upstream);
     struct choice c = {.pools = pools,
                        .pick = pick,
+                       .set = set,
                        .options = &pick->upstream->balance,
                        .standing = lt_standing_get(pools, pick->upstream->state),
                        .hashed = pick->hashed,
@@ -396,17 +428,11 @@ enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_pick *pic
     if (set->n == 0 || c.standing == NULL) {
         return LT_PICK_NONE;
     }
-    struct lt_server *home = home_of(&c, set), *server = NULL;
+    struct lt_server *home = home_of(&c, set);
     bool panic = in_panic(&c, set);
-    unsigned end = panic ? PASSES : pick->up_only ? CALM_UP : CALM;
-    for (unsigned i = panic ? CALM : 0; i < end; i++) {
-        c.kind = passes[i].kind;
-        c.worst = passes[i].worst;
-        c.group = &set->groups->group[c.kind];
-        server = try_pass(&c, home);
-        if (server != NULL || c.full) {
-            break;
-        }
+    struct lt_server *server = try_passes(&c, home, panic);
+    if (server == NULL && c.full && ask_for_connections(&c)) {
+        server = try_passes(&c, home, panic);
     }
     if (server == NULL) {
         return c.full ? LT_PICK_BUSY : LT_PICK_NONE;
@@ -429,7 +455,8 @@ void lt_server_release(struct lt_pools *pools, struct lt_server *server)
     standing->active--;
     if (server->max > 0) {
         lt_seat_leave(pools, pool, server);
-    } else {
+    }
+    if (server->max == 0 || server->max_connections > 0) {
         lt_queue_room(pools, server->upstream->state);
     }
 }
