@@ -135,7 +135,7 @@ bool lt_wait_may(struct lt_exchange *x, const struct lt_back_failure *f)
         return false; /* that was the last try */
     }
     bool may = false;
-    x->waiter.full = f->cause == LT_CAUSE_STREAMS_EXHAUSTED;
+    x->waiter.full = f->cause == LT_CAUSE_STREAMS_EXHAUSTED || f->cause == LT_CAUSE_SERVERS_BUSY;
     if ((f->cause == LT_CAUSE_CONNECT_REFUSED_BY_SERVER || f->cause == LT_CAUSE_SOCKET_MISSING) &&
         (x->upstream->retry.when & LT_RETRY_CONNECT) != 0) {
         may = lt_queue_refused(x->env->pools, x->server);

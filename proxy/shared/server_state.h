@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "shared/waiting.h"
 
 #include <stdatomic.h>
 
@@ -31,8 +32,9 @@ struct lt_server_state {
     _Atomic(uint32_t) failures;      /* connects failed in a row */
     _Atomic(uint32_t) users;         /* sets, tunnels and others that hold it */
     /* Of upstream/connections.c: */
-    _Atomic(uint32_t) connections;        /* open or being opened, all workers */
-    _Atomic(uint32_t) connections_wanted; /* that workers would open were it not for the cap */
+    _Atomic(uint32_t) connections;                 /* rights that are taken, all workers */
+    _Atomic(uint64_t) asking[LT_WORKERS_MAX / 64]; /* workers that wait for one, a bit each */
+    _Atomic(uint32_t) asked_last;                  /* the worker that got one so last */
     /* Of server/server_sets.c: */
     _Atomic(int) admin_state; /* enum lt_server_admin; main writes it */
     _Atomic(bool) kept;       /* a worker has connections to it, though nobody uses it */

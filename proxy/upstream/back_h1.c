@@ -141,7 +141,8 @@ void lt_back_h1_retire(struct lt_back_h1 *b)
     const struct lt_upstream *u = b->server->upstream;
     bool keep = b->keep_alive && b->request_done && !b->stream.eof && !b->stream.failed &&
                 lt_stream_unsent(&b->stream) == 0 && b->pool->n_idle < u->keepalive_max &&
-                lt_server_admin(b->server->state) == LT_SERVER_READY;
+                lt_server_admin(b->server->state) == LT_SERVER_READY &&
+                !lt_connections_due(b->pool, b->opened_us, false);
     uint64_t ms = keep ? idle_ms(b, u) : 0;
     b->events = NULL;
     b->owner = NULL;
@@ -238,6 +239,7 @@ static void on_dialled(void *owner, const struct lt_dial_failure *failure)
     }
     lt_stream_own(&b->stream, &lt_back_h1_stream_ops, b);
     b->wire_at = b->stream.wire_out;
+    b->opened_us = b->pools->loop->now_us;
     b->state = LT_BACK_H1_BUSY;
     b->events->on_connected(b->owner, false);
 }

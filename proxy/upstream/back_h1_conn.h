@@ -28,6 +28,7 @@ struct lt_back_h1 {
     struct lt_dial dial;
     struct lt_timer timer; /* idle time in the pool; wait for a reset */
     struct lt_list idle_link;
+    uint64_t opened_us;
     uint64_t idle_since_us;
     uint64_t idle_us;            /* how long it was before this exchange */
     uint64_t rest_until_us;      /* not used again before; 0: at once */

@@ -20,6 +20,8 @@
 /* All connections to a server, those that end too, are at most so many times as many as may take
  * streams. */
 #define ENDING_FACTOR 4u
+/* One that was retired for another worker and has ended by then is not waited for. */
+#define YIELD_US UINT64_C(1000000)
 
 size_t lt_back_h2_size(void)
 {
@@ -245,6 +247,19 @@ static void watch(struct lt_back_h2_conn *c)
     }
 }
 
+/* Makes way for another worker that waits for a connection, one at a time. */
+static void yield_if_due(struct lt_back_h2_conn *c)
+{
+    struct lt_pool *pool = c->pool;
+    uint64_t now = c->pools->loop->now_us;
+    if (c->state == LT_BACK_H2_OPEN &&
+        (pool->n_h2_ending == 0 || now >= pool->yielded_us + YIELD_US) &&
+        lt_connections_due(pool, c->opened_us, c->n_streams > 0)) {
+        pool->yielded_us = now;
+        lt_back_h2_conn_retire(c);
+    }
+}
+
 void lt_back_h2_detach(struct lt_back_h2 *b)
 {
     struct lt_back_h2_conn *c = b->conn;
@@ -261,6 +276,7 @@ void lt_back_h2_detach(struct lt_back_h2 *b)
     lt_loop_cancel(&b->deferred);
     lt_loop_defer(b->pools->loop, &b->deferred, free_back, b);
     c->n_streams--;
+    yield_if_due(c);
     if (c->n_streams > 0) {
         if (c->state == LT_BACK_H2_CONNECTING) {
             /* Only exchanges hold their servers: the dial speaks of one that somebody waits for. */
@@ -417,6 +433,7 @@ static void on_dialled(void *owner, const struct lt_dial_failure *failure)
         return;
     }
     lt_stream_own(&c->stream, &stream_ops, c);
+    c->opened_us = c->pools->loop->now_us;
     c->state = LT_BACK_H2_OPEN;
     watch(c);
     lt_back_h2_want_send(c);
@@ -502,8 +519,9 @@ static bool may_open(const struct lt_pool *pool, const struct lt_server *server)
 
 /* The oldest connection with room, so that few are filled and the rest becomes idle; else NULL. An
  * idle one that has something to say may say goodbye, and one that owes a sign of life may hang:
- * these are taken only if no other may be opened. */
-static struct lt_back_h2_conn *find_room(struct lt_pool *pool, const struct lt_server *server)
+ * these are taken only if no more may be opened. */
+static struct lt_back_h2_conn *find_room(struct lt_pool *pool, const struct lt_server *server,
+                                         bool more)
 {
     struct lt_back_h2_conn *talking = NULL;
     lt_list_each(it, tmp, &pool->h2)
@@ -516,7 +534,7 @@ static struct lt_back_h2_conn *find_room(struct lt_pool *pool, const struct lt_s
             talking = c;
         }
     }
-    return may_open(pool, server) ? NULL : talking;
+    return more ? NULL : talking;
 }
 
 static struct lt_back_h2 *back_new(struct lt_pools *pools, struct lt_back_h2_conn *c,
@@ -546,18 +564,19 @@ enum lt_err lt_back_h2_open(struct lt_pools *pools, struct lt_server *server, en
                             void *owner, struct lt_back **back)
 {
     struct lt_pool *pool = lt_pool_get(pools, server->state);
-    struct lt_back_h2_conn *c = pool != NULL ? find_room(pool, server) : NULL;
     *back = NULL;
     if (pool == NULL) {
         return LT_ERR_NOMEM;
     }
-    if (c == NULL && !may_open(pool, server)) {
-        events->on_fail(owner, &(struct lt_back_failure){.cause = LT_CAUSE_STREAMS_EXHAUSTED});
-        return LT_OK;
+    bool more = may_open(pool, server), fresh = false;
+    struct lt_back_h2_conn *c = find_room(pool, server, more);
+    if (c == NULL && more) {
+        fresh = lt_connections_take(pool, server);
+        c = fresh ? NULL : find_room(pool, server, false);
     }
-    bool fresh = c == NULL;
-    if (fresh && !lt_connections_take(pool, server)) {
-        events->on_fail(owner, &(struct lt_back_failure){.cause = LT_CAUSE_SERVERS_BUSY});
+    if (c == NULL && !fresh) {
+        enum lt_cause cause = more ? LT_CAUSE_SERVERS_BUSY : LT_CAUSE_STREAMS_EXHAUSTED;
+        events->on_fail(owner, &(struct lt_back_failure){.cause = cause});
         return LT_OK;
     }
     c = fresh ? conn_new(pools, pool, server->upstream) : c;
@@ -606,6 +625,19 @@ bool lt_back_h2_close_one_idle(struct lt_pool *pool)
         }
     }
     return false;
+}
+
+bool lt_back_h2_has_room(struct lt_pool *pool, const struct lt_server *server)
+{
+    return pool->n_h2 > pool->n_h2_ending && find_room(pool, server, false) != NULL;
+}
+
+void lt_back_h2_yield(struct lt_pool *pool)
+{
+    lt_list_each(it, tmp, &pool->h2)
+    {
+        yield_if_due(conn_from_link(it));
+    }
 }
 
 void lt_back_h2_retire_all(struct lt_pool *pool)

@@ -18,6 +18,13 @@ enum lt_err lt_back_h2_open(struct lt_pools *pools, struct lt_server *server, en
  * turn. */
 bool lt_back_h2_close_one_idle(struct lt_pool *pool);
 
+/* Whether an open connection of the pool takes one more stream to server. */
+bool lt_back_h2_has_room(struct lt_pool *pool, const struct lt_server *server);
+
+/* Another worker waits for a connection: one that is due takes no new streams and ends with its
+ * last one. */
+void lt_back_h2_yield(struct lt_pool *pool);
+
 /* The server is in no snapshot any more: its connections take no new streams and end with their
  * last one. */
 void lt_back_h2_retire_all(struct lt_pool *pool);

@@ -48,11 +48,12 @@ struct lt_back_h2_conn {
     bool heard;                        /* the server sent something */
     bool settings_seen;                /* its first SETTINGS came */
     bool pinged;                       /* and nothing came since */
-    bool doubted;     /* somebody waited in vain, and nothing came since: others go elsewhere */
-    bool deaf;        /* writing failed: what the server said still comes by reading */
-    uint64_t read_us; /* when something came last */
-    uint64_t second;  /* in which control frames are counted */
-    unsigned control; /* so many */
+    bool doubted; /* somebody waited in vain, and nothing came since: others go elsewhere */
+    bool deaf;    /* writing failed: what the server said still comes by reading */
+    uint64_t opened_us;
+    uint64_t read_us;                               /* when something came last */
+    uint64_t second;                                /* in which control frames are counted */
+    unsigned control;                               /* so many */
     unsigned resets_paid, windows_paid, pings_paid; /* frames that are accounted for */
     struct lt_str detail;                           /* why the connection can't go on, static */
     char broken[LT_H2_FIELD_SHOWN]; /* name of the field that nghttp2 objected to last */

@@ -35,6 +35,7 @@
 struct choice {
     struct lt_pools *pools;
     const struct lt_pick *pick;
+    const struct lt_server_set *set;
     const struct lt_balance_options *options;
     struct lt_standing *standing;
     const struct lt_server_group *group;
@@ -114,40 +115,55 @@ static bool allowed(struct choice *c, const struct lt_server *server)
 
 /* ---- load ---- */
 
-/* Exchanges of this worker at server with one more; of one that is cold they count for more. */
+/* Exchanges of this worker at server; of one that is cold they count for more. */
 static uint64_t busy_with(const struct choice *c, const struct lt_server *server,
                           const struct lt_pool *pool)
 {
     uint64_t active = lt_min(pool->active, LOAD_MAX);
-    return active * LT_WARM_WHOLE / lt_server_warmth(server, c->pools->loop->now_us) + 1;
+    return active * LT_WARM_WHOLE / lt_server_warmth(server, c->pools->loop->now_us);
 }
 
-/* The same per weight. */
+/* The same with one more, per weight. */
 static uint64_t load_of(const struct choice *c, const struct lt_server *server)
 {
     const struct lt_pool *pool = lt_pool_get(c->pools, server->state);
-    return pool != NULL ? (busy_with(c, server, pool) << 24) / server->weight : UINT64_MAX;
+    return pool != NULL ? ((busy_with(c, server, pool) + 1) << 24) / server->weight : UINT64_MAX;
 }
 
-/* Whether b is to be preferred to a: less latency times exchanges, per weight. Latencies that are
- * close, or not known, tell nothing: else the quicker one of two idle servers would get all. */
-static bool is_cheaper(const struct choice *c, const struct lt_server *b, const struct lt_server *a)
+/* Times of answers in units of each other; both 1 when they are close, or one is not known: else
+ * the quicker one of two idle servers would get all. */
+static void latencies(const struct choice *c, const struct lt_pool *pa, const struct lt_pool *pb,
+                      uint64_t *la, uint64_t *lb)
+{
+    uint64_t now_us = c->pools->loop->now_us, half_life_us = c->options->half_life_us;
+    *la = lt_latency_of(pa, half_life_us, now_us);
+    *lb = lt_latency_of(pb, half_life_us, now_us);
+    bool known = *la > 0 && *lb > 0;
+    *la = lt_max(*la, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
+    *lb = lt_max(*lb, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
+    if (!known || (*la < 2 * *lb && *lb < 2 * *la)) {
+        *la = *lb = 1;
+    }
+}
+
+/* Whether b is to be preferred to a, which was drawn by weight: less exchanges per weight, as it is
+ * and with one more, since neither alone is fair to few exchanges: the one makes nothing of the
+ * weights, the other gives all to the heaviest. Where latencies tell, less latency times exchanges.
+ */
+static bool is_better(const struct choice *c, const struct lt_server *b, const struct lt_server *a,
+                      bool by_latency)
 {
     const struct lt_pool *pa = lt_pool_get(c->pools, a->state);
     const struct lt_pool *pb = lt_pool_get(c->pools, b->state);
     if (pa == NULL || pb == NULL) {
         return pa == NULL;
     }
-    uint64_t now_us = c->pools->loop->now_us, half_life_us = c->options->half_life_us;
-    uint64_t la = lt_latency_of(pa, half_life_us, now_us);
-    uint64_t lb = lt_latency_of(pb, half_life_us, now_us);
-    bool known = la > 0 && lb > 0;
-    la = lt_max(la, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
-    lb = lt_max(lb, LATENCY_FLOOR_US) / LATENCY_UNIT_US;
-    if (!known || (la < 2 * lb && lb < 2 * la)) {
-        la = lb = 1;
+    uint64_t la = 1, lb = 1, na = busy_with(c, a, pa), nb = busy_with(c, b, pb);
+    if (by_latency) {
+        latencies(c, pa, pb, &la, &lb);
     }
-    return busy_with(c, b, pb) * lb * a->weight < busy_with(c, a, pa) * la * b->weight;
+    return (nb + 1) * lb * a->weight < (na + 1) * la * b->weight &&
+           (la != lb || nb * a->weight < na * b->weight);
 }
 
 /* ---- the balancers; each gives NULL when no server of the group is allowed ---- */
@@ -185,26 +201,20 @@ static struct lt_server *pick_p2c(struct choice *c)
 {
     struct lt_server *a = pick_random(c, NULL);
     struct lt_server *b = a != NULL && c->group->n > 1 ? pick_random(c, a) : NULL;
-    return b != NULL && is_cheaper(c, b, a) ? b : a;
+    return b != NULL && is_better(c, b, a, true) ? b : a;
 }
 
 static struct lt_server *pick_least(struct choice *c)
 {
     struct lt_rand *rand = &c->pools->loop->rand;
     bool all = c->group->n <= LEAST_SCAN;
-    unsigned from = lt_rand_below(rand, c->group->n);
+    unsigned from = lt_server_group_draw(c->group, rand);
     struct lt_server *best = NULL;
-    uint64_t least = 0;
     for (unsigned k = 0; k < (all ? c->group->n : LEAST_DRAWS); k++) {
         unsigned i = all ? (from + k) % c->group->n : lt_server_group_draw(c->group, rand);
         struct lt_server *server = c->group->v[i];
-        if (!allowed(c, server)) {
-            continue;
-        }
-        uint64_t load = load_of(c, server);
-        if (best == NULL || load < least) {
+        if (allowed(c, server) && (best == NULL || is_better(c, server, best, false))) {
             best = server;
-            least = load;
         }
     }
     return best != NULL || all ? best : next_allowed(c, from);
@@ -386,11 +396,42 @@ static bool in_panic(struct choice *c, const struct lt_server_set *set)
     return (uint64_t)c->standing->up * 10000 < (uint64_t)c->standing->n * o->panic;
 }
 
+static struct lt_server *try_passes(struct choice *c, struct lt_server *home, bool panic)
+{
+    struct lt_server *server = NULL;
+    unsigned end = panic ? PASSES : c->pick->up_only ? CALM_UP : CALM;
+    c->full = false;
+    for (unsigned i = panic ? CALM : 0; i < end && server == NULL && !c->full; i++) {
+        c->kind = passes[i].kind;
+        c->worst = passes[i].worst;
+        c->group = &c->set->groups->group[c->kind];
+        server = try_pass(c, home);
+    }
+    return server;
+}
+
+/* All that might be taken are full: asks for connections to those that are so by their
+ * max_connections. Whether there is one by now. */
+static bool ask_for_connections(struct choice *c)
+{
+    bool room = false;
+    for (unsigned i = 0; i < c->group->n; i++) {
+        struct lt_server *server = c->group->v[i];
+        if (server->max_connections > 0 && !lt_pick_was_tried(c->pick, server) &&
+            lt_server_fit(server, c->pools->loop->now_us) <= c->worst &&
+            !lt_connections_room(c->pools, server)) {
+            room = lt_connections_ask(c->pools, server) || room;
+        }
+    }
+    return room;
+}
+
 enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_pick *pick)
 {
     const struct lt_server_set *set = lt_upstream_set(pick->upstream);
     struct choice c = {.pools = pools,
                        .pick = pick,
+                       .set = set,
                        .options = &pick->upstream->balance,
                        .standing = lt_standing_get(pools, pick->upstream->state),
                        .hashed = pick->hashed,
@@ -398,17 +439,11 @@ enum lt_pick_result lt_upstream_pick(struct lt_pools *pools, struct lt_pick *pic
     if (set->n == 0 || c.standing == NULL) {
         return LT_PICK_NONE;
     }
-    struct lt_server *home = home_of(&c, set), *server = NULL;
+    struct lt_server *home = home_of(&c, set);
     bool panic = in_panic(&c, set);
-    unsigned end = panic ? PASSES : pick->up_only ? CALM_UP : CALM;
-    for (unsigned i = panic ? CALM : 0; i < end; i++) {
-        c.kind = passes[i].kind;
-        c.worst = passes[i].worst;
-        c.group = &set->groups->group[c.kind];
-        server = try_pass(&c, home);
-        if (server != NULL || c.full) {
-            break;
-        }
+    struct lt_server *server = try_passes(&c, home, panic);
+    if (server == NULL && c.full && ask_for_connections(&c)) {
+        server = try_passes(&c, home, panic);
     }
     if (server == NULL) {
         return c.full ? LT_PICK_BUSY : LT_PICK_NONE;
@@ -430,7 +465,8 @@ void lt_server_release(struct lt_pools *pools, struct lt_server *server)
     standing->active--;
     if (server->max > 0) {
         lt_seat_leave(pools, pool, server);
-    } else {
+    }
+    if (server->max == 0 || server->max_connections > 0) {
         lt_queue_room(pools, server->upstream->state);
     }
 }

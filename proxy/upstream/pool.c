@@ -62,12 +62,14 @@ void lt_pools_free(struct lt_pools *pools)
     if (pools == NULL) {
         return;
     }
+    pools->closing = true;
     lt_queues_free(pools);
     for (uint32_t i = 0; i < pools->n; i++) {
         if (pools->v[i] != NULL) {
             close_idle(pools->v[i]);
             lt_back_h2_free_all(pools->v[i]);
             lt_tls_peer_fini(&pools->v[i]->tls);
+            lt_connections_fini(pools->v[i]);
             lt_free(pools->v[i]);
         }
     }
@@ -96,6 +98,7 @@ static void sweep(struct lt_pools *pools, struct lt_pool *pool)
     lt_tls_peer_fini(&pool->tls);
     if (pool->n_h2 == 0 && pool->active == 0) {
         pools->v[state->id] = NULL;
+        lt_connections_fini(pool);
         lt_free(pool);
     } else {
         lt_server_state_keep(state);
@@ -153,6 +156,8 @@ struct lt_pool *lt_pool_get(struct lt_pools *pools, struct lt_server_state *stat
         lt_list_init(&pool->idle);
         lt_list_init(&pool->h2);
         pool->state = state;
+        pool->pools = pools;
+        lt_connections_init(pool);
         pools->v[id] = pool;
     }
     return pool;

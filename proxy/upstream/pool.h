@@ -36,6 +36,14 @@ struct lt_pool {
     uint64_t latency_at_us; /* when that was learnt */
     struct lt_tls_peer tls; /* sessions to resume, of the settings used last */
     struct lt_server_state *state;
+    struct lt_pools *pools;
+    struct lt_upstream_state *upstream; /* of connections.c, as the rest; NULL: not known yet */
+    uint32_t connections_max;           /* the server's max_connections as last seen; 0: none */
+    unsigned rights;                    /* to open connections, that came and weren't used yet */
+    bool swaps;                         /* what is closed now makes room for one of our own */
+    struct lt_timer unused;             /* of rights */
+    uint64_t asked_us;                  /* when the others were asked to look last */
+    uint64_t yielded_us;                /* when a connection of HTTP/2 was retired for others */
     struct lt_seat *seats; /* in use by this worker's exchanges; of a server with a max */
 };
 
@@ -49,7 +57,7 @@ struct lt_pools {
     uint32_t n;
     struct lt_standing **standings; /* by lt_upstream_state.id; NULL: never used here */
     uint32_t n_standings;
-    void (*ask)(void *arg); /* has the other workers look at connections_wanted; NULL: nobody */
+    void (*ask)(void *arg); /* has the other workers look for connections to yield; NULL: nobody */
     void *ask_arg;
     unsigned idle;                   /* all idle connections */
     struct lt_retry_budget *budgets; /* by lt_upstream_state.id (budget.h) */

@@ -10,7 +10,8 @@
  *   BUSY  all servers are at their max: each seat that is given up comes here by itself
  *   DOWN  all servers refuse, or their names are not answered yet: every now and then one waiter
  *         for each server goes and tries; the first that gets in lets the others follow
- *   FULL  connections of HTTP/2 have no streams left: one waiter for each exchange that ends here
+ *   FULL  connections have no streams left, or there are no more of them: one waiter for each
+ *         exchange that ends here
  * Whatever the reason, the queue looks around every LOOK: for seats that another generation of the
  * gateway gave up, servers that were added, a pause that is over. No wake-up depends on that while
  * the servers stay the same. */
@@ -84,7 +85,7 @@ bool lt_queue_refused(struct lt_pools *pools, struct lt_server *server)
 
 /* ---- queues ---- */
 
-static struct lt_queue *find(struct lt_pools *pools, const struct lt_upstream_state *state)
+static struct lt_queue *find(const struct lt_pools *pools, const struct lt_upstream_state *state)
 {
     return state->id < pools->n_queues ? pools->queues[state->id] : NULL;
 }
@@ -304,8 +305,9 @@ void lt_queue_reached(struct lt_pools *pools, struct lt_waiter *w)
     if (q == NULL || q->n == 0) {
         return;
     }
-    if (q->why == LT_QUEUE_WHY_FULL) {
-        q->room++;
+    if (q->why == LT_QUEUE_WHY_FULL ||
+        (q->why == LT_QUEUE_WHY_BUSY && w->pick->server->max_connections > 0)) {
+        q->room++; /* what let it in may let in more */
         lt_queue_turn_soon(q);
     } else if (q->why == LT_QUEUE_WHY_DOWN) {
         q->why = LT_QUEUE_WHY_BUSY;
@@ -321,6 +323,12 @@ void lt_queue_room(struct lt_pools *pools, struct lt_upstream_state *state)
         q->room++;
         lt_queue_turn_soon(q);
     }
+}
+
+bool lt_queue_waits(const struct lt_pools *pools, const struct lt_upstream_state *state)
+{
+    const struct lt_queue *q = find(pools, state);
+    return q != NULL && q->n > 0 && q->why != LT_QUEUE_WHY_DOWN;
 }
 
 void lt_queues_look(struct lt_pools *pools)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Exchanges that wait for a server: because all are at their max, restart (they refuse connections
- * or their socket is missing, since a short while), are out of streams, or because the upstream is
- * paused. A worker has its own waiters per upstream; shared/waiting.h joins them.
+ * or their socket is missing, since a short while), are out of streams or connections, or because
+ * the upstream is paused. A worker has its own waiters per upstream; shared/waiting.h joins them.
  * docs/decisions/023-the-queue.md. The worker's thread. */
 #ifndef LT_UPSTREAM_QUEUE_H
 #define LT_UPSTREAM_QUEUE_H
@@ -61,8 +61,10 @@ void lt_queue_reached(struct lt_pools *pools, struct lt_waiter *w);
 
 /* Servers or upstreams were changed: who waits is to look again now. */
 void lt_queues_look(struct lt_pools *pools);
-/* A server without a max has one exchange less. */
+/* A server without a max has one exchange less, or a connection may be had. */
 void lt_queue_room(struct lt_pools *pools, struct lt_upstream_state *state);
+/* Whether somebody waits here whom lt_queue_room would help. */
+bool lt_queue_waits(const struct lt_pools *pools, const struct lt_upstream_state *state);
 /* A seat for whoever waits here; takes it. */
 void lt_queue_grant(struct lt_pools *pools, struct lt_seat *seat);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who of those that wait is let go, and when. The worker's thread. */
+#include "upstream/connections.h"
 #include "upstream/health.h"
 #include "upstream/queue_impl.h"
 #include "upstream/seat.h"
@@ -103,10 +104,9 @@ static struct lt_server *seat_for(const struct lt_queue *q, const struct lt_wait
         struct lt_server *server = &set->v[i];
         if (server->state == state) {
             bool fits = server->max > 0 && lt_server_inflight(state) <= server->max;
-            return fits && lt_server_up(server, lt_queue_now(q)) &&
-                           (!server->backup || !has_ordinary(q, w, set))
-                       ? server
-                       : NULL;
+            fits = fits && (server->max_connections == 0 || lt_connections_room(q->pools, server));
+            fits = fits && (!server->backup || !has_ordinary(q, w, set));
+            return fits && lt_server_up(server, lt_queue_now(q)) ? server : NULL;
         }
     }
     return NULL;

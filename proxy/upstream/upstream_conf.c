@@ -38,7 +38,8 @@ static const struct lt_row server_rows[] = {
      .flags = LT_ROW_ABSENT_OK,
      .doc = "Most connections to this server, idle ones too, counted over all workers. At the cap "
             "a worker has an idle one closed, its own or another worker's, before it opens "
-            "another. Without it there is no limit.",
+            "another; while all are in use requests wait in the queue, and the workers take turns. "
+            "Without it there is no limit.",
      .since = "0.1"},
     {.name = "backup",
      .type = LT_T_BOOL,

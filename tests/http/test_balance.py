@@ -11,7 +11,7 @@ import pytest
 
 from lib.client import Client, tls_trust
 from lib.configs import basic, with_tls
-from lib.h2_origin import app as h2_app
+from lib.h2_origin import app as h2_app, h2_script
 from lib.wait import wait_until
 
 COOKIE = re.compile(r"lintel_server=([0-9a-f]{32}); Path=/; HttpOnly; SameSite=Lax\Z")
@@ -293,6 +293,66 @@ def test_at_the_cap_a_worker_closes_its_own_idle_connection(shop):
     for thread in threads:
         thread.join()
     assert gw.get("/").status == 200
+
+
+@pytest.mark.parametrize("protocol, cap", [("h1", 2), ("h2c", 1)])
+def test_a_cap_goes_round_among_the_workers(shop, protocol, cap):
+    """No worker keeps the connections while others have clients that wait."""
+    @h2_script
+    def one_by_one(h2):
+        while True:
+            stream = h2.request()
+            time.sleep(0.005)
+            h2.respond(stream, 200, body=b"ok")
+    server = shop.origin(one_by_one) if protocol == "h2c" else shop.echo(delay=0.005)
+    gw = shop.lintel(basic({"address": server.address, "max_connections": cap}, workers=4,
+                           app={"protocol": protocol, "queue": {"wait": "60s", "target": "60s"}}))
+    served, bad = [0] * 12, []
+    done = threading.Event()
+
+    def go(i):
+        with gw.client() as client:
+            while not done.is_set():
+                response = client.request()
+                served[i] += response.status == 200
+                if response.status != 200:
+                    bad.append(response.body)
+                    return
+    threads = [threading.Thread(target=go, args=(i,)) for i in range(len(served))]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: bad or min(served) >= 10, "all are served again and again", 60)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert not bad
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_streams_of_the_only_connection_are_waited_for(shop, workers):
+    @h2_script
+    def one_by_one(h2):
+        while True:
+            stream = h2.request()
+            time.sleep(0.01)
+            h2.respond(stream, 200, body=b"ok")
+    server = shop.origin(one_by_one)
+    gw = shop.lintel(basic({"address": server.address, "max_connections": 1}, workers=workers,
+                           app={"protocol": "h2c", "http2": {"streams": 2},
+                                "queue": {"wait": "60s", "target": "60s"}}))
+    statuses = []
+
+    def go():
+        with gw.client() as client:
+            statuses.extend(client.request().status for _ in range(5))
+    threads = [threading.Thread(target=go) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 30
 
 
 # ---- mistakes ----

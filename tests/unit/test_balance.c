@@ -235,6 +235,39 @@ static void draws_follow_the_weights(void **state)
     assert_in_range(counts[2], 1750, 2250);
 }
 
+/* Whoever is drawn by weight keeps what would make no difference: of idle servers the heaviest
+ * doesn't get all, and with few exchanges all get some. */
+static void weights_count_at_low_load_too(void **state)
+{
+    struct fixture *f = *state;
+    static const enum lt_balance by[] = {LT_BALANCE_P2C, LT_BALANCE_PEAK_EWMA,
+                                         LT_BALANCE_LEAST_REQUESTS};
+    f->set.n = 2;
+    f->servers[0].weight = 3;
+    arrange(f);
+    for (unsigned b = 0; b < lt_countof(by); b++) {
+        f->upstream.balance.by = by[b];
+        for (unsigned busy = 1; busy <= 4; busy++) {
+            struct lt_server *held[4] = {NULL};
+            unsigned heavy = 0;
+            for (unsigned k = 0; k < 4000; k++) {
+                struct lt_pick pick = {.upstream = &f->upstream};
+                unsigned i = lt_rand_below(&f->loop->rand, busy);
+                if (held[i] != NULL) {
+                    lt_server_release(f->pools, held[i]);
+                }
+                assert_int_equal(lt_upstream_pick(f->pools, &pick), LT_PICK_OK);
+                held[i] = pick.server;
+                heavy += pick.server->index == 0;
+            }
+            assert_in_range(heavy, 2600, 3500); /* 3000 by weight */
+            for (unsigned i = 0; i < busy; i++) {
+                lt_server_release(f->pools, held[i]);
+            }
+        }
+    }
+}
+
 static void the_least_busy_is_taken_by_weight(void **state)
 {
     struct fixture *f = *state;
@@ -582,6 +615,7 @@ int main(void)
             no_two_turns_of_a_heavy_server_in_a_row_where_there_is_choice, setup, teardown),
         cmocka_unit_test_setup_teardown(who_is_away_gets_no_credit_for_its_turns, setup, teardown),
         cmocka_unit_test_setup_teardown(draws_follow_the_weights, setup, teardown),
+        cmocka_unit_test_setup_teardown(weights_count_at_low_load_too, setup, teardown),
         cmocka_unit_test_setup_teardown(the_least_busy_is_taken_by_weight, setup, teardown),
         cmocka_unit_test_setup_teardown(slow_servers_get_little, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slow_server_is_tried_again, setup, teardown),

@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "net/mailbox.h"
+#include "upstream/connections.h"
 #include "upstream/health.h"
 #include "upstream/peers.h"
 #include "upstream/queue.h"
@@ -56,6 +57,8 @@ static struct {
     _Atomic(uint64_t) down_until_us[SERVERS];
     struct lt_peers peers;
     struct worker workers[THREADS];
+    uint32_t most; /* that a server takes at once */
+    bool capped;   /* by its max_connections, else by its max */
     bool failing;
     bool classes; /* more and less urgent ones; not where those starve who are less so */
     uint64_t end_us;
@@ -79,7 +82,24 @@ static void go(struct client *c)
 {
     atomic_fetch_sub(&t.at[c->pick.server->index], 1);
     c->served = false;
+    if (t.capped) {
+        lt_connections_give(lt_pool_get(c->worker->pools, c->pick.server->state));
+    }
     lt_server_release(c->worker->pools, c->pick.server);
+}
+
+/* The server that was picked has a connection for c, or c lets go of it. */
+static bool connects(struct client *c)
+{
+    struct lt_pools *pools = c->worker->pools;
+    struct lt_server *server = c->pick.server;
+    if (!t.capped || lt_connections_take(lt_pool_get(pools, server->state), server)) {
+        return true;
+    }
+    lt_server_release(pools, server);
+    c->waiter.full = true;
+    c->worker->n_failed++;
+    return false;
 }
 
 static void finish(struct client *c)
@@ -100,10 +120,14 @@ static void use(struct client *c)
 {
     struct lt_server *server = c->pick.server;
     struct lt_pools *pools = c->worker->pools;
+    if (!connects(c)) {
+        come(c);
+        return;
+    }
     c->served = true;
     c->waits = false;
     c->worker->n_served++;
-    if (atomic_fetch_add(&t.at[server->index], 1) >= server->max) {
+    if (atomic_fetch_add(&t.at[server->index], 1) >= t.most) {
         atomic_fetch_add(&t.over_max, 1);
     }
     bool down = atomic_load(&t.down_until_us[server->index]) > pools->loop->now_us;
@@ -246,9 +270,11 @@ static uint64_t seconds(void)
     return n > 0 ? n : 2;
 }
 
-static void make(unsigned n_servers, unsigned max, uint64_t look_us)
+static void make(unsigned n_servers, bool capped, unsigned most, uint64_t look_us)
 {
     memset(&t, 0, sizeof(t));
+    t.most = most;
+    t.capped = capped;
     t.upstream = (struct lt_upstream){.name = LT_STR("app"),
                                       .set = &t.set,
                                       .state = &t.state,
@@ -263,8 +289,12 @@ static void make(unsigned n_servers, unsigned max, uint64_t look_us)
         t.states[i].id = i;
         t.states[i].users = 1;
         t.states[i].inflight = &t.words[i];
-        t.servers[i] = (struct lt_server){
-            .upstream = &t.upstream, .weight = 1, .index = i, .max = max, .state = &t.states[i]};
+        t.servers[i] = (struct lt_server){.upstream = &t.upstream,
+                                          .weight = 1,
+                                          .index = i,
+                                          .max = capped ? 0 : most,
+                                          .max_connections = capped ? most : 0,
+                                          .state = &t.states[i]};
     }
     lt_arena_init(&t.arena, NULL, 0, (size_t)16 << 20);
     assert_int_equal(lt_server_groups_new(&t.arena, &t.upstream, &t.set, &t.set.groups), LT_OK);
@@ -297,14 +327,15 @@ static void free_and_check(void)
     assert_int_equal(lt_waiting_first(&t.state.waiting, LT_WORKERS_MAX), -1);
     for (unsigned i = 0; i < t.set.n; i++) {
         assert_int_equal(lt_server_inflight(&t.states[i]), 0);
+        assert_int_equal(t.states[i].connections, 0);
         assert_int_equal(t.states[i].users, 1);
     }
 }
 
-static void stress(unsigned max, bool classes, bool failing, uint64_t look_us)
+static void stress(bool capped, unsigned most, bool classes, bool failing, uint64_t look_us)
 {
     uint64_t served = 0, waited = 0, left = 0, failed = 0, alone = 0;
-    make(SERVERS, max, look_us);
+    make(SERVERS, capped, most, look_us);
     t.failing = failing;
     t.classes = classes;
     start_and_join(run);
@@ -316,9 +347,9 @@ static void stress(unsigned max, bool classes, bool failing, uint64_t look_us)
         failed += w->n_failed;
         alone += w->n_alone;
     }
-    print_message("max %u: %llu served, %llu waited, %llu left, %llu failed, %llu alone\n", max,
-                  (unsigned long long)served, (unsigned long long)waited, (unsigned long long)left,
-                  (unsigned long long)failed, (unsigned long long)alone);
+    print_message("%u at once: %llu served, %llu waited, %llu left, %llu failed, %llu alone\n",
+                  most, (unsigned long long)served, (unsigned long long)waited,
+                  (unsigned long long)left, (unsigned long long)failed, (unsigned long long)alone);
     assert_true(waited > 100 && left > 10 && failed > 10);
     free_and_check();
 }
@@ -337,12 +368,14 @@ static void play(struct client *c)
     uint64_t end = lt_clock_us() + LOST_US;
     c->waiter = (struct lt_waiter){.pick = &c->pick, .on_end = on_round_end};
     c->pick = (struct lt_pick){.upstream = &t.upstream};
-    enum lt_wait how = lt_queue_pick(w->pools, &c->waiter);
-    c->served = how == LT_WAIT_SERVED;
-    w->n_waited += how == LT_WAIT_ON;
-    while (!c->served && lt_clock_us() < end) {
-        one_turn(w->loop);
-    }
+    do {
+        enum lt_wait how = lt_queue_pick(w->pools, &c->waiter);
+        c->served = how == LT_WAIT_SERVED;
+        w->n_waited += how == LT_WAIT_ON;
+        while (!c->served && lt_clock_us() < end) {
+            one_turn(w->loop);
+        }
+    } while (c->served && !connects(c));
     if (!c->served) {
         lt_queue_leave(&c->waiter);
         atomic_fetch_add(&t.lost, 1);
@@ -387,11 +420,10 @@ static void *run_rounds(void *arg)
 
 /* With traffic that goes on, the next exchange makes good for a wake-up that was lost. Here nobody
  * comes who could. */
-static void no_wake_up_is_lost_when_nobody_comes_after(void **state)
+static void rounds(bool capped)
 {
-    (void)state;
     uint64_t waited = 0;
-    make(1, 1, 3600000000);
+    make(1, capped, 1, 3600000000);
     start_and_join(run_rounds);
     for (unsigned i = 0; i < THREADS; i++) {
         waited += t.workers[i].n_waited;
@@ -400,28 +432,48 @@ static void no_wake_up_is_lost_when_nobody_comes_after(void **state)
     free_and_check();
 }
 
+static void no_wake_up_is_lost_when_nobody_comes_after(void **state)
+{
+    (void)state;
+    rounds(false);
+}
+
+static void no_connection_is_lost_when_nobody_comes_after(void **state)
+{
+    (void)state;
+    rounds(true);
+}
+
+static void no_connection_is_lost_while_many_wait(void **state)
+{
+    (void)state;
+    stress(true, 2, false, false, 3600000000);
+}
+
 static void no_wake_up_is_lost_with_one_seat_each(void **state)
 {
     (void)state;
-    stress(1, false, false, 3600000000);
+    stress(false, 1, false, false, 3600000000);
 }
 
 static void no_wake_up_is_lost_when_few_wait(void **state)
 {
     (void)state;
-    stress(THREADS * CLIENTS / SERVERS / 2, true, false, 3600000000);
+    stress(false, THREADS * CLIENTS / SERVERS / 2, true, false, 3600000000);
 }
 
 static void servers_that_fail_lose_nobody(void **state)
 {
     (void)state;
-    stress(2, false, true, 250000);
+    stress(false, 2, false, true, 250000);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_wake_up_is_lost_when_nobody_comes_after),
+        cmocka_unit_test(no_connection_is_lost_when_nobody_comes_after),
+        cmocka_unit_test(no_connection_is_lost_while_many_wait),
         cmocka_unit_test(no_wake_up_is_lost_with_one_seat_each),
         cmocka_unit_test(no_wake_up_is_lost_when_few_wait),
         cmocka_unit_test(servers_that_fail_lose_nobody),
