@@ -37,6 +37,10 @@
  * that are kept for the next ones. */
 #define WORKER_BYTES ((size_t)24 << 20)
 #define MAIN_BLOCKS_MAX ((size_t)4 << 20)
+/* For passwords: threads, and work that waits for one. A thread takes up to 64 MB with the
+ * costliest hash, 16 MB with what systems make today. */
+#define POOL_THREADS 2u
+#define POOL_QUEUE_MAX 128u
 
 /* ---- The supervisor. ---- */
 
@@ -329,7 +333,9 @@ enum lt_err lt_gateway_start_workers(struct lt_gateway *g, const struct lt_snaps
 {
     unsigned n = first->n_workers;
     g->shared.n_workers = g->shared.peers.n = n;
-    if (!lt_addr_table_init(&g->shared.clients, first->connections_max, lt_shm_seed(g->shm))) {
+    g->shared.pool = lt_work_pool_new(POOL_THREADS, POOL_QUEUE_MAX);
+    if (g->shared.pool == NULL ||
+        !lt_addr_table_init(&g->shared.clients, first->connections_max, lt_shm_seed(g->shm))) {
         return LT_ERR_NOMEM;
     }
     for (unsigned i = 0; i < n; i++) {
@@ -468,6 +474,11 @@ static bool stop_workers(struct lt_gateway *g)
     g->watchdog = NULL;
     for (unsigned i = 0; i < g->n_workers; i++) {
         clean = lt_worker_stop(g->workers[i]) && clean;
+    }
+    if (clean) {
+        lt_work_pool_free(
+            g->shared.pool); /* gives back what it has to boxes that are there still */
+        g->shared.pool = NULL;
     }
     for (unsigned i = 0; i < g->n_workers && clean; i++) {
         lt_worker_free(g->workers[i]);
