@@ -69,4 +69,8 @@ tests_unit_test_jose_SOURCES = tests/unit/test_jose.c tests/unit/jwt_forge.h
 tests_unit_test_jwt_SOURCES = tests/unit/test_jwt.c tests/unit/jwt_forge.h
 tests_unit_test_password_SOURCES = tests/unit/test_password.c
 
+check_PROGRAMS += tests/fuzz/fuzz_jwt
+tests_fuzz_fuzz_jwt_SOURCES = tests/fuzz/fuzz_jwt.c tests/fuzz/main.c
+EXTRA_DIST += tests/fuzz/corpus/jwt
+
 EXTRA_DIST += docs/filters

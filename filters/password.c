@@ -7,10 +7,10 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
-/* Costs that one attempt may have: about four seconds, and 64 MB. */
+/* Costs that one attempt may have: about four seconds, and LT_PASSWORD_MEMORY (128 * N * r). */
 #define BCRYPT_COST_MAX 16u
 #define SHA_ROUNDS_MAX 5000000u
-#define YESCRYPT_LOG2_N_MAX 14
+#define YESCRYPT_LOG2_N_MAX 13
 #define YESCRYPT_R_MAX 32
 #define APR1_SALT_MAX 8u
 #define MD5_LEN 16u
@@ -69,7 +69,7 @@ static const char *check_yescrypt(struct lt_str hash)
     return digit_value(settings.p[1]) + 1 <= YESCRYPT_LOG2_N_MAX &&
                    digit_value(settings.p[2]) + 1 <= YESCRYPT_R_MAX
                ? NULL
-               : "takes more than 64 MB for one attempt of yescrypt";
+               : "takes more than 32 MB for one attempt of yescrypt";
 }
 
 /* $apr1$salt$22 digits */

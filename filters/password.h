@@ -7,6 +7,8 @@
 
 #include "base/str.h"
 
+/* What verifying one takes at most: yescrypt's memory. */
+#define LT_PASSWORD_MEMORY ((size_t)32 << 20)
 /* Longest password, and hash. */
 #define LT_PASSWORD_MAX 256u
 #define LT_PASSWORD_HASH_MAX 200u

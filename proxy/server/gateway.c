@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "exchange/exchange.h"
 #include "filters/host.h"
+#include "filters/password.h"
 #include "front/front_h2.h"
 #include "server/log_writer.h"
 #include "server/lookups.h"
@@ -37,8 +38,7 @@
  * that are kept for the next ones. */
 #define WORKER_BYTES ((size_t)24 << 20)
 #define MAIN_BLOCKS_MAX ((size_t)4 << 20)
-/* For passwords: threads, and work that waits for one. A thread takes up to 64 MB with the
- * costliest hash, 16 MB with what systems make today. */
+/* For passwords: threads, and work that waits for one. */
 #define POOL_THREADS 2u
 #define POOL_QUEUE_MAX 128u
 
@@ -263,6 +263,12 @@ static size_t filter_memory(const struct lt_snapshot *s)
     return sum + (asks ? lt_origins_memory() : 0);
 }
 
+/* What hashing passwords may take at a time. */
+static size_t pool_memory(const struct lt_snapshot *s)
+{
+    return s->filters != NULL ? POOL_THREADS * LT_PASSWORD_MEMORY : 0;
+}
+
 /* An HTTP/2 request with its exchange, the connection to its server and pieces of both bodies. */
 static size_t stream_bytes(void)
 {
@@ -293,7 +299,7 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
     uint64_t workers = (uint64_t)g->n_workers * WORKER_BYTES;
     uint64_t clients = lt_addr_table_bytes(&g->shared.clients);
     uint64_t logs = (g->n_workers + (uint64_t)LOG_RINGS_OTHER) * LOG_RING_BYTES;
-    uint64_t per_filter = (uint64_t)filters * g->n_workers;
+    uint64_t per_filter = (uint64_t)filters * g->n_workers + pool_memory(s);
     uint64_t total = connections + streams + conf->limits.heads + conf->limits.buffers.total +
                      conf->limits.compress.total + workers + rate_bytes + per_filter + logs +
                      clients;

@@ -238,6 +238,75 @@ static void who_goes_leaves_nothing_behind(void **state)
     free_pool();
 }
 
+static void stop_loop(void *arg)
+{
+    lt_loop_stop(arg);
+}
+
+/* A turn of the loop, at whose end the hash is made; the bed's clock stands still. */
+static void turn(void)
+{
+    struct lt_loop *loop = bed->loop;
+    uint64_t now = loop->now_us, wall = loop->wall_us;
+    struct lt_deferred stop = {.fn = NULL};
+    lt_loop_defer(loop, &stop, stop_loop, loop);
+    lt_loop_run(loop);
+    loop->now_us = now;
+    loop->wall_us = wall;
+}
+
+/* Whether basic_auth waits for a hash; the answer has to be `wanted`. */
+static bool hashes(const char *authorization, enum lt_step_result wanted)
+{
+    with_header(begin(), "Authorization", authorization);
+    enum lt_step_result result = lt_test_bed_step(bed, LT_FILTER_REQUEST);
+    bool waited = result == LT_STEP_WAIT;
+    if (waited) {
+        turn();
+        result = lt_test_bed_step(bed, LT_FILTER_REQUEST);
+    }
+    assert_int_equal(result, wanted);
+    lt_test_bed_end(bed);
+    return waited;
+}
+
+/* alice:password, alice:wrong and eve:password. */
+#define RIGHT "Basic YWxpY2U6cGFzc3dvcmQ="
+#define WRONG "Basic YWxpY2U6d3Jvbmc="
+#define UNKNOWN "Basic ZXZlOnBhc3N3b3Jk"
+
+static void load_basic_auth(const char *settings)
+{
+    char yaml[5000], *top = realpath(getenv("srcdir") != NULL ? getenv("srcdir") : ".", NULL);
+    assert_non_null(top);
+    snprintf(yaml, sizeof(yaml),
+             "a: {filter: \"%s/scripts/basic_auth.lua\", users: {alice: "
+             "\"$apr1$8sFt66rZ$CwW5jnBTcCMb9M9VZMRdm/\"}%s}\n",
+             top, settings);
+    free(top);
+    load_well(yaml);
+}
+
+static void a_verified_password_is_remembered_for_a_while(void **state)
+{
+    (void)state;
+    load_basic_auth("");
+    assert_true(hashes(RIGHT, LT_STEP_NEXT));
+    assert_false(hashes(RIGHT, LT_STEP_NEXT));
+    for (unsigned i = 0; i < 2; i++) { /* refusals are not, and cost the same for all */
+        assert_true(hashes(WRONG, LT_STEP_FAIL));
+        assert_true(hashes(UNKNOWN, LT_STEP_FAIL));
+    }
+    assert_false(hashes(RIGHT, LT_STEP_NEXT));
+    bed->loop->wall_us += 59 * 1000000;
+    assert_false(hashes(RIGHT, LT_STEP_NEXT));
+    bed->loop->wall_us += 1 * 1000000;
+    assert_true(hashes(RIGHT, LT_STEP_NEXT));
+    load_basic_auth(", remember: 0s");
+    assert_true(hashes(RIGHT, LT_STEP_NEXT));
+    assert_true(hashes(RIGHT, LT_STEP_NEXT));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
@@ -251,6 +320,7 @@ int main(void)
         TEST(a_thread_of_the_pool_does_it),
         TEST(a_full_queue_is_told_at_once),
         TEST(who_goes_leaves_nothing_behind),
+        TEST(a_verified_password_is_remembered_for_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
