@@ -11,6 +11,8 @@
 
 struct lt_filters;
 struct lt_origins; /* upstream/fetch.h */
+struct lt_mailbox;
+struct lt_work_pool;
 
 struct lt_filters_spec {
     const struct lt_filter_program *program; /* borrowed until free */
@@ -19,6 +21,8 @@ struct lt_filters_spec {
     struct lt_loop *loop;                    /* the clock and the timers; borrowed */
     struct lt_metrics_worker *metrics;       /* this worker's counters; borrowed */
     struct lt_origins *origins;              /* where lintel.http goes; borrowed */
+    struct lt_work_pool *pool;               /* for slow hashes, with box; NULL: the loop does it */
+    struct lt_mailbox *box;                  /* of this thread; borrowed */
     /* Called when a filter that waited may go on; NULL: lt_exchange_wake. */
     void (*wake)(struct lt_exchange *x);
     /* Opens more libraries in each state (`lintel test`); NULL: none. */

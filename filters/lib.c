@@ -212,6 +212,9 @@ void lt_lua_open_lintel(lua_State *L)
     lt_lua_open_http(L);
     lt_sandbox_freeze(L, "lintel.http");
     lua_setfield(L, -2, "http");
+    lt_lua_open_jwt(L);
+    lt_sandbox_freeze(L, "lintel.jwt");
+    lua_setfield(L, -2, "jwt");
     lt_sandbox_freeze(L, "lintel");
     lua_setfield(L, -2, "lintel");
     lua_pop(L, 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table `lintel` that filters see: limit, crypto, json, http, log, header, now, uuid. Each
+/* The table `lintel` that filters see: limit, crypto, json, jwt, http, log, header, now, uuid. Each
  * lib_*.c adds its part. All functions raise Lua errors. */
 #ifndef LT_FILTERS_LIB_H
 #define LT_FILTERS_LIB_H
@@ -10,16 +10,26 @@
 
 #include <lua.h>
 
+struct json_t;
+struct lt_crypto;
 struct lt_expr;
 
 /* Adds `lintel` to the globals of the sandbox. */
 void lt_lua_open_lintel(lua_State *L);
 
-/* Each pushes its table (json, crypto, limit, http). */
+/* Each pushes its table (json, jwt, crypto, limit, http). */
 void lt_lua_open_limit(lua_State *L);
 void lt_lua_open_crypto(lua_State *L);
 void lt_lua_open_json(lua_State *L);
 void lt_lua_open_http(lua_State *L);
+void lt_lua_open_jwt(lua_State *L);
+
+/* The crypto objects of L's state, made at first use. */
+struct lt_crypto *lt_lua_crypto(lua_State *L);
+
+/* lintel.crypto.crypt_check and crypt_verify (lib_crypt.c). */
+int lt_lua_crypt_check(lua_State *L);
+int lt_lua_crypt_verify(lua_State *L);
 
 /* Pushes a rate: fields count and seconds, and what lintel.limit takes. */
 void lt_lua_push_rate(lua_State *L, const struct lt_rate *rate);
@@ -29,6 +39,9 @@ void lt_lua_push_expr(lua_State *L, const struct lt_expr *expr);
 
 /* Writes the value at index as JSON; raises on what JSON can't hold and beyond the limits. */
 void lt_lua_json_write(lua_State *L, int index, struct lt_buf *out);
+
+/* Pushes the value; takes json, also when it raises. */
+void lt_lua_json_push(lua_State *L, struct json_t *json);
 
 /* Largest JSON text, both ways. */
 #define LT_LUA_JSON_MAX ((size_t)512 << 10)

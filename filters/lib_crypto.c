@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lintel.crypto: digests, HMAC, comparison in constant time, base64, hex, random bytes. The OpenSSL
- * objects are fetched once per Lua state: fetching costs more than hashing a key. */
-#include "filters/lib_crypto.h"
+/* lintel.crypto: digests, HMAC, comparison in constant time, base64, hex, random bytes, hashes of
+ * passwords (crypt.h). */
+#include "filters/crypto.h"
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 
-#include "base/mem.h"
+#include "base/base64.h"
 #include "base/rand.h"
 #include "filters/host_impl.h"
 #include "filters/lib.h"
@@ -15,50 +13,11 @@
 #define RANDOM_MAX 1024
 #define TEXT_MAX ((size_t)1 << 20)
 
-struct lt_crypto {
-    EVP_MD *sha256;
-    EVP_MD_CTX *digest;
-    EVP_MAC *hmac;
-    EVP_MAC_CTX *mac; /* with SHA-256 set */
-};
-
-void lt_crypto_free(struct lt_crypto *crypto)
-{
-    if (crypto != NULL) {
-        EVP_MAC_CTX_free(crypto->mac);
-        EVP_MAC_free(crypto->hmac);
-        EVP_MD_CTX_free(crypto->digest);
-        EVP_MD_free(crypto->sha256);
-        lt_free(crypto);
-    }
-}
-
-static struct lt_crypto *make(void)
-{
-    struct lt_crypto *c = lt_calloc(1, sizeof(*c));
-    if (c == NULL) {
-        return NULL;
-    }
-    char name[] = "SHA256";
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
-                           OSSL_PARAM_construct_end()};
-    c->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    c->digest = EVP_MD_CTX_new();
-    c->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    c->mac = EVP_MAC_CTX_new(c->hmac);
-    if (c->sha256 == NULL || c->digest == NULL || c->mac == NULL ||
-        !EVP_MAC_CTX_set_params(c->mac, params)) {
-        lt_crypto_free(c);
-        return NULL;
-    }
-    return c;
-}
-
-static struct lt_crypto *crypto_of(lua_State *L)
+struct lt_crypto *lt_lua_crypto(lua_State *L)
 {
     struct lt_filter_vm *fvm = lt_filter_vm_of(L);
     if (LT_UNLIKELY(fvm->crypto == NULL)) {
-        fvm->crypto = make();
+        fvm->crypto = lt_crypto_new();
         if (fvm->crypto == NULL) {
             luaL_error(L, "the crypto library has no SHA-256");
         }
@@ -78,22 +37,50 @@ static void push_hex(lua_State *L, const unsigned char *p, size_t n)
     luaL_pushresultsize(&b, 2 * n);
 }
 
-static unsigned digest(lua_State *L, unsigned char md[EVP_MAX_MD_SIZE])
+/* The name of a hash at arg. */
+static enum lt_hash_name check_hash(lua_State *L, int arg)
 {
-    struct lt_crypto *c = crypto_of(L);
-    struct lt_str s = lt_lua_check_str(L, 1);
-    unsigned n = 0;
-    if (!EVP_DigestInit_ex2(c->digest, c->sha256, NULL) ||
-        !EVP_DigestUpdate(c->digest, s.p, s.len) || !EVP_DigestFinal_ex(c->digest, md, &n)) {
-        luaL_error(L, "SHA-256 failed");
+    enum lt_hash_name hash = lt_hash_find(lt_lua_check_str(L, arg));
+    luaL_argcheck(L, hash != LT_HASHES, arg, "\"sha1\", \"sha256\", \"sha384\" or \"sha512\"");
+    return hash;
+}
+
+static size_t digest_of(lua_State *L, enum lt_hash_name hash, int text,
+                        unsigned char md[EVP_MAX_MD_SIZE])
+{
+    struct lt_str s = lt_lua_check_str(L, text);
+    size_t n;
+    if (!lt_crypto_digest(lt_lua_crypto(L), hash, s, md, &n)) {
+        luaL_error(L, "the crypto library does not give this digest");
     }
     return n;
+}
+
+/* The text's index is key + 1. */
+static size_t hmac_of(lua_State *L, enum lt_hash_name hash, int key,
+                      unsigned char md[EVP_MAX_MD_SIZE])
+{
+    struct lt_str k = lt_lua_check_str(L, key), s = lt_lua_check_str(L, key + 1);
+    size_t n;
+    if (!lt_crypto_hmac(lt_lua_crypto(L), hash, k, s, md, &n)) {
+        luaL_error(L, "the crypto library does not give this HMAC");
+    }
+    return n;
+}
+
+/* digest(hash, text) */
+static int digest(lua_State *L)
+{
+    unsigned char md[EVP_MAX_MD_SIZE];
+    size_t n = digest_of(L, check_hash(L, 1), 2, md);
+    lua_pushlstring(L, (const char *)md, n);
+    return 1;
 }
 
 static int sha256(lua_State *L)
 {
     unsigned char md[EVP_MAX_MD_SIZE];
-    unsigned n = digest(L, md);
+    size_t n = digest_of(L, LT_HASH_SHA256, 1, md);
     lua_pushlstring(L, (const char *)md, n);
     return 1;
 }
@@ -101,28 +88,16 @@ static int sha256(lua_State *L)
 static int sha256_hex(lua_State *L)
 {
     unsigned char md[EVP_MAX_MD_SIZE];
-    push_hex(L, md, digest(L, md));
+    size_t n = digest_of(L, LT_HASH_SHA256, 1, md);
+    push_hex(L, md, n);
     return 1;
-}
-
-static size_t hmac(lua_State *L, unsigned char md[EVP_MAX_MD_SIZE])
-{
-    struct lt_crypto *c = crypto_of(L);
-    struct lt_str key = lt_lua_check_str(L, 1), s = lt_lua_check_str(L, 2);
-    size_t n = 0;
-    if (!EVP_MAC_init(c->mac, (const unsigned char *)key.p, key.len, NULL) ||
-        !EVP_MAC_update(c->mac, (const unsigned char *)s.p, s.len) ||
-        !EVP_MAC_final(c->mac, md, &n, EVP_MAX_MD_SIZE)) {
-        luaL_error(L, "HMAC failed");
-    }
-    return n;
 }
 
 /* hmac_sha256(key, text) */
 static int hmac_sha256(lua_State *L)
 {
     unsigned char md[EVP_MAX_MD_SIZE];
-    size_t n = hmac(L, md);
+    size_t n = hmac_of(L, LT_HASH_SHA256, 1, md);
     lua_pushlstring(L, (const char *)md, n);
     return 1;
 }
@@ -130,8 +105,27 @@ static int hmac_sha256(lua_State *L)
 static int hmac_sha256_hex(lua_State *L)
 {
     unsigned char md[EVP_MAX_MD_SIZE];
-    size_t n = hmac(L, md);
+    size_t n = hmac_of(L, LT_HASH_SHA256, 1, md);
     push_hex(L, md, n);
+    return 1;
+}
+
+/* sign(hash, key, text): the HMAC, raw. */
+static int sign(lua_State *L)
+{
+    unsigned char md[EVP_MAX_MD_SIZE];
+    size_t n = hmac_of(L, check_hash(L, 1), 2, md);
+    lua_pushlstring(L, (const char *)md, n);
+    return 1;
+}
+
+/* verify(hash, key, text, signature): whether it is that HMAC, raw; in constant time. */
+static int verify(lua_State *L)
+{
+    unsigned char md[EVP_MAX_MD_SIZE];
+    size_t n = hmac_of(L, check_hash(L, 1), 2, md);
+    struct lt_str signature = lt_lua_check_str(L, 4);
+    lua_pushboolean(L, signature.len == n && CRYPTO_memcmp(signature.p, md, n) == 0);
     return 1;
 }
 
@@ -189,70 +183,23 @@ static int hex_decode(lua_State *L)
     return 1;
 }
 
-static const char base64_plain[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-static const char base64_url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static int encode(lua_State *L, const char *digits, bool pad)
+static int encode(lua_State *L, enum lt_base64 form)
 {
     struct lt_str s = check_text(L);
     luaL_Buffer b;
-    size_t n = 0;
-    char *out = luaL_buffinitsize(L, &b, (s.len + 2) / 3 * 4);
-    for (size_t i = 0; i < s.len; i += 3) {
-        size_t left = lt_min(s.len - i, (size_t)3);
-        uint32_t v = (uint32_t)(unsigned char)s.p[i] << 16;
-        v |= left > 1 ? (uint32_t)(unsigned char)s.p[i + 1] << 8 : 0;
-        v |= left > 2 ? (uint32_t)(unsigned char)s.p[i + 2] : 0;
-        for (size_t k = 0; k < 4; k++) {
-            if (k <= left) {
-                out[n++] = digits[v >> (18 - 6 * k) & 63];
-            } else if (pad) {
-                out[n++] = '=';
-            }
-        }
-    }
-    luaL_pushresultsize(&b, n);
+    char *out = luaL_buffinitsize(L, &b, LT_BASE64_ENCODED(s.len));
+    luaL_pushresultsize(&b, lt_base64_encode(form, s, out));
     return 1;
 }
 
-static int digit_value(const char *digits, char c)
-{
-    const char *at = c != '\0' ? strchr(digits, c) : NULL;
-    return at != NULL ? (int)(at - digits) : -1;
-}
-
-/* nil when it is not base64: a stray byte, a wrong length, bits left over (RFC 4648 §3.5). */
-static int decode(lua_State *L, const char *digits, bool padded)
+/* nil when it is not base64. */
+static int decode(lua_State *L, enum lt_base64 form)
 {
     struct lt_str s = check_text(L);
     luaL_Buffer b;
-    uint32_t v = 0;
-    unsigned bits = 0;
-    size_t n = 0;
-    if (padded && s.len % 4 != 0) {
-        return lt_lua_nil(L);
-    }
-    for (unsigned i = 0; padded && i < 2 && s.len > 0 && s.p[s.len - 1] == '='; i++) {
-        s.len--;
-    }
-    if (s.len % 4 == 1) {
-        return lt_lua_nil(L);
-    }
-    char *out = luaL_buffinitsize(L, &b, s.len / 4 * 3 + 3);
-    for (size_t i = 0; i < s.len; i++) {
-        int d = digit_value(digits, s.p[i]);
-        if (d < 0) {
-            return lt_lua_nil(L);
-        }
-        v = (v << 6 | (uint32_t)d) & 0xffffff;
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            out[n++] = (char)(v >> bits & 255);
-        }
-    }
-    if ((v & ((1u << bits) - 1)) != 0) {
+    size_t n;
+    char *out = luaL_buffinitsize(L, &b, LT_BASE64_DECODED(s.len));
+    if (!lt_base64_decode(form, s, (unsigned char *)out, &n)) {
         return lt_lua_nil(L);
     }
     luaL_pushresultsize(&b, n);
@@ -261,27 +208,32 @@ static int decode(lua_State *L, const char *digits, bool padded)
 
 static int base64_encode(lua_State *L)
 {
-    return encode(L, base64_plain, true);
+    return encode(L, LT_BASE64_PLAIN);
 }
 
 static int base64_decode(lua_State *L)
 {
-    return decode(L, base64_plain, true);
+    return decode(L, LT_BASE64_PLAIN);
 }
 
 static int base64url_encode(lua_State *L)
 {
-    return encode(L, base64_url, false);
+    return encode(L, LT_BASE64_URL);
 }
 
 static int base64url_decode(lua_State *L)
 {
-    return decode(L, base64_url, false);
+    return decode(L, LT_BASE64_URL);
 }
 
 void lt_lua_open_crypto(lua_State *L)
 {
     static const luaL_Reg lib[] = {
+        {"crypt_check", lt_lua_crypt_check},
+        {"crypt_verify", lt_lua_crypt_verify},
+        {"digest", digest},
+        {"sign", sign},
+        {"verify", verify},
         {"sha256", sha256},
         {"sha256_hex", sha256_hex},
         {"hmac_sha256", hmac_sha256},

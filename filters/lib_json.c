@@ -77,6 +77,24 @@ static int push_protected(lua_State *L)
     return 1;
 }
 
+/* Pushes the value or an error and frees json: Lua may raise for want of memory, and json must not
+ * be lost then. */
+static int push_and_free(lua_State *L, json_t *json)
+{
+    lua_pushcfunction(L, push_protected);
+    lua_pushlightuserdata(L, json);
+    int status = lua_pcall(L, 1, 1, 0);
+    json_decref(json);
+    return status;
+}
+
+void lt_lua_json_push(lua_State *L, struct json_t *json)
+{
+    if (push_and_free(L, json) != LUA_OK) {
+        lua_error(L);
+    }
+}
+
 /* json.decode(text): the value, or nil and what is wrong. */
 static int decode(lua_State *L)
 {
@@ -94,11 +112,7 @@ static int decode(lua_State *L)
         lua_pushfstring(L, "line %d: %s", error.line, error.text);
         return 2;
     }
-    /* Lua may raise for want of memory: json must not be lost then. */
-    lua_pushcfunction(L, push_protected);
-    lua_pushlightuserdata(L, json);
-    int status = lua_pcall(L, 1, 1, 0);
-    json_decref(json);
+    int status = push_and_free(L, json);
     if (status == LUA_OK) {
         return 1;
     }

@@ -4,6 +4,7 @@ liblintel_a_SOURCES += \
 	filters/budget.c filters/budget.h \
 	filters/call.c \
 	filters/chain.c filters/chain.h \
+	filters/crypto.c filters/crypto.h \
 	filters/ctx.c filters/ctx.h \
 	filters/ctx_answer.c \
 	filters/ctx_http.c \
@@ -11,14 +12,23 @@ liblintel_a_SOURCES += \
 	filters/filter_tls.c filters/filter_tls.h \
 	filters/host.c filters/host.h \
 	filters/host_impl.h \
+	filters/jose_impl.h \
+	filters/jose_jwk.c \
+	filters/jose_keys.c filters/jose_keys.h \
+	filters/jose_verify.c filters/jose_verify.h \
+	filters/jwt.c filters/jwt.def filters/jwt.h \
+	filters/jwt_claims.c \
 	filters/lib.c filters/lib.h \
-	filters/lib_crypto.c filters/lib_crypto.h \
+	filters/lib_crypt.c \
+	filters/lib_crypto.c \
 	filters/lib_http.c filters/lib_http.h \
 	filters/lib_http_response.c \
 	filters/lib_json.c \
+	filters/lib_jwt.c \
 	filters/lib_limit.c \
 	filters/lua_match.c filters/lua_match.h \
 	filters/lua_table.c filters/lua_table.h \
+	filters/password.c filters/password.h \
 	filters/program.c filters/program.h \
 	filters/sandbox.c filters/sandbox.h \
 	filters/schema.c filters/schema.h \
@@ -35,13 +45,18 @@ liblintel_a_SOURCES += \
 check_PROGRAMS += \
 	tests/unit/test_filters_budget \
 	tests/unit/test_filters_call \
+	tests/unit/test_filters_jwt \
 	tests/unit/test_filters_lib \
 	tests/unit/test_filters_lua_match \
 	tests/unit/test_filters_program \
 	tests/unit/test_filters_sandbox \
-	tests/unit/test_filters_test_runner
+	tests/unit/test_filters_test_runner \
+	tests/unit/test_jose \
+	tests/unit/test_jwt \
+	tests/unit/test_password
 tests_unit_test_filters_budget_SOURCES = tests/unit/test_filters_budget.c tests/unit/filter_vm.h
 tests_unit_test_filters_call_SOURCES = tests/unit/test_filters_call.c tests/unit/filter_bed.h
+tests_unit_test_filters_jwt_SOURCES = tests/unit/test_filters_jwt.c tests/unit/filter_bed.h
 tests_unit_test_filters_lib_SOURCES = tests/unit/test_filters_lib.c tests/unit/filter_bed.h
 tests_unit_test_filters_lua_match_SOURCES = \
 	tests/unit/test_filters_lua_match.c tests/unit/filter_vm.h
@@ -50,5 +65,12 @@ tests_unit_test_filters_program_SOURCES = \
 tests_unit_test_filters_sandbox_SOURCES = tests/unit/test_filters_sandbox.c tests/unit/filter_vm.h
 tests_unit_test_filters_test_runner_SOURCES = \
 	tests/unit/test_filters_test_runner.c tests/unit/filter_bed.h
+tests_unit_test_jose_SOURCES = tests/unit/test_jose.c tests/unit/jwt_forge.h
+tests_unit_test_jwt_SOURCES = tests/unit/test_jwt.c tests/unit/jwt_forge.h
+tests_unit_test_password_SOURCES = tests/unit/test_password.c
+
+check_PROGRAMS += tests/fuzz/fuzz_jwt
+tests_fuzz_fuzz_jwt_SOURCES = tests/fuzz/fuzz_jwt.c tests/fuzz/main.c
+EXTRA_DIST += tests/fuzz/corpus/jwt
 
 EXTRA_DIST += docs/filters

@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "config/file.h"
+#include "filters/crypto.h"
 #include "filters/lib.h"
-#include "filters/lib_crypto.h"
 #include "filters/sandbox.h"
 #include "filters/schema.h"
 

@@ -10,7 +10,7 @@
 struct lt_filters; /* filters/host.h */
 struct lt_runner;  /* filters/ctx.h */
 struct lt_task;    /* filters/task.h */
-struct lt_crypto;  /* lib_crypto.c */
+struct lt_crypto;  /* filters/crypto.h */
 
 /* Time that running a file, and init, may take. */
 #define LT_FILTER_LOAD_CPU_MS 1000u

@@ -3,6 +3,7 @@
 liblintel_a_SOURCES += \
 	proxy/base/addr.c proxy/base/addr.h \
 	proxy/base/arena.c proxy/base/arena.h \
+	proxy/base/base64.c proxy/base/base64.h \
 	proxy/base/buf.c proxy/base/buf.h \
 	proxy/base/cause.c proxy/base/cause.def proxy/base/cause.h \
 	proxy/base/chain.c proxy/base/chain.h \
@@ -23,6 +24,7 @@ liblintel_a_SOURCES += \
 check_PROGRAMS += \
 	tests/unit/test_addr \
 	tests/unit/test_arena \
+	tests/unit/test_base64 \
 	tests/unit/test_buf \
 	tests/unit/test_chain \
 	tests/unit/test_endpoint \
@@ -32,6 +34,7 @@ check_PROGRAMS += \
 tests_unit_test_addr_SOURCES = tests/unit/test_addr.c
 tests_unit_test_endpoint_SOURCES = tests/unit/test_endpoint.c
 tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
+tests_unit_test_base64_SOURCES = tests/unit/test_base64.c
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
 tests_unit_test_chain_SOURCES = tests/unit/test_chain.c
 tests_unit_test_log_SOURCES = tests/unit/test_log.c

@@ -36,7 +36,8 @@ liblintel_a_SOURCES += \
 	proxy/net/tls_temporary.c \
 	proxy/net/tls_terms.c \
 	proxy/net/tls_trust.c proxy/net/tls_trust.h \
-	proxy/net/vanished.c proxy/net/vanished.h
+	proxy/net/vanished.c proxy/net/vanished.h \
+	proxy/net/work_pool.c proxy/net/work_pool.h
 
 if KEY_LOG
 liblintel_a_SOURCES += proxy/net/tls_keylog.c
@@ -60,7 +61,8 @@ check_PROGRAMS += \
 	tests/unit/test_tls_client \
 	tests/unit/test_tls_client_conf \
 	tests/unit/test_tls_conf \
-	tests/unit/test_tls_policy
+	tests/unit/test_tls_policy \
+	tests/unit/test_work_pool
 tests_unit_test_connect_SOURCES = tests/unit/test_connect.c tests/unit/net_env.h
 tests_unit_test_dns_answer_SOURCES = tests/unit/test_dns_answer.c tests/unit/dns_env.h
 tests_unit_test_hosts_SOURCES = tests/unit/test_hosts.c
@@ -77,6 +79,7 @@ tests_unit_test_tls_client_SOURCES = tests/unit/test_tls_client.c tests/unit/tls
 tests_unit_test_tls_client_conf_SOURCES = tests/unit/test_tls_client_conf.c tests/unit/tls_env.h
 tests_unit_test_tls_conf_SOURCES = tests/unit/test_tls_conf.c tests/unit/tls_env.h
 tests_unit_test_tls_policy_SOURCES = tests/unit/test_tls_policy.c tests/unit/tls_env.h
+tests_unit_test_work_pool_SOURCES = tests/unit/test_work_pool.c tests/unit/net_env.h
 
 check_PROGRAMS += tests/fuzz/fuzz_dns_answer
 tests_fuzz_fuzz_dns_answer_SOURCES = tests/fuzz/fuzz_dns_answer.c tests/fuzz/main.c

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "exchange/exchange.h"
 #include "filters/host.h"
+#include "filters/password.h"
 #include "front/front_h2.h"
 #include "server/log_writer.h"
 #include "server/lookups.h"
@@ -37,6 +38,9 @@
  * that are kept for the next ones. */
 #define WORKER_BYTES ((size_t)24 << 20)
 #define MAIN_BLOCKS_MAX ((size_t)4 << 20)
+/* For passwords: threads, and work that waits for one. */
+#define POOL_THREADS 2u
+#define POOL_QUEUE_MAX 128u
 
 /* ---- The supervisor. ---- */
 
@@ -259,6 +263,12 @@ static size_t filter_memory(const struct lt_snapshot *s)
     return sum + (asks ? lt_origins_memory() : 0);
 }
 
+/* What hashing passwords may take at a time. */
+static size_t pool_memory(const struct lt_snapshot *s)
+{
+    return s->filters != NULL ? POOL_THREADS * LT_PASSWORD_MEMORY : 0;
+}
+
 /* An HTTP/2 request with its exchange, the connection to its server and pieces of both bodies. */
 static size_t stream_bytes(void)
 {
@@ -289,7 +299,7 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
     uint64_t workers = (uint64_t)g->n_workers * WORKER_BYTES;
     uint64_t clients = lt_addr_table_bytes(&g->shared.clients);
     uint64_t logs = (g->n_workers + (uint64_t)LOG_RINGS_OTHER) * LOG_RING_BYTES;
-    uint64_t per_filter = (uint64_t)filters * g->n_workers;
+    uint64_t per_filter = (uint64_t)filters * g->n_workers + pool_memory(s);
     uint64_t total = connections + streams + conf->limits.heads + conf->limits.buffers.total +
                      conf->limits.compress.total + workers + rate_bytes + per_filter + logs +
                      clients;
@@ -329,7 +339,9 @@ enum lt_err lt_gateway_start_workers(struct lt_gateway *g, const struct lt_snaps
 {
     unsigned n = first->n_workers;
     g->shared.n_workers = g->shared.peers.n = n;
-    if (!lt_addr_table_init(&g->shared.clients, first->connections_max, lt_shm_seed(g->shm))) {
+    g->shared.pool = lt_work_pool_new(POOL_THREADS, POOL_QUEUE_MAX);
+    if (g->shared.pool == NULL ||
+        !lt_addr_table_init(&g->shared.clients, first->connections_max, lt_shm_seed(g->shm))) {
         return LT_ERR_NOMEM;
     }
     for (unsigned i = 0; i < n; i++) {
@@ -468,6 +480,11 @@ static bool stop_workers(struct lt_gateway *g)
     g->watchdog = NULL;
     for (unsigned i = 0; i < g->n_workers; i++) {
         clean = lt_worker_stop(g->workers[i]) && clean;
+    }
+    if (clean) {
+        lt_work_pool_free(
+            g->shared.pool); /* gives back what it has to boxes that are there still */
+        g->shared.pool = NULL;
     }
     for (unsigned i = 0; i < g->n_workers && clean; i++) {
         lt_worker_free(g->workers[i]);

@@ -106,7 +106,9 @@ static bool init_filters(struct lt_worker_view *view)
                                          .rate = &worker->shared->rate,
                                          .loop = worker->loop,
                                          .metrics = worker->env.metrics,
-                                         .origins = worker->origins};
+                                         .origins = worker->origins,
+                                         .pool = worker->shared->pool,
+                                         .box = worker->box};
     view->view.filters = lt_filters_new(&spec, view->why, sizeof(view->why));
     return view->view.filters != NULL;
 }

@@ -11,6 +11,7 @@
 #include "net/addresses.h"
 #include "net/mailbox.h"
 #include "net/proxy_reader.h"
+#include "net/work_pool.h"
 #include "server/snapshot.h"
 #include "shared/addr_table.h"
 #include "shared/rate_table.h"
@@ -35,6 +36,7 @@ struct lt_workers_shared {
     struct lt_rate_table rate;    /* in the shared memory */
     struct lt_addr_table clients; /* connections by address */
     struct lt_mailbox *main;      /* where answers go */
+    struct lt_work_pool *pool;    /* threads for slow hashes */
     const struct lt_hooks *hooks;
     unsigned n_workers;
     struct lt_peers peers;         /* filled as they start */
