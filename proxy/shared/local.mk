@@ -12,9 +12,12 @@ liblintel_a_SOURCES += \
 	proxy/shared/upstream_state.c proxy/shared/upstream_state.h
 liblintel_a_SOURCES += proxy/shared/waiting.c proxy/shared/waiting.h
 liblintel_a_SOURCES += proxy/shared/rate_table.c proxy/shared/rate_table.h
+liblintel_a_SOURCES += proxy/shared/value_table.c proxy/shared/value_table.h
 
 check_PROGRAMS += tests/unit/test_rate_table
 tests_unit_test_rate_table_SOURCES = tests/unit/test_rate_table.c
+check_PROGRAMS += tests/unit/test_value_table
+tests_unit_test_value_table_SOURCES = tests/unit/test_value_table.c
 
 check_PROGRAMS += \
 	tests/unit/test_addr_table \
