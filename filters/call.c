@@ -13,17 +13,10 @@
 #include "base/obj.h"
 #include "filters/chain.h"
 #include "filters/host_impl.h"
+#include "filters/report.h"
 #include "http/hop.h"
 
 #define CALL_MAGIC 0xca11f117u
-/* So many stops in one minute switch an instance off for a while. */
-#define QUARANTINE_STOPS 5u
-#define QUARANTINE_US (UINT64_C(30) * 1000000)
-/* Of the exchange's memory, what filters can't use up: a server's head or our own answer, written
- * out, have to fit in. */
-#define ARENA_RESERVE ((size_t)256 << 10)
-/* Failures of one instance that are logged on one worker. */
-#define LOG_EVERY_US UINT64_C(1000000)
 
 enum outcome {
     GO_ON,
@@ -57,56 +50,6 @@ static struct lt_filter_call *call_get(struct lt_exchange *x)
 
 /* ---- failures ---- */
 
-static const char *cause_text(enum lt_cause cause)
-{
-    return lt_cause_info(cause)->name;
-}
-
-/* Once a second per instance and worker; the rest is counted. */
-static void log_failure(struct lt_filter_call *call, struct lt_filter_unit *unit,
-                        enum lt_cause cause, const char *error)
-{
-    uint64_t now = call->host->spec.loop->now_us;
-    if (unit->logged_us != 0 && now - unit->logged_us < LOG_EVERY_US) {
-        unit->unlogged++;
-        return;
-    }
-    lt_log_error("filter", cause_text(cause), LT_KV_STR("filter", unit->instance->name),
-                 LT_KV_CSTR("hook", hook_names[call->hook]),
-                 LT_KV_STR("request_id", call->x->ids.request_id), LT_KV_CSTR("error", error),
-                 LT_KV_INT("unlogged", unit->unlogged));
-    unit->logged_us = now;
-    unit->unlogged = 0;
-}
-
-/* Counts a stop; too many within a minute switch the instance off, on all workers. */
-static void count_stop(struct lt_filter_call *call, struct lt_filter_unit *unit)
-{
-    struct lt_filter_health *h = unit->instance->health;
-    uint64_t now = call->host->spec.loop->now_us, minute = now / 60000000;
-    uint64_t old = atomic_load_explicit(&h->kills, memory_order_relaxed);
-    uint64_t stops = old >> 16 == minute ? (old & 0xffff) + 1 : 1;
-    /* Another worker that counts at the same time may get lost: the next stop makes up for it. */
-    atomic_store_explicit(&h->kills, minute << 16 | lt_min(stops, UINT64_C(0xffff)),
-                          memory_order_relaxed);
-    lt_metrics_add(call->host->spec.metrics, LT_COUNTER_FILTER_KILLS, 1);
-    if (stops > QUARANTINE_STOPS) {
-        atomic_store_explicit(&h->until_us, now + QUARANTINE_US, memory_order_relaxed);
-        atomic_store_explicit(&h->kills, 0, memory_order_relaxed);
-        lt_metrics_add(call->host->spec.metrics, LT_COUNTER_FILTER_QUARANTINES, 1);
-        lt_log_error(
-            "filter", "quarantined", LT_KV_STR("filter", unit->instance->name),
-            LT_KV_INT("seconds", QUARANTINE_US / 1000000),
-            LT_KV_CSTR("policy", unit->instance->on_error == LT_FILTER_CLOSED ? "closed" : "open"));
-    }
-}
-
-static bool is_quarantined(const struct lt_filter_call *call, const struct lt_filter_unit *unit)
-{
-    uint64_t until = atomic_load_explicit(&unit->instance->health->until_us, memory_order_relaxed);
-    return LT_UNLIKELY(until != 0) && call->host->spec.loop->now_us < until;
-}
-
 /* What the filter's policy says about cause; error may be NULL. */
 static enum outcome policy(struct lt_filter_call *call, struct lt_filter_unit *unit,
                            enum lt_cause cause, const char *error)
@@ -130,13 +73,9 @@ static enum outcome policy(struct lt_filter_call *call, struct lt_filter_unit *u
 static enum outcome fail(struct lt_filter_call *call, struct lt_filter_unit *unit,
                          struct lt_runner *runner, enum lt_cause cause, const char *error)
 {
-    struct lt_metrics_worker *metrics = call->host->spec.metrics;
-    log_failure(call, unit, cause, error);
-    if (cause == LT_CAUSE_FILTER_ERROR || runner == NULL) {
-        lt_metrics_add(metrics, LT_COUNTER_FILTER_ERRORS, 1);
-    } else {
-        count_stop(call, unit);
-    }
+    void (*report)(struct lt_filter_unit *, const char *, struct lt_str, enum lt_cause,
+                   const char *) = runner != NULL ? lt_filter_failed : lt_filter_not_begun;
+    report(unit, hook_names[call->hook], call->x->ids.request_id, cause, error);
     enum outcome outcome = policy(call, unit, cause, error);
     if (runner != NULL) {
         lt_runner_drop(runner);
@@ -208,9 +147,7 @@ static enum outcome resume(struct lt_filter_call *call, struct lt_filter_unit *u
 {
     struct lt_vm *vm = unit->fvm->vm;
     int n;
-    call->x->arena.max -= ARENA_RESERVE;
     enum lt_vm_end end = lt_task_resume(&runner->task, n_args, &n);
-    call->x->arena.max += ARENA_RESERVE;
     switch (end) {
     case LT_VM_DONE:
         return finish(call, runner);
@@ -218,13 +155,11 @@ static enum outcome resume(struct lt_filter_call *call, struct lt_filter_unit *u
         call->waits = runner;
         return WAITS;
     case LT_VM_RAISED:
-        return fail(call, unit, runner, LT_CAUSE_FILTER_ERROR, vm->error);
     case LT_VM_CPU:
-        return fail(call, unit, runner, LT_CAUSE_FILTER_CPU, vm->error);
     case LT_VM_MEMORY:
-        return fail(call, unit, runner, LT_CAUSE_FILTER_MEMORY, vm->error);
+        break;
     }
-    return GO_ON;
+    return fail(call, unit, runner, lt_filter_cause(end), vm->error);
 }
 
 /* The filter that waited may go on, or its time is up. */
@@ -250,7 +185,7 @@ static enum outcome go_on(struct lt_filter_call *call, struct lt_filter_unit *un
 static enum outcome enter(struct lt_filter_call *call, struct lt_filter_unit *unit)
 {
     struct lt_exchange *x = call->x;
-    if (is_quarantined(call, unit)) {
+    if (lt_filter_is_quarantined(unit)) {
         return policy(call, unit, LT_CAUSE_FILTER_QUARANTINED, NULL);
     }
     struct lt_runner *runner = lt_runner_get(unit);

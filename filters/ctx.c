@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runners and the `ctx` that filters see: this file has its frame, the client, the route, the
- * upstream, vars, user, sleep and log; ctx_http.c has messages, ctx_answer.c the answers. A
+ * upstream, vars, user and log; ctx_http.c has messages, ctx_answer.c the answers. A
  * worker's thread.
  *
  * ctx is a userdata that holds the runner. What hangs on it (ctx.req, ctx.res.headers ...) are
@@ -11,14 +11,13 @@
 #include <stdio.h>
 
 #include "base/obj.h"
-#include "config/units.h"
 #include "filters/host_impl.h"
+#include "filters/job.h"
 #include "filters/lib.h"
 #include "filters/sandbox.h"
 #include "net/tls_info.h"
 
 #define RUNNER_MAGIC 0x7c0b0b1eu
-#define SLEEP_MAX_S 3600.0
 
 static bool is_runner(const struct lt_runner *runner, size_t size)
 {
@@ -27,7 +26,7 @@ static bool is_runner(const struct lt_runner *runner, size_t size)
 
 static struct lt_runner *live(lua_State *L, struct lt_runner *runner)
 {
-    if (runner->x == NULL) {
+    if (!runner->live) {
         luaL_error(L, "ctx was kept: it is valid during its own call only");
     }
     return runner;
@@ -225,24 +224,7 @@ static int ctx_set(lua_State *L)
     return 0;
 }
 
-/* ---- sleep, log ---- */
-
-/* ctx:sleep(seconds) or ctx:sleep("50ms") */
-static int ctx_sleep(lua_State *L)
-{
-    uint64_t ms;
-    lt_runner_check(L, 1);
-    if (lua_type(L, 2) == LUA_TSTRING) {
-        if (!lt_units_duration(lt_lua_check_str(L, 2), &ms)) {
-            return luaL_argerror(L, 2, "write seconds, or a duration as in \"50ms\"");
-        }
-    } else {
-        double s = luaL_checknumber(L, 2);
-        luaL_argcheck(L, s >= 0 && s <= SLEEP_MAX_S, 2, "between 0 and 3600 seconds");
-        ms = (uint64_t)(s * 1000 + 0.5);
-    }
-    return lt_task_sleep(L, ms * 1000);
-}
+/* ---- log ---- */
 
 static int log_info(lua_State *L)
 {
@@ -310,8 +292,12 @@ static void push_fields(lua_State *L, int ctx, const struct lt_filter_unit *unit
     lua_setfield(L, -2, "state");
     lt_lua_push_str(L, unit->instance->name);
     lua_setfield(L, -2, "name");
-    lua_pushcfunction(L, ctx_sleep);
+    lua_pushcfunction(L, lt_lua_sleep);
     lua_setfield(L, -2, "sleep");
+    lua_pushcfunction(L, lt_lua_parallel);
+    lua_setfield(L, -2, "parallel");
+    lua_pushcfunction(L, lt_ctx_defer);
+    lua_setfield(L, -2, "defer");
     lt_ctx_add_answers(L, ctx);
     /* What is not there is asked of the exchange; a state that is nil stays nil. */
     lua_createtable(L, 0, 1);
@@ -355,8 +341,11 @@ static int make_runner(lua_State *L)
     lua_pushvalue(L, 3);
     lua_xmove(L, co, 1);
     lua_pushvalue(L, 2);
-    runner->task = (struct lt_task){
-        .unit = m->unit, .co = co, .co_ref = luaL_ref(L, LUA_REGISTRYINDEX), .wall_us = UINT64_MAX};
+    runner->task = (struct lt_task){.unit = m->unit,
+                                    .runner = runner,
+                                    .co = co,
+                                    .co_ref = luaL_ref(L, LUA_REGISTRYINDEX),
+                                    .wall_us = UINT64_MAX};
     LT_OBJ_INIT(runner, RUNNER_MAGIC);
     m->runner = runner;
     return 0;
@@ -386,6 +375,7 @@ void lt_runner_put(struct lt_runner *runner)
 {
     LT_OBJ_CHECK(runner, RUNNER_MAGIC);
     struct lt_filter_unit *unit = runner->task.unit;
+    lt_deferred_run(runner);
     lua_settop(runner->task.co, LT_RUNNER_BASE);
     runner->x = NULL;
     runner->staged = runner->denies = false;
@@ -396,6 +386,7 @@ void lt_runner_put(struct lt_runner *runner)
 void lt_runner_drop(struct lt_runner *runner)
 {
     LT_OBJ_CHECK(runner, RUNNER_MAGIC);
+    lt_deferred_run(runner);
     runner->x = NULL;
     runner->task.unit->runners--;
     lt_task_drop(&runner->task);

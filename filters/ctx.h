@@ -16,9 +16,12 @@
 /* Lives in the userdata that Lua code sees as `ctx`. */
 struct lt_runner {
     uint32_t magic;
-    struct lt_exchange *x;  /* NULL: `ctx` is not to be used now */
-    struct lt_task task;    /* on its coroutine's stack: the hooks, then ctx, which so lives on */
-    struct lt_runner *next; /* in unit->free */
+    struct lt_exchange *x;   /* NULL: no call */
+    bool live;               /* its code runs: `ctx` may be used */
+    struct lt_task task;     /* on its coroutine's stack: the hooks, then ctx, which so lives on */
+    struct lt_runner *next;  /* in unit->free */
+    struct lt_job *deferred; /* clean-ups, last first (job.h) */
+    unsigned n_deferred;
     enum lt_filter_hook hook;
     bool staged;           /* deny, respond or redirect was called */
     bool denies;           /* and it was deny */
@@ -59,7 +62,7 @@ struct lt_filter_call {
 
 /* A runner for unit, from its free ones or new; NULL: unit->fvm->vm->error says why. */
 struct lt_runner *lt_runner_get(struct lt_filter_unit *unit) LT_MUST_CHECK;
-/* After a call that came to its end. */
+/* After a call that came to its end; runs its clean-ups, as drop does. */
 void lt_runner_put(struct lt_runner *runner);
 /* After any other: the coroutine is never resumed and never closed. */
 void lt_runner_drop(struct lt_runner *runner);

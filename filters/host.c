@@ -6,7 +6,9 @@
 
 #include "base/mem.h"
 #include "base/obj.h"
+#include "filters/every.h"
 #include "filters/host_impl.h"
+#include "filters/lib.h"
 
 #define MAGIC 0xf11e7057u
 
@@ -54,6 +56,7 @@ struct lt_filters *lt_filters_new(const struct lt_filters_spec *spec, char *why,
     f->spec = *spec;
     lt_list_init(&f->parked);
     lt_list_init(&f->free_parked);
+    lt_list_init(&f->loads);
     if (f->spec.wake == NULL) {
         f->spec.wake = lt_exchange_wake;
     }
@@ -62,7 +65,10 @@ struct lt_filters *lt_filters_new(const struct lt_filters_spec *spec, char *why,
     if (f->vms == NULL || f->units == NULL) {
         snprintf(why, why_size, "out of memory");
     } else if (open_files(f, why, why_size) && init_units(f, why, why_size)) {
-        return f;
+        if (lt_every_init(f)) {
+            return f;
+        }
+        snprintf(why, why_size, "out of memory");
     }
     lt_filters_free(f);
     return NULL;
@@ -74,12 +80,15 @@ void lt_filters_free(struct lt_filters *f)
         return;
     }
     LT_OBJ_CHECK(f, MAGIC);
+    lt_every_fini(f);
+    lt_cache_fini(f);
     for (unsigned i = 0; i < f->n_vms; i++) {
         lt_filter_vm_close(&f->vms[i]);
     }
     lt_task_parked_free(f);
     lt_free(f->vms);
     lt_free(f->units);
+    lt_free(f->text);
     LT_OBJ_FINI(f);
     lt_free(f);
 }

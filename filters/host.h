@@ -8,6 +8,7 @@
 #include "filters/budget.h"
 #include "filters/program.h"
 #include "shared/rate_table.h"
+#include "shared/value_table.h"
 
 struct lt_filters;
 struct lt_origins; /* upstream/fetch.h */
@@ -18,6 +19,7 @@ struct lt_filters_spec {
     const struct lt_filter_program *program; /* borrowed until free */
     struct lt_budget *budget;                /* of this thread; borrowed */
     struct lt_rate_table *rate;              /* borrowed */
+    struct lt_value_table *values;           /* of lintel.shared; borrowed */
     struct lt_loop *loop;                    /* the clock and the timers; borrowed */
     struct lt_metrics_worker *metrics;       /* this worker's counters; borrowed */
     struct lt_origins *origins;              /* where lintel.http goes; borrowed */
@@ -33,7 +35,14 @@ struct lt_filters_spec {
  * which and why. Returns owned. */
 struct lt_filters *lt_filters_new(const struct lt_filters_spec *spec, char *why,
                                   size_t why_size) LT_MUST_CHECK;
+/* No exchange uses them any more. */
 void lt_filters_free(struct lt_filters *filters);
+
+/* Begins the periodic work of the filters (`every`), each at once; on one worker only, when its
+ * configuration takes effect. Stop, before another one's does and when the worker drains, gives up
+ * what runs of it; hooks go on. */
+void lt_filters_start(struct lt_filters *filters);
+void lt_filters_stop(struct lt_filters *filters);
 
 /* What the exchange calls; finds the worker's filters by x->view->filters. */
 extern const struct lt_hooks lt_filter_hooks;

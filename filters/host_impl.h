@@ -14,6 +14,10 @@ struct lt_filters {
     unsigned n_vms, n_units;      /* that were made */
     struct lt_list parked; /* struct lt_parked: of tasks that wait, in order of their waits */
     struct lt_list free_parked;
+    struct lt_every *every; /* per instance and function of its file (every.h) */
+    unsigned n_every;
+    struct lt_list loads; /* of caches, that run (lib_cache.c) */
+    char *text;           /* LT_VALUE_MAX bytes for lib_shared.c; NULL before its first use */
 };
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/rand.h"
 #include "config/expr.h"
+#include "config/units.h"
 #include "filters/host_impl.h"
 #include "filters/sandbox.h"
 
@@ -56,6 +57,39 @@ void lt_lua_check_keys(lua_State *L, int index, const char *what, const char *co
                        close != NULL ? "`?" : "");
         }
     }
+}
+
+bool lt_lua_to_duration(lua_State *L, int index, uint64_t max_ms, uint64_t *ms)
+{
+    if (lua_type(L, index) == LUA_TSTRING) {
+        return lt_units_duration(lt_lua_check_str(L, index), ms) && *ms <= max_ms;
+    }
+    double s = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : -1;
+    bool ok = s >= 0 && s <= (double)max_ms / 1000;
+    *ms = ok ? (uint64_t)(s * 1000 + 0.5) : 0;
+    return ok;
+}
+
+uint64_t lt_lua_duration_ms(lua_State *L, int index, uint64_t max_ms)
+{
+    uint64_t ms;
+    if (!lt_lua_to_duration(L, index, max_ms, &ms)) {
+        luaL_argerror(L, index,
+                      lua_pushfstring(L,
+                                      "write seconds, between 0 and %d, or a duration as in "
+                                      "\"50ms\"",
+                                      (int)(max_ms / 1000)));
+    }
+    return ms;
+}
+
+int lt_lua_skip_ctx(lua_State *L)
+{
+    if (lua_type(L, 1) != LUA_TUSERDATA) {
+        return 1;
+    }
+    (void)lt_runner_check(L, 1);
+    return 2;
 }
 
 /* ---- log ---- */
@@ -188,7 +222,11 @@ void lt_lua_push_expr(lua_State *L, const struct lt_expr *expr)
 
 void lt_lua_open_lintel(lua_State *L)
 {
-    static const luaL_Reg plain[] = {{"now", now}, {"uuid", uuid}, {NULL, NULL}};
+    static const luaL_Reg plain[] = {{"now", now},
+                                     {"uuid", uuid},
+                                     {"sleep", lt_lua_sleep},
+                                     {"parallel", lt_lua_parallel},
+                                     {NULL, NULL}};
     static const luaL_Reg log[] = {
         {"info", log_info}, {"warn", log_warn}, {"error", log_error}, {NULL, NULL}};
     static const luaL_Reg header[] = {{"check", header_check}, {NULL, NULL}};
@@ -215,6 +253,12 @@ void lt_lua_open_lintel(lua_State *L)
     lt_lua_open_jwt(L);
     lt_sandbox_freeze(L, "lintel.jwt");
     lua_setfield(L, -2, "jwt");
+    lt_lua_open_cache(L);
+    lt_sandbox_freeze(L, "lintel.cache");
+    lua_setfield(L, -2, "cache");
+    lt_lua_open_shared(L);
+    lt_sandbox_freeze(L, "lintel.shared");
+    lua_setfield(L, -2, "shared");
     lt_sandbox_freeze(L, "lintel");
     lua_setfield(L, -2, "lintel");
     lua_pop(L, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table `lintel` that filters see: limit, crypto, json, jwt, http, log, header, now, uuid. Each
- * lib_*.c adds its part. All functions raise Lua errors. */
+/* The table `lintel` that filters see: limit, crypto, json, jwt, http, cache, shared, log, header,
+ * now, uuid, sleep, parallel. Each lib_*.c adds its part. All functions raise Lua errors. */
 #ifndef LT_FILTERS_LIB_H
 #define LT_FILTERS_LIB_H
 
@@ -13,16 +13,21 @@
 struct json_t;
 struct lt_crypto;
 struct lt_expr;
+struct lt_filters;
 
 /* Adds `lintel` to the globals of the sandbox. */
 void lt_lua_open_lintel(lua_State *L);
 
-/* Each pushes its table (json, jwt, crypto, limit, http). */
+/* Each pushes its table (json, jwt, crypto, limit, http, cache, shared). */
 void lt_lua_open_limit(lua_State *L);
 void lt_lua_open_crypto(lua_State *L);
 void lt_lua_open_json(lua_State *L);
 void lt_lua_open_http(lua_State *L);
 void lt_lua_open_jwt(lua_State *L);
+void lt_lua_open_cache(lua_State *L);
+/* When the host is freed: gives up all loads. */
+void lt_cache_fini(struct lt_filters *host);
+void lt_lua_open_shared(lua_State *L);
 
 /* The crypto objects of L's state, made at first use. */
 struct lt_crypto *lt_lua_crypto(lua_State *L);
@@ -50,6 +55,22 @@ void lt_lua_json_push(lua_State *L, struct json_t *json);
  * misspelt is passed over; the message begins with what. Raw access. */
 void lt_lua_check_keys(lua_State *L, int index, const char *what, const char *const *known,
                        size_t n);
+
+/* A time: a number of seconds or a text as in "50ms", at most max_ms. False: it is none. */
+bool lt_lua_to_duration(lua_State *L, int index, uint64_t max_ms, uint64_t *ms) LT_MUST_CHECK;
+/* As to_duration for an argument; raises when it is none. Gives milliseconds. */
+uint64_t lt_lua_duration_ms(lua_State *L, int index, uint64_t max_ms);
+
+/* For functions that are both ctx:name(...) and lintel.name(...): the first argument that is not
+ * ctx. Raises when ctx is not to be used now. */
+int lt_lua_skip_ctx(lua_State *L);
+
+/* Both. */
+int lt_lua_sleep(lua_State *L);
+int lt_lua_parallel(lua_State *L);
+
+/* ctx:defer(fn) */
+int lt_ctx_defer(lua_State *L);
 
 /* Writes message (argument arg) and fields (table at arg + 1 or nothing) to the error log, with the
  * filter's name and the exchange's id. */

@@ -2,16 +2,19 @@
 # The filter host: chain, Lua VMs, budgets, sandbox, the Lua API.
 liblintel_a_SOURCES += \
 	filters/budget.c filters/budget.h \
+	filters/cache.c filters/cache.h \
 	filters/call.c \
 	filters/chain.c filters/chain.h \
 	filters/crypto.c filters/crypto.h \
 	filters/ctx.c filters/ctx.h \
 	filters/ctx_answer.c \
 	filters/ctx_http.c \
+	filters/every.c filters/every.h \
 	filters/filter_conf.c filters/filter_conf.h \
 	filters/filter_tls.c filters/filter_tls.h \
 	filters/host.c filters/host.h \
 	filters/host_impl.h \
+	filters/job.c filters/job.h \
 	filters/jose_impl.h \
 	filters/jose_jwk.c \
 	filters/jose_keys.c filters/jose_keys.h \
@@ -19,6 +22,7 @@ liblintel_a_SOURCES += \
 	filters/jwt.c filters/jwt.def filters/jwt.h \
 	filters/jwt_claims.c \
 	filters/lib.c filters/lib.h \
+	filters/lib_cache.c \
 	filters/lib_crypt.c \
 	filters/lib_crypto.c \
 	filters/lib_http.c filters/lib_http.h \
@@ -26,10 +30,13 @@ liblintel_a_SOURCES += \
 	filters/lib_json.c \
 	filters/lib_jwt.c \
 	filters/lib_limit.c \
+	filters/lib_shared.c \
 	filters/lua_match.c filters/lua_match.h \
 	filters/lua_table.c filters/lua_table.h \
+	filters/parallel.c \
 	filters/password.c filters/password.h \
 	filters/program.c filters/program.h \
+	filters/report.c filters/report.h \
 	filters/sandbox.c filters/sandbox.h \
 	filters/schema.c filters/schema.h \
 	filters/task.c filters/task.h \
@@ -43,7 +50,9 @@ liblintel_a_SOURCES += \
 	filters/vm.c filters/vm.h
 
 check_PROGRAMS += \
+	tests/unit/test_filters_async \
 	tests/unit/test_filters_budget \
+	tests/unit/test_filters_cache \
 	tests/unit/test_filters_call \
 	tests/unit/test_filters_jwt \
 	tests/unit/test_filters_lib \
@@ -54,6 +63,8 @@ check_PROGRAMS += \
 	tests/unit/test_jose \
 	tests/unit/test_jwt \
 	tests/unit/test_password
+tests_unit_test_filters_async_SOURCES = tests/unit/test_filters_async.c tests/unit/filter_bed.h
+tests_unit_test_filters_cache_SOURCES = tests/unit/test_filters_cache.c tests/unit/filter_bed.h
 tests_unit_test_filters_budget_SOURCES = tests/unit/test_filters_budget.c tests/unit/filter_vm.h
 tests_unit_test_filters_call_SOURCES = tests/unit/test_filters_call.c tests/unit/filter_bed.h
 tests_unit_test_filters_jwt_SOURCES = tests/unit/test_filters_jwt.c tests/unit/filter_bed.h

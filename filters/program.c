@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "config/file.h"
+#include "config/units.h"
 #include "filters/filter_tls.h"
 #include "filters/schema.h"
 #include "filters/unit.h"
@@ -19,6 +20,8 @@
 #define HINT_MAX 400u
 #define INSTALLED_MAX 64u                /* names that a hint chooses from */
 #define MEMORY_MIN (UINT64_C(256) << 10) /* the least that `budget` allows */
+#define PERIOD_MIN_MS UINT64_C(1000)     /* of `every` */
+#define PERIOD_MAX_MS (UINT64_C(24) * 3600 * 1000)
 
 /* ---- finding ---- */
 
@@ -131,7 +134,7 @@ struct lt_filter_file *lt_filter_file_find(struct lt_schema_load *load, struct l
 
 static const char *const hook_names[LT_FILTER_HOOKS] = {"request", "response", "log"};
 static const char *const group_names[] = {"auth", "limit", "transform", "observe"};
-static const char *const later[] = {"upstream", "body", "every"};
+static const char *const later[] = {"upstream", "body"};
 
 struct trial {
     struct lt_schema_load *load;
@@ -150,8 +153,8 @@ static bool one_of(const char *text, const char *const *names, size_t n, size_t 
 
 static void unknown_field(lua_State *L, const char *key)
 {
-    static const char *const known[] = {"name", "group",   "schema",   "on_error",
-                                        "init", "request", "response", "log"};
+    static const char *const known[] = {"name",    "group",    "schema", "on_error", "init",
+                                        "request", "response", "log",    "every"};
     size_t at;
     if (one_of(key, later, lt_countof(later), &at)) {
         luaL_error(L, "the hook `%s` is not supported by this version", key);
@@ -161,9 +164,40 @@ static void unknown_field(lua_State *L, const char *key)
                close != NULL ? close : "", close != NULL ? "`?" : "");
 }
 
-/* Checks one field; key and value are on the stack. */
-static void read_field(lua_State *L, struct lt_filter_file *file)
+/* `every`, on top of the stack: period to function. */
+static void read_every(lua_State *L, struct trial *t)
 {
+    struct lt_filter_file *file = t->file;
+    if (!lua_istable(L, -1)) {
+        luaL_error(L, "`every` is a table such as {[\"30s\"] = function(state) ... end}");
+    }
+    file->n_every = 0;
+    file->every = lt_arena_array(t->load->arena, struct lt_filter_period, LT_FILTER_PERIODS_MAX);
+    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+        struct lt_filter_period p = {.ms = 0};
+        if (lua_type(L, -2) == LUA_TSTRING) {
+            p.text.p = lua_tolstring(L, -2, &p.text.len);
+        }
+        if (!lt_units_duration(p.text, &p.ms) || p.ms < PERIOD_MIN_MS || p.ms > PERIOD_MAX_MS) {
+            luaL_error(L, "`every`: a key is a time between \"1s\" and \"1d\", as in \"30s\"");
+        }
+        if (!lua_isfunction(L, -1)) {
+            luaL_error(L, "`every`: [\"%s\"] is no function", p.text.p);
+        }
+        if (file->n_every == LT_FILTER_PERIODS_MAX) {
+            luaL_error(L, "`every` has more than %d entries", (int)LT_FILTER_PERIODS_MAX);
+        }
+        if (file->every == NULL || !lt_arena_dup(t->load->arena, p.text, &p.text)) {
+            luaL_error(L, "out of memory");
+        }
+        file->every[file->n_every++] = p;
+    }
+}
+
+/* Checks one field; key and value are on the stack. */
+static void read_field(lua_State *L, struct trial *t)
+{
+    struct lt_filter_file *file = t->file;
     size_t at;
     if (lua_type(L, -2) != LUA_TSTRING) {
         luaL_error(L, "a filter's fields have names");
@@ -187,6 +221,8 @@ static void read_field(lua_State *L, struct lt_filter_file *file)
             luaL_error(L, "`on_error` is closed or open");
         }
         file->on_error = (int)at;
+    } else if (strcmp(key, "every") == 0) {
+        read_every(L, t);
     } else if (strcmp(key, "name") == 0) {
         if (lua_type(L, -1) != LUA_TSTRING) {
             luaL_error(L, "`name` is no string");
@@ -205,10 +241,10 @@ static int read_table(lua_State *L)
     file->on_error = -1;
     lt_filter_vm_push_module(L);
     for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
-        read_field(L, file);
+        read_field(L, t);
     }
-    if (file->hooks == 0) {
-        return luaL_error(L, "the filter has none of the hooks request, response, log");
+    if (file->hooks == 0 && file->n_every == 0) {
+        return luaL_error(L, "the filter has none of the hooks request, response, log, every");
     }
     if (file->on_error < 0) {
         file->on_error = file->group == LT_FILTER_AUTH ? LT_FILTER_CLOSED : LT_FILTER_OPEN;

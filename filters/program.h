@@ -22,6 +22,14 @@ struct lt_filter_module {
     struct lt_filter_module *next;
 };
 
+/* A function that a file wants called again and again. */
+struct lt_filter_period {
+    struct lt_str text; /* its key in `every`: "30s" */
+    uint64_t ms;
+};
+
+#define LT_FILTER_PERIODS_MAX 16u
+
 /* One Lua file. */
 struct lt_filter_file {
     struct lt_str name; /* without .lua */
@@ -29,8 +37,10 @@ struct lt_filter_file {
     struct lt_str dir; /* its folder */
     struct lt_str text;
     struct lt_filter_module *modules;
-    unsigned hooks; /* bit per enum lt_filter_hook */
-    bool asks;      /* lintel.http stands in it or in a module */
+    unsigned hooks;                 /* bit per enum lt_filter_hook */
+    struct lt_filter_period *every; /* LT_FILTER_PERIODS_MAX of them at most; or NULL */
+    unsigned n_every;
+    bool asks; /* lintel.http stands in it or in a module */
     enum lt_filter_group group;
     int on_error;                    /* enum lt_filter_on_error, as declared or by group */
     struct lt_schema schema;         /* of its settings */

@@ -8,12 +8,18 @@
 
 #include "base/mem.h"
 #include "filters/host_impl.h"
+#include "filters/lib.h"
+
+#define SLEEP_MAX_MS UINT64_C(3600000)
+/* Of the exchange's memory, what filters can't use up: a server's head or our own answer, written
+ * out, have to fit in. */
+#define ARENA_RESERVE ((size_t)256 << 10)
 
 struct lt_task *lt_task_check(lua_State *L)
 {
     struct lt_task *task = lt_filter_vm_of(L)->task;
     if (task == NULL) {
-        luaL_error(L, "a filter can't wait while it is loaded, nor in `init`");
+        luaL_error(L, "a filter can't wait while it is loaded, nor in `init` and in clean-ups");
     }
     if (task->co != L || !lua_isyieldable(L)) {
         luaL_error(L, "a filter can't wait here: not in what table.sort and string.gsub call back");
@@ -41,6 +47,13 @@ int lt_task_sleep(lua_State *L, uint64_t us)
     struct lt_task *task = lt_task_check(L);
     task->wake_us = task->unit->fvm->host->spec.loop->now_us + us;
     return lua_yieldk(L, 0, 0, slept);
+}
+
+/* lintel.sleep(seconds), ctx:sleep(seconds); or "50ms" */
+int lt_lua_sleep(lua_State *L)
+{
+    int arg = lt_lua_skip_ctx(L);
+    return lt_task_sleep(L, lt_lua_duration_ms(L, arg, SLEEP_MAX_MS) * 1000);
 }
 
 /* ---- parked tasks ---- */
@@ -123,6 +136,25 @@ void lt_task_parked_free(struct lt_filters *host)
 
 /* ---- running ---- */
 
+/* ctx is there for the call's own code and only while that runs. */
+static void enter(struct lt_task *task)
+{
+    task->unit->fvm->running = task->unit->instance;
+    if (task->runner != NULL) {
+        task->runner->live = true;
+        task->runner->x->arena.max -= ARENA_RESERVE;
+    }
+}
+
+static void leave(struct lt_task *task)
+{
+    task->unit->fvm->running = NULL;
+    if (task->runner != NULL) {
+        task->runner->live = false;
+        task->runner->x->arena.max += ARENA_RESERVE;
+    }
+}
+
 static void end_wait(struct lt_async *wait)
 {
     if (wait != NULL) {
@@ -136,16 +168,31 @@ enum lt_vm_end lt_task_resume(struct lt_task *task, int n, int *n_results)
     struct lt_async *before = task->wait;
     unpark(task);
     task->wait = NULL;
+    if (before != NULL && before->stop != LT_VM_DONE) {
+        enum lt_vm_end stop = before->stop;
+        snprintf(fvm->vm->error, sizeof(fvm->vm->error), "%s", before->why);
+        end_wait(before);
+        return stop;
+    }
     fvm->task = task;
-    fvm->running = task->unit->instance;
+    enter(task);
     enum lt_vm_end end = lt_vm_resume(fvm->vm, task->co, n, fvm->running->cpu_ms, n_results);
+    leave(task);
     fvm->task = NULL;
-    fvm->running = NULL;
     end_wait(before);
     if (end == LT_VM_WAITS && !park(task)) {
         snprintf(fvm->vm->error, sizeof(fvm->vm->error), "out of memory");
         return LT_VM_MEMORY;
     }
+    return end;
+}
+
+enum lt_vm_end lt_task_call(struct lt_task *task, int n, uint64_t cpu_ms)
+{
+    int n_results;
+    enter(task);
+    enum lt_vm_end end = lt_vm_resume(task->unit->fvm->vm, task->co, n, cpu_ms, &n_results);
+    leave(task);
     return end;
 }
 

@@ -25,6 +25,10 @@ struct lt_async {
     struct lt_task *task; /* NULL: done */
     /* Frees the operation; one that isn't done is stopped first. Runs no Lua. */
     void (*end)(struct lt_async *wait);
+    /* CPU or MEMORY: what the task waited for was stopped over that budget, and so is the task; why
+     * says where. DONE (0) otherwise. */
+    enum lt_vm_end stop;
+    const char *why;
 };
 
 /* What a task holds while it waits; the host keeps them to be used again. */
@@ -37,6 +41,8 @@ struct lt_parked {
 
 struct lt_task {
     struct lt_filter_unit *unit; /* whose code it is; NULL: dropped */
+    struct lt_runner *runner;    /* the call that it is a part of, whose ctx it may use; or NULL */
+    unsigned depth;              /* of lintel.parallel; 0: begun by an event */
     lua_State *co;
     int co_ref;                          /* keeps co alive, in the registry */
     void (*go_on)(struct lt_task *task); /* the owner's: it may be resumed, or is late */
@@ -65,6 +71,10 @@ int lt_task_sleep(lua_State *L, uint64_t us);
  * will be called. After anything but DONE and WAITS it must be dropped. *n_results as by
  * lt_vm_resume. */
 enum lt_vm_end lt_task_resume(struct lt_task *task, int n, int *n_results) LT_MUST_CHECK;
+
+/* Runs it to its end at once with n arguments on its stack; nothing in it may wait. For clean-ups.
+ */
+enum lt_vm_end lt_task_call(struct lt_task *task, int n, uint64_t cpu_ms) LT_MUST_CHECK;
 
 /* Gives it up, whatever it does: never resumed and never closed. */
 void lt_task_drop(struct lt_task *task);

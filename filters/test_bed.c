@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "filters/every.h"
 #include "filters/host_impl.h"
 #include "http/uri.h"
 
@@ -22,7 +23,7 @@ static void on_unpinned(struct lt_view *view)
 static void on_wake(struct lt_exchange *x)
 {
     struct lt_test_bed *bed = lt_container_of(x->env, struct lt_test_bed, env);
-    bed->woken = true;
+    bed->woken |= x == bed->x;
 }
 
 static void on_fetch(void *arg, struct lt_fetch *f)
@@ -44,7 +45,8 @@ struct lt_test_bed *lt_test_bed_new(void)
     bed->rate_mem = aligned_alloc(LT_CACHE_LINE, RATE_BYTES);
     bed->origins = bed->loop != NULL ? lt_origins_new(bed->loop, NULL, NULL) : NULL;
     if (bed->loop == NULL || bed->origins == NULL || bed->metrics == NULL ||
-        bed->rate_mem == NULL || !lt_rate_init(&bed->rate, bed->rate_mem, RATE_BYTES, &seed)) {
+        bed->rate_mem == NULL || !lt_rate_init(&bed->rate, bed->rate_mem, RATE_BYTES, &seed) ||
+        !lt_value_table_init(&bed->values, LT_VALUE_TABLE_MIN)) {
         lt_test_bed_free(bed);
         return NULL;
     }
@@ -95,6 +97,7 @@ void lt_test_bed_free(struct lt_test_bed *bed)
         lt_loop_free(bed->loop);
     }
     lt_metrics_free(bed->metrics);
+    lt_value_table_fini(&bed->values);
     free(bed->rate_mem);
     lt_free(bed);
 }
@@ -102,6 +105,7 @@ void lt_test_bed_free(struct lt_test_bed *bed)
 void lt_test_bed_reset(struct lt_test_bed *bed)
 {
     memset(bed->rate_mem, 0, RATE_BYTES);
+    lt_value_table_clear(&bed->values);
     bed->start_us = START_US;
     bed->start_wall_us = START_WALL_US;
     bed->loop->now_us = START_US;
@@ -160,6 +164,7 @@ bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, 
         .program = bed->program,
         .budget = &bed->budget,
         .rate = &bed->rate,
+        .values = &bed->values,
         .loop = bed->loop,
         .metrics = bed->env.metrics,
         .origins = bed->origins,
@@ -249,6 +254,7 @@ static void turn(struct lt_loop *loop)
 {
     uint64_t now = loop->now_us, wall = loop->wall_us;
     struct lt_deferred stop = {.fn = NULL};
+    lt_loop_end_turn(loop); /* tasks go on at our time */
     lt_loop_defer(loop, &stop, stop_loop, loop);
     lt_loop_run(loop);
     loop->now_us = now;
@@ -294,6 +300,25 @@ enum lt_step_result lt_test_bed_run(struct lt_test_bed *bed, enum lt_filter_hook
         }
     }
     return result;
+}
+
+const struct lt_every *lt_test_bed_every(struct lt_test_bed *bed, struct lt_str period)
+{
+    bed->slept_us = 0;
+    for (unsigned i = 0; i < bed->filters->n_every; i++) {
+        struct lt_every *e = &bed->filters->every[i];
+        if (e->unit == &bed->filters->units[0] && lt_str_eq(e->period->text, period)) {
+            lt_every_run(e);
+            while (e->job != NULL) {
+                turn(bed->loop);
+                if (e->job != NULL && !move_clock(bed)) {
+                    break; /* nothing would ever wake it */
+                }
+            }
+            return e;
+        }
+    }
+    return NULL;
 }
 
 void lt_test_bed_end(struct lt_test_bed *bed)

@@ -10,6 +10,8 @@
 #include "net/tls_info.h"
 #include "upstream/fetch.h"
 
+struct lt_every; /* filters/every.h */
+
 struct lt_test_bed {
     struct lt_loop *loop; /* its clock is moved by us; it is run only to free exchanges */
     struct lt_metrics *metrics;
@@ -19,7 +21,8 @@ struct lt_test_bed {
     struct lt_budget budget;
     void *rate_mem;
     struct lt_rate_table rate;
-    struct lt_origins *origins;       /* refuse, until lt_origins_mock says more */
+    struct lt_origins *origins; /* refuse, until lt_origins_mock says more */
+    struct lt_value_table values;
     uint64_t start_us, start_wall_us; /* the clock after a reset */
     uint64_t slept_us;                /* how long filters of this exchange slept */
     int (*open_more)(struct lua_State *L);
@@ -72,6 +75,11 @@ enum lt_step_result lt_test_bed_run(struct lt_test_bed *bed, enum lt_filter_hook
 
 /* As run, but comes back with LT_STEP_WAIT where a filter waits. */
 enum lt_step_result lt_test_bed_step(struct lt_test_bed *bed, enum lt_filter_hook hook);
+
+/* Runs the function of the first instance's `every` that has this period to its end, as run does.
+ * Gives it (borrowed until the filters are freed); NULL: there is none. */
+const struct lt_every *lt_test_bed_every(struct lt_test_bed *bed,
+                                         struct lt_str period) LT_MUST_CHECK;
 
 /* Ends the exchange: cancels what waits, frees it. */
 void lt_test_bed_end(struct lt_test_bed *bed);

@@ -139,9 +139,11 @@ static int advance(lua_State *L)
 /* Adds lintel.test to the table of loaded modules on top of the stack. */
 int lt_test_open(lua_State *L)
 {
-    static const luaL_Reg lib[] = {{"case", run_case},   {"run", lt_test_run},   {"eq", eq},
-                                   {"ok", ok},           {"match", match},       {"raises", raises},
-                                   {"advance", advance}, {"http", lt_test_http}, {NULL, NULL}};
+    static const luaL_Reg lib[] = {
+        {"case", run_case}, {"run", lt_test_run}, {"every", lt_test_every},
+        {"eq", eq},         {"ok", ok},           {"match", match},
+        {"raises", raises}, {"advance", advance}, {"http", lt_test_http},
+        {NULL, NULL}};
     lt_test_http_forget(L);
     luaL_newlibtable(L, lib);
     lua_pushlightuserdata(L, lt_test_current);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "filters/every.h"
 #include "filters/host_impl.h"
 #include "filters/lib.h"
 #include "filters/sandbox.h"
@@ -408,6 +409,54 @@ uint64_t lt_test_seconds(lua_State *L, int index)
     return (uint64_t)(s * 1e6);
 }
 
+/* `now` at index: seconds since the case began, or nil. */
+static void set_clock(lua_State *L, struct lt_test_bed *bed, int index)
+{
+    if (!lua_isnil(L, index)) {
+        uint64_t us = lt_test_seconds(L, index);
+        bed->loop->now_us = bed->start_us + us;
+        bed->loop->wall_us = bed->start_wall_us + us;
+    }
+}
+
+/* t.every(filter, period [, {conf=, now=}]): runs what the filter does every `period` once. */
+int lt_test_every(lua_State *L)
+{
+    static const char *const keys[] = {"conf", "now"};
+    struct lt_test *r = lt_test_of(L);
+    struct lt_test_bed *bed = r->bed;
+    luaL_checkstring(L, 1);
+    struct lt_str period = lt_lua_check_str(L, 2);
+    lua_settop(L, 3);
+    if (lua_isnil(L, 3)) {
+        lua_newtable(L);
+        lua_replace(L, 3);
+    }
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lt_lua_check_keys(L, 3, "t.every", keys, lt_countof(keys));
+    lua_getfield(L, 3, "conf"); /* index 4 */
+    lua_getfield(L, 3, "now");  /* 5 */
+    lt_test_forget_lines(r);
+    set_clock(L, bed, 5);
+    load_filter(L, r, 4);
+    lt_test_http_begin(L, r);
+    const struct lt_every *e = lt_test_bed_every(bed, period);
+    if (e == NULL) {
+        return luaL_error(L, "the filter has no function in `every` for \"%s\"", period.p);
+    }
+    lua_newtable(L);
+    if (e->last != LT_CAUSE_NONE) {
+        set_str(L, "cause", lt_str_c(lt_cause_info(e->last)->name));
+        set_str(L, "error", lt_str_c(e->unit->fvm->vm->error));
+    }
+    push_log(L, r);
+    lua_setfield(L, -2, "log");
+    lua_pushnumber(L, (double)bed->slept_us / 1e6);
+    lua_setfield(L, -2, "slept");
+    lt_test_http_end(L, r);
+    return 1;
+}
+
 /* t.run(filter, {conf=, request=, response=, user=, now=}) */
 int lt_test_run(lua_State *L)
 {
@@ -422,11 +471,7 @@ int lt_test_run(lua_State *L)
         lua_getfield(L, 2, keys[i]);
     }
     lt_test_forget_lines(r);
-    if (!lua_isnil(L, 7)) {
-        uint64_t us = lt_test_seconds(L, 7);
-        bed->loop->now_us = bed->start_us + us;
-        bed->loop->wall_us = bed->start_wall_us + us;
-    }
+    set_clock(L, bed, 7);
     load_filter(L, r, 3);
     struct lt_exchange *x = begin(L, r, 4);
     lt_test_http_begin(L, r);

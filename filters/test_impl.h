@@ -51,6 +51,9 @@ void lt_test_http_end(lua_State *L, struct lt_test *r);
 void lt_test_fill_headers(lua_State *L, struct lt_arena *arena, int index,
                           struct lt_headers *headers);
 
+/* t.every(filter, period [, {conf=, now=}]) */
+int lt_test_every(lua_State *L);
+
 /* Adds lintel.test to the table of loaded modules on top of the stack. */
 int lt_test_open(lua_State *L);
 

@@ -9,6 +9,7 @@
 
 struct lt_filters; /* filters/host.h */
 struct lt_runner;  /* filters/ctx.h */
+struct lt_job;     /* filters/job.h */
 struct lt_task;    /* filters/task.h */
 struct lt_crypto;  /* filters/crypto.h */
 
@@ -37,9 +38,11 @@ struct lt_filter_unit {
     int conf_ref, state_ref; /* in the state's registry */
     struct lt_runner *free;  /* runners that wait for a call */
     unsigned runners;        /* that live, free ones included */
-    uint64_t scope;          /* hash of the instance's name, mixed into keys of limits */
-    uint64_t logged_us;      /* when a failure was logged last */
-    unsigned unlogged;       /* failures since then */
+    struct lt_job *free_jobs;
+    unsigned jobs;      /* that live, free ones included */
+    uint64_t scope;     /* hash of the instance's name, mixed into keys of limits */
+    uint64_t logged_us; /* when a failure was logged last */
+    unsigned unlogged;  /* failures since then */
 };
 
 /* Opens the state and runs the file. False: fvm->vm->error (when there is a vm) says why; close it

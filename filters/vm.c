@@ -203,6 +203,7 @@ enum lt_vm_end lt_vm_resume(struct lt_vm *vm, lua_State *co, int n, uint64_t cpu
 {
     LT_OBJ_CHECK(vm, MAGIC);
     struct lt_budget *budget = vm->budget;
+    assert(vm->running == NULL); /* one at a time: who wants another defers it */
     tidy(vm);
     vm->refusals = 0;
     vm->over_memory = vm->stopped = false;
@@ -237,7 +238,9 @@ enum lt_vm_end lt_vm_resume(struct lt_vm *vm, lua_State *co, int n, uint64_t cpu
 bool lt_vm_setup(struct lt_vm *vm, lua_CFunction fn, void *arg)
 {
     LT_OBJ_CHECK(vm, MAGIC);
-    vm->refusals = 0;
+    if (vm->running == NULL) { /* else they are those of the call that needs this */
+        vm->refusals = 0;
+    }
     int top = lua_gettop(vm->L);
     if (!lua_checkstack(vm->L, 4)) {
         snprintf(vm->error, sizeof(vm->error), "not enough memory");

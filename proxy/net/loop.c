@@ -53,6 +53,12 @@ static void run_deferred(struct lt_loop *loop)
     }
 }
 
+void lt_loop_end_turn(struct lt_loop *loop)
+{
+    LT_OBJ_CHECK(loop, LOOP_MAGIC);
+    run_deferred(loop);
+}
+
 static void on_prepare(struct ev_loop *ev, ev_prepare *w, int revents)
 {
     (void)revents;

@@ -42,6 +42,9 @@ void lt_loop_stop(struct lt_loop *loop);
 /* Makes the deferred calls that are left, while the loop doesn't run: at its end, before what they
  * refer to is freed. */
 void lt_loop_settle(struct lt_loop *loop);
+/* Makes the deferred calls of a turn now, without a look at the clock and at events: for those who
+ * move the clock themselves. */
+void lt_loop_end_turn(struct lt_loop *loop);
 
 /* Takes the time again: before the first turn and after something that may have taken long. */
 void lt_loop_update_time(struct lt_loop *loop);

@@ -297,12 +297,12 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
     (void)lt_shm_rate_area(g->shm, &rate_bytes);
     uint64_t connections = (uint64_t)s->connections_max * connection;
     uint64_t workers = (uint64_t)g->n_workers * WORKER_BYTES;
-    uint64_t clients = lt_addr_table_bytes(&g->shared.clients);
+    uint64_t clients = lt_addr_table_bytes(&g->shared.clients), shared = g->shared.values.bytes;
     uint64_t logs = (g->n_workers + (uint64_t)LOG_RINGS_OTHER) * LOG_RING_BYTES;
     uint64_t per_filter = (uint64_t)filters * g->n_workers + pool_memory(s);
     uint64_t total = connections + streams + conf->limits.heads + conf->limits.buffers.total +
                      conf->limits.compress.total + workers + rate_bytes + per_filter + logs +
-                     clients;
+                     clients + shared;
     if (total == g->memory_bound) {
         return;
     }
@@ -314,7 +314,8 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
         LT_KV_INT("buffers_mb", conf->limits.buffers.total >> 20),
         LT_KV_INT("compress_mb", conf->limits.compress.total >> 20),
         LT_KV_INT("workers_mb", workers >> 20), LT_KV_INT("filters_mb", per_filter >> 20),
-        LT_KV_INT("limits_mb", rate_bytes >> 20), LT_KV_INT("logs_mb", logs >> 20));
+        LT_KV_INT("shared_mb", shared >> 20), LT_KV_INT("limits_mb", rate_bytes >> 20),
+        LT_KV_INT("logs_mb", logs >> 20));
 }
 
 /* Every client connection may need one to a server beside it. */
@@ -341,7 +342,8 @@ enum lt_err lt_gateway_start_workers(struct lt_gateway *g, const struct lt_snaps
     g->shared.n_workers = g->shared.peers.n = n;
     g->shared.pool = lt_work_pool_new(POOL_THREADS, POOL_QUEUE_MAX);
     if (g->shared.pool == NULL ||
-        !lt_addr_table_init(&g->shared.clients, first->connections_max, lt_shm_seed(g->shm))) {
+        !lt_addr_table_init(&g->shared.clients, first->connections_max, lt_shm_seed(g->shm)) ||
+        !lt_value_table_init(&g->shared.values, first->root->conf->limits.shared)) {
         return LT_ERR_NOMEM;
     }
     for (unsigned i = 0; i < n; i++) {
@@ -525,6 +527,7 @@ static void fini(struct lt_gateway *g)
         lt_loop_free(g->loop);
     }
     lt_addr_table_fini(&g->shared.clients);
+    lt_value_table_fini(&g->shared.values);
     lt_metrics_free(g->metrics);
     lt_server_registry_free(g->registry);
     lt_upstream_registry_free(g->upstreams);

@@ -392,6 +392,9 @@ static void warn_restart(const struct lt_root_conf *old, const struct lt_root_co
     if (old->workers != new->workers) {
         lt_log_warn("reload", "restart_needed", LT_KV_CSTR("for", "workers"));
     }
+    if (old->limits.shared != new->limits.shared) {
+        lt_log_warn("reload", "restart_needed", LT_KV_CSTR("for", "limits.shared"));
+    }
     /* A socket where there was none is opened. */
     if (had && (!has || !lt_addr_eq(&old->admin.listen, &new->admin.listen) ||
                 old->admin.mode_bits != new->admin.mode_bits)) {

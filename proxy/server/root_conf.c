@@ -352,6 +352,17 @@ static const struct lt_row limits_rows[] = {
      .doc =
          "Checks of servers (`health` of upstreams) that run at once; further ones wait in line.",
      .since = "0.1"},
+    {.name = "shared",
+     .type = LT_T_SIZE,
+     .offset = AT(shared),
+     .def = "8M",
+     .min = "1M",
+     .max = "64G",
+     .flags = LT_ROW_RESTART,
+     .doc = "Memory for the values that filters share over all workers (`lintel.shared`). When it "
+            "is full, those that were not used for longest are forgotten, which "
+            "`filter_shared_evicted_total` counts.",
+     .since = "0.1"},
     {.name = "buffers",
      .type = LT_T_OBJECT,
      .offset = AT(buffers),

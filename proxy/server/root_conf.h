@@ -53,6 +53,7 @@ struct lt_limits_conf {
     int64_t health_checks;          /* at once */
     int64_t streams;                /* HTTP/2 requests, over all connections and workers */
     uint64_t heads;                 /* bytes, over all workers */
+    uint64_t shared;                /* bytes of lintel.shared */
     struct lt_buffers_conf buffers;
     struct lt_limits_compress_conf compress;
 };

@@ -104,6 +104,7 @@ static bool init_filters(struct lt_worker_view *view)
     const struct lt_filters_spec spec = {.program = view->snapshot->filters,
                                          .budget = &worker->budget,
                                          .rate = &worker->shared->rate,
+                                         .values = &worker->shared->values,
                                          .loop = worker->loop,
                                          .metrics = worker->env.metrics,
                                          .origins = worker->origins,

@@ -9,6 +9,7 @@
 #include "base/obj.h"
 #include "exchange/exchange.h"
 #include "filters/budget.h"
+#include "filters/host.h"
 #include "server/accept.h"
 #include "server/access_log.h"
 #include "server/acme.h"
@@ -19,6 +20,8 @@
 
 #define MAGIC 0x776f726bu /* "work" */
 #define EXCHANGES_FREE_MAX 1024
+/* Who does the periodic work of filters. */
+#define PERIODIC_WORKER 0u
 /* How often a draining worker looks whether all is done. */
 #define IDLE_CHECK_MS 10
 /* How often it is looked whether bodies left much memory behind, and what much is. */
@@ -168,12 +171,29 @@ static void committed(struct lt_message *message, void *owner)
     }
 }
 
+/* The periodic work of filters is done here if this worker is the one that does it: of the current
+ * view, and of none while draining. old: the view before, or NULL. */
+static void take_periodic(struct lt_worker *worker, struct lt_view *old)
+{
+    struct lt_view *view = worker->env.view;
+    if (worker->number != PERIODIC_WORKER) {
+        return;
+    }
+    if (old != NULL && old->filters != NULL) {
+        lt_filters_stop(old->filters);
+    }
+    if (view != NULL && view->filters != NULL && !worker->env.draining) {
+        lt_filters_start(view->filters);
+    }
+}
+
 static void do_commit(struct lt_message *message, void *owner)
 {
     struct lt_worker *worker = owner;
     struct lt_worker_view *view = view_of(message);
     struct lt_view *old = worker->env.view;
     worker->env.view = &view->view;
+    take_periodic(worker, old);
     set_memory(worker, view->snapshot);
     if (!worker->env.draining) {
         update_listeners(worker, view->snapshot);
@@ -246,6 +266,7 @@ static void do_drain(struct lt_message *message, void *owner)
         }
     }
     worker->env.draining = true;
+    take_periodic(worker, worker->env.view);
     lt_fronts_close(worker->fronts, false);
     answer_later(worker, &worker->stopped, stopped);
 }

@@ -16,6 +16,7 @@
 #include "shared/addr_table.h"
 #include "shared/rate_table.h"
 #include "upstream/fetch.h"
+#include "shared/value_table.h"
 #include "upstream/peers.h"
 
 #include <pthread.h>
@@ -34,6 +35,7 @@ struct lt_workers_shared {
     struct lt_budget_watch *watch;
     struct lt_slots *slots;
     struct lt_rate_table rate;    /* in the shared memory */
+    struct lt_value_table values; /* of lintel.shared */
     struct lt_addr_table clients; /* connections by address */
     struct lt_mailbox *main;      /* where answers go */
     struct lt_work_pool *pool;    /* threads for slow hashes */

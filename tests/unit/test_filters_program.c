@@ -34,7 +34,15 @@ static void test_files_with_mistakes_are_refused(void **state)
     refused("return {init = 1, request = function() end}", "`init` is no function");
     refused("return {body = function() end}", "the hook `body` is not supported by this version");
     refused("return {upstream = function() end}", "`upstream` is not supported");
-    refused("return {every = {}}", "`every` is not supported");
+    refused("return {every = {}}", "none of the hooks request, response, log, every");
+    refused("return {every = 1}", "`every` is a table such as");
+    refused("return {every = {['5'] = function() end}}", "a key is a time between \"1s\" and");
+    refused("return {every = {['10ms'] = function() end}}", "a key is a time between \"1s\" and");
+    refused("return {every = {['2d'] = function() end}}", "a key is a time between \"1s\" and");
+    refused("return {every = {[30] = function() end}}", "a key is a time between \"1s\" and");
+    refused("return {every = {['30s'] = 1}}", "`every`: [\"30s\"] is no function");
+    refused("local e = {} for i = 1, 17 do e[i .. 's'] = function() end end return {every = e}",
+            "`every` has more than 16 entries");
     refused("return {reqest = function() end}", "did you mean `request`?");
     refused("return {1, 2}", "fields have names");
     refused("return {group = 'x', request = function() end}", "`group` is one of");

@@ -192,6 +192,32 @@ static void test_services_are_played(void **state)
     }
 }
 
+static void test_periodic_work_runs_once(void **state)
+{
+    (void)state;
+    write_file("a.lua", "return {schema = {n = {type = 'int', default = 1}}, "
+                        "init = function(conf) return conf end, every = {['30s'] = function(conf) "
+                        "lintel.sleep(2) lintel.log.info('ran', {n = conf.n}) "
+                        "if conf.n == 2 then error('late') end "
+                        "if conf.n == 3 then lintel.http.get('http://x.test/') end end}}");
+    int status = run_text(
+        "local t = require 'lintel.test'\n"
+        "t.case('every', function()\n"
+        "local r = t.every('a', '30s')\n"
+        "t.eq(r.slept, 2.0) t.eq(r.error, nil) t.eq(r.log[1].n, 1)\n"
+        "r = t.every('a', '30s', {conf = {n = 2}, now = 7})\n"
+        "t.eq(r.cause, 'filter_error') t.match(r.error, 'a.lua:1: late')\n"
+        "t.eq(r.log[2].hook, 'every 30s')\n"
+        "t.http('GET http://x.test/', {status = 204})\n"
+        "t.eq(t.every('a', '30s', {conf = {n = 3}}).http[1].url, 'http://x.test/')\n"
+        "t.raises(function() t.every('a', '1m') end, 'no function in `every` for \"1m\"')\n"
+        "t.raises(function() t.every('a', '30s', {cnf = {}}) end, 'did you mean `conf`')\n"
+        "end)\n");
+    if (status != 0) {
+        fail_msg("%s", output);
+    }
+}
+
 static void test_broken_files_fail(void **state)
 {
     (void)state;
@@ -233,6 +259,7 @@ int main(void)
         TEST(test_a_client_may_show_a_certificate),
         TEST(test_an_exchange_runs_through_all_hooks),
         TEST(test_services_are_played),
+        TEST(test_periodic_work_runs_once),
         TEST(test_broken_files_fail),
         TEST(test_folders_and_usage),
     };
