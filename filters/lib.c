@@ -259,6 +259,9 @@ void lt_lua_open_lintel(lua_State *L)
     lt_lua_open_shared(L);
     lt_sandbox_freeze(L, "lintel.shared");
     lua_setfield(L, -2, "shared");
+    lt_lua_open_re(L);
+    lt_sandbox_freeze(L, "lintel.re");
+    lua_setfield(L, -2, "re");
     lt_sandbox_freeze(L, "lintel");
     lua_setfield(L, -2, "lintel");
     lua_pop(L, 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table `lintel` that filters see: limit, crypto, json, jwt, http, cache, shared, log, header,
- * now, uuid, sleep, parallel. Each lib_*.c adds its part. All functions raise Lua errors. */
+/* The table `lintel` that filters see: limit, crypto, json, re, jwt, http, cache, shared, log,
+ * header, now, uuid, sleep, parallel. Each lib_*.c adds its part. All functions raise Lua errors.
+ */
 #ifndef LT_FILTERS_LIB_H
 #define LT_FILTERS_LIB_H
 
@@ -18,11 +19,12 @@ struct lt_filters;
 /* Adds `lintel` to the globals of the sandbox. */
 void lt_lua_open_lintel(lua_State *L);
 
-/* Each pushes its table (json, jwt, crypto, limit, http, cache, shared). */
+/* Each pushes its table (json, re, jwt, crypto, limit, http, cache, shared). */
 void lt_lua_open_limit(lua_State *L);
 void lt_lua_open_crypto(lua_State *L);
 void lt_lua_open_json(lua_State *L);
 void lt_lua_open_http(lua_State *L);
+void lt_lua_open_re(lua_State *L);
 void lt_lua_open_jwt(lua_State *L);
 void lt_lua_open_cache(lua_State *L);
 /* When the host is freed: gives up all loads. */

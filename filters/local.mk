@@ -30,6 +30,7 @@ liblintel_a_SOURCES += \
 	filters/lib_json.c \
 	filters/lib_jwt.c \
 	filters/lib_limit.c \
+	filters/lib_re.c filters/lib_re.h \
 	filters/lib_shared.c \
 	filters/lua_match.c filters/lua_match.h \
 	filters/lua_table.c filters/lua_table.h \
@@ -58,6 +59,7 @@ check_PROGRAMS += \
 	tests/unit/test_filters_lib \
 	tests/unit/test_filters_lua_match \
 	tests/unit/test_filters_program \
+	tests/unit/test_filters_re \
 	tests/unit/test_filters_sandbox \
 	tests/unit/test_filters_test_runner \
 	tests/unit/test_jose \
@@ -73,6 +75,7 @@ tests_unit_test_filters_lua_match_SOURCES = \
 	tests/unit/test_filters_lua_match.c tests/unit/filter_vm.h
 tests_unit_test_filters_program_SOURCES = \
 	tests/unit/test_filters_program.c tests/unit/filter_bed.h
+tests_unit_test_filters_re_SOURCES = tests/unit/test_filters_re.c tests/unit/filter_bed.h
 tests_unit_test_filters_sandbox_SOURCES = tests/unit/test_filters_sandbox.c tests/unit/filter_vm.h
 tests_unit_test_filters_test_runner_SOURCES = \
 	tests/unit/test_filters_test_runner.c tests/unit/filter_bed.h

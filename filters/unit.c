@@ -10,6 +10,7 @@
 #include "config/file.h"
 #include "filters/crypto.h"
 #include "filters/lib.h"
+#include "filters/lib_re.h"
 #include "filters/sandbox.h"
 #include "filters/schema.h"
 
@@ -228,8 +229,10 @@ void lt_filter_vm_close(struct lt_filter_vm *fvm)
         LT_OBJ_CHECK(fvm, MAGIC);
         lt_vm_free(fvm->vm);
         lt_crypto_free(fvm->crypto);
+        lt_patterns_free(fvm->patterns);
         fvm->vm = NULL;
         fvm->crypto = NULL;
+        fvm->patterns = NULL;
         LT_OBJ_FINI(fvm);
     }
 }

@@ -7,11 +7,12 @@
 #include "filters/program.h"
 #include "filters/vm.h"
 
-struct lt_filters; /* filters/host.h */
-struct lt_runner;  /* filters/ctx.h */
-struct lt_job;     /* filters/job.h */
-struct lt_task;    /* filters/task.h */
-struct lt_crypto;  /* filters/crypto.h */
+struct lt_filters;  /* filters/host.h */
+struct lt_runner;   /* filters/ctx.h */
+struct lt_job;      /* filters/job.h */
+struct lt_task;     /* filters/task.h */
+struct lt_crypto;   /* filters/crypto.h */
+struct lt_patterns; /* lib_re.c */
 
 /* Time that running a file, and init, may take. */
 #define LT_FILTER_LOAD_CPU_MS 1000u
@@ -28,6 +29,7 @@ struct lt_filter_vm {
     const struct lt_filter_instance *running; /* whose code runs; NULL while the file is loaded */
     struct lt_task *task;                     /* that runs; NULL: nothing may wait (task.h) */
     struct lt_crypto *crypto;                 /* made at first use */
+    struct lt_patterns *patterns;             /* made at first use */
     lua_CFunction open_more;                  /* `lintel test` opens its own library; may be NULL */
 };
 

@@ -115,10 +115,15 @@ static void on_hook(lua_State *L, lua_Debug *ar)
     raise_stop(L);
 }
 
+bool lt_vm_must_stop(struct lt_vm *vm)
+{
+    return vm->running != NULL && must_stop(vm);
+}
+
 void lt_vm_poll(lua_State *L)
 {
     struct lt_vm *vm = lt_vm_of(L);
-    if (vm->running != NULL && must_stop(vm)) {
+    if (lt_vm_must_stop(vm)) {
         note_stop(vm, L);
         lt_vm_arm(L);
         raise_stop(L);

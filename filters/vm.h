@@ -67,6 +67,10 @@ void lt_vm_arm(lua_State *L);
 /* For C functions that loop, every few hundred rounds: raises when the call is to be stopped. */
 void lt_vm_poll(lua_State *L);
 
+/* For C functions whose loops call others that can't raise: whether the call that runs now is to be
+ * stopped, by lt_vm_poll as soon as it can be. */
+bool lt_vm_must_stop(struct lt_vm *vm);
+
 /* Calls fn(L, arg) as a protected C function on the main state, for set-up: false when it raised
  * (vm->error says what). Not under a budget. */
 bool lt_vm_setup(struct lt_vm *vm, lua_CFunction fn, void *arg) LT_MUST_CHECK;

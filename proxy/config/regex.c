@@ -13,6 +13,9 @@
 #define DEPTH_LIMIT 1000u
 #define HEAP_LIMIT_KB 512u
 #define PATTERN_MAX 4096u
+/* Steps between two questions to a watch, and bytes gone over that count as one. */
+#define WATCH_STEPS 4096u
+#define STEP_BYTES 16u
 
 struct lt_regex {
     pcre2_code *code;
@@ -74,8 +77,25 @@ static void code_free(void *arg)
     pcre2_code_free(arg);
 }
 
+static uint32_t options_of(unsigned flags)
+{
+    uint32_t options = PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF;
+    options |= (flags & LT_REGEX_CASELESS) != 0 ? PCRE2_CASELESS : 0;
+    options |= (flags & LT_REGEX_MULTILINE) != 0 ? PCRE2_MULTILINE : 0;
+    options |= (flags & LT_REGEX_DOTALL) != 0 ? PCRE2_DOTALL : 0;
+    options |= (flags & LT_REGEX_EXTENDED) != 0 ? PCRE2_EXTENDED : 0;
+    options |= (flags & LT_REGEX_WATCHED) != 0 ? PCRE2_AUTO_CALLOUT : 0;
+    return options;
+}
+
 struct lt_regex *lt_regex_compile(struct lt_arena *arena, struct lt_str pattern, size_t *offset,
                                   struct lt_str *why)
+{
+    return lt_regex_compile_flags(arena, pattern, 0, offset, why);
+}
+
+struct lt_regex *lt_regex_compile_flags(struct lt_arena *arena, struct lt_str pattern,
+                                        unsigned flags, size_t *offset, struct lt_str *why)
 {
     char text[256];
     int error = 0;
@@ -90,7 +110,7 @@ struct lt_regex *lt_regex_compile(struct lt_arena *arena, struct lt_str pattern,
         return NULL;
     }
     regex->code = pcre2_compile((PCRE2_SPTR)(pattern.p != NULL ? pattern.p : ""), pattern.len,
-                                PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF, &error, offset, NULL);
+                                options_of(flags), &error, offset, NULL);
     if (regex->code == NULL) {
         int n = pcre2_get_error_message(error, (PCRE2_UCHAR *)text, sizeof(text));
         if (!lt_arena_dup(arena, lt_str(text, n > 0 ? (size_t)n : 0), why)) {
@@ -107,15 +127,49 @@ struct lt_regex *lt_regex_compile(struct lt_arena *arena, struct lt_str pattern,
     return regex;
 }
 
+size_t lt_regex_size(const struct lt_regex *regex)
+{
+    size_t size = 0, jit = 0;
+    pcre2_pattern_info(regex->code, PCRE2_INFO_SIZE, &size);
+    pcre2_pattern_info(regex->code, PCRE2_INFO_JITSIZE, &jit);
+    return size + jit;
+}
+
+/* Before each item of the pattern. What an item goes over is seen by how far the next one is. */
+static int on_step(pcre2_callout_block *block, void *arg)
+{
+    struct lt_regex_watch *w = arg;
+    size_t at = block->current_position;
+    w->steps += 1 + (at > w->at ? at - w->at : w->at - at) / STEP_BYTES;
+    w->at = at;
+    if (w->steps > w->steps_max) {
+        return PCRE2_ERROR_CALLOUT;
+    }
+    if (w->steps - w->asked_at >= WATCH_STEPS) {
+        w->asked_at = w->steps;
+        return w->stop(w->arg) ? PCRE2_ERROR_CALLOUT : 0;
+    }
+    return 0;
+}
+
 enum lt_regex_result lt_regex_match(const struct lt_regex *regex, struct lt_str subject,
                                     struct lt_str *groups, unsigned n)
+{
+    return lt_regex_search(regex, subject, 0, false, NULL, groups, n);
+}
+
+enum lt_regex_result lt_regex_search(const struct lt_regex *regex, struct lt_str subject,
+                                     size_t from, bool nonempty, struct lt_regex_watch *watch,
+                                     struct lt_str *groups, unsigned n)
 {
     struct scratch *s = scratch_get();
     const char *text = subject.p != NULL ? subject.p : "";
     if (s == NULL) {
         return LT_REGEX_FAILED;
     }
-    int found = pcre2_match(regex->code, (PCRE2_SPTR)text, subject.len, 0, 0, s->data, s->limits);
+    pcre2_set_callout(s->limits, watch != NULL ? on_step : NULL, watch);
+    int found = pcre2_match(regex->code, (PCRE2_SPTR)text, subject.len, from,
+                            nonempty ? PCRE2_NOTEMPTY_ATSTART : 0, s->data, s->limits);
     if (found < 0) {
         return found == PCRE2_ERROR_NOMATCH ? LT_REGEX_NO : LT_REGEX_FAILED;
     }
