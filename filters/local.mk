@@ -40,6 +40,7 @@ liblintel_a_SOURCES += \
 	filters/report.c filters/report.h \
 	filters/sandbox.c filters/sandbox.h \
 	filters/schema.c filters/schema.h \
+	filters/schema_values.c \
 	filters/task.c filters/task.h \
 	filters/test_bed.c filters/test_bed.h \
 	filters/test_checks.c \
@@ -62,6 +63,7 @@ check_PROGRAMS += \
 	tests/unit/test_filters_program \
 	tests/unit/test_filters_re \
 	tests/unit/test_filters_sandbox \
+	tests/unit/test_filters_schema \
 	tests/unit/test_filters_test_runner \
 	tests/unit/test_jose \
 	tests/unit/test_jwt \
@@ -79,6 +81,7 @@ tests_unit_test_filters_program_SOURCES = \
 	tests/unit/test_filters_program.c tests/unit/filter_bed.h
 tests_unit_test_filters_re_SOURCES = tests/unit/test_filters_re.c tests/unit/filter_bed.h
 tests_unit_test_filters_sandbox_SOURCES = tests/unit/test_filters_sandbox.c tests/unit/filter_vm.h
+tests_unit_test_filters_schema_SOURCES = tests/unit/test_filters_schema.c tests/unit/filter_bed.h
 tests_unit_test_filters_test_runner_SOURCES = \
 	tests/unit/test_filters_test_runner.c tests/unit/filter_bed.h
 tests_unit_test_jose_SOURCES = tests/unit/test_jose.c tests/unit/jwt_forge.h

@@ -256,39 +256,19 @@ static int read_table(lua_State *L)
 
 /* ---- settings ---- */
 
-static const struct lt_node *default_of(const struct lt_filter_file *file, size_t row,
-                                        const struct lt_node *written)
+/* The filter's own keys of the instance. */
+static struct lt_node *own_keys(struct lt_schema_load *load, const struct lt_node *node)
 {
-    const struct lt_node *node = file->defaults[row];
-    return node != NULL && lt_node_get(written, file->schema.rows[row].name) == NULL ? node : NULL;
-}
-
-/* The filter's own keys of the instance, and its defaults of lists and maps as if they had been
- * written. */
-static struct lt_node *own_keys(struct lt_schema_load *load, const struct lt_filter_file *file,
-                                const struct lt_node *node)
-{
-    size_t n_rows = file->schema.n_rows, n = node->kind == LT_NODE_MAP ? node->n_pairs : 0;
+    size_t n = node->kind == LT_NODE_MAP ? node->n_pairs : 0;
     struct lt_node *own = lt_arena_new(load->arena, struct lt_node);
-    struct lt_node_pair *pairs = lt_arena_array(load->arena, struct lt_node_pair, n + n_rows + 1);
-    struct lt_node *keys = lt_arena_array(load->arena, struct lt_node, n_rows + 1);
-    if (own == NULL || pairs == NULL || keys == NULL) {
+    struct lt_node_pair *pairs = lt_arena_array(load->arena, struct lt_node_pair, n + 1);
+    if (own == NULL || pairs == NULL) {
         return NULL;
     }
     *own = (struct lt_node){.kind = LT_NODE_MAP, .pos = node->pos, .pairs = pairs};
     for (size_t i = 0; i < n; i++) {
         if (!lt_filter_conf_reserved(node->pairs[i].key->text)) {
             pairs[own->n_pairs++] = node->pairs[i];
-        }
-    }
-    for (size_t i = 0; i < n_rows; i++) {
-        const struct lt_node *value = default_of(file, i, own);
-        if (value != NULL) {
-            struct lt_str name = lt_str_c(file->schema.rows[i].name);
-            keys[i] = (struct lt_node){
-                .kind = LT_NODE_SCALAR, .pos = node->pos, .text = name, .raw = name};
-            pairs[own->n_pairs++] =
-                (struct lt_node_pair){.key = &keys[i], .value = (struct lt_node *)(uintptr_t)value};
         }
     }
     return own;
@@ -298,7 +278,7 @@ void *lt_filter_settings_read(struct lt_schema_load *load, const struct lt_filte
                               const struct lt_node *node)
 {
     void *settings = lt_arena_zalloc(load->arena, 1, file->schema.size);
-    struct lt_node *own = own_keys(load, file, node);
+    struct lt_node *own = own_keys(load, node);
     if (settings == NULL || own == NULL) {
         load->nomem = true;
         return NULL;

@@ -42,10 +42,9 @@ struct lt_filter_file {
     unsigned n_every;
     bool asks; /* lintel.http stands in it or in a module */
     enum lt_filter_group group;
-    int on_error;                    /* enum lt_filter_on_error, as declared or by group */
-    struct lt_schema schema;         /* of its settings */
-    const struct lt_node **defaults; /* per row of schema: default of a list or map, or NULL */
-    uint64_t memory;                 /* bytes per worker: the largest budget of its instances */
+    int on_error;            /* enum lt_filter_on_error, as declared or by group */
+    struct lt_schema schema; /* of its settings */
+    uint64_t memory;         /* bytes per worker: the largest budget of its instances */
     unsigned index;
 };
 

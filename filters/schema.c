@@ -11,23 +11,30 @@
 
 #define ROWS_MAX 60
 #define CHOICES_MAX 64
+#define ALL_ROWS_MAX 500
+#define NESTED_MAX 4u /* records in records, and levels of a default */
+/* Where the first value of a struct lies, and the most that one of a list or map takes. */
+#define STRUCT_HEAD ((sizeof(struct lt_conf) + 15) / 16 * 16)
+#define VALUE_MAX sizeof(struct lt_conf_map)
 
 /* What filters may write as `type` and `of`. */
 static const struct {
     const char *name;
     enum lt_type type;
 } types[] = {
-    {"string", LT_T_STRING},     {"int", LT_T_INT},   {"bool", LT_T_BOOL},
-    {"duration", LT_T_DURATION}, {"size", LT_T_SIZE}, {"rate", LT_T_RATE},
-    {"percent", LT_T_PERCENT},   {"url", LT_T_URL},   {"enum", LT_T_ENUM},
-    {"list", LT_T_LIST},         {"map", LT_T_MAP},   {"secret", LT_T_SECRET},
-    {"expr", LT_T_EXPR},
+    {"string", LT_T_STRING},     {"int", LT_T_INT},       {"bool", LT_T_BOOL},
+    {"duration", LT_T_DURATION}, {"size", LT_T_SIZE},     {"rate", LT_T_RATE},
+    {"percent", LT_T_PERCENT},   {"url", LT_T_URL},       {"enum", LT_T_ENUM},
+    {"list", LT_T_LIST},         {"map", LT_T_MAP},       {"secret", LT_T_SECRET},
+    {"expr", LT_T_EXPR},         {"record", LT_T_OBJECT},
 };
 
 struct reader {
     lua_State *L;
     struct lt_schema_load *load;
     const char *name; /* of the row */
+    unsigned depth;   /* records around it */
+    size_t n_rows;    /* read so far */
 };
 
 static void out_of_memory(struct reader *r)
@@ -120,27 +127,33 @@ static struct lt_node *text_node(struct reader *r, const char *text)
     return node;
 }
 
-/* The default of a list or map, the table at the top of the stack, as if it had been written. */
-static struct lt_node *table_node(struct reader *r, bool is_map)
+static struct lt_node *value_node(struct reader *r, unsigned depth);
+
+/* The table on top of the stack as a list. */
+static struct lt_node *list_node(struct reader *r, size_t n, unsigned depth)
 {
     lua_State *L = r->L;
-    struct lt_node *node = new_node(r, is_map ? LT_NODE_MAP : LT_NODE_LIST);
-    size_t n = 0;
-    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
-        n++;
-    }
+    struct lt_node *node = new_node(r, LT_NODE_LIST);
     node->items = lt_arena_array(r->load->arena, struct lt_node *, n + 1);
-    node->pairs = lt_arena_array(r->load->arena, struct lt_node_pair, n + 1);
-    if (node->items == NULL || node->pairs == NULL) {
+    if (node->items == NULL) {
         out_of_memory(r);
     }
-    if (!is_map) {
-        for (size_t i = 1; i <= n; i++) {
-            lua_geti(L, -1, (lua_Integer)i);
-            node->items[node->n_items++] = text_node(r, scalar_text(r, "default"));
-            lua_pop(L, 1);
-        }
-        return node;
+    for (size_t i = 1; i <= n; i++) {
+        lua_geti(L, -1, (lua_Integer)i);
+        node->items[node->n_items++] = value_node(r, depth);
+        lua_pop(L, 1);
+    }
+    return node;
+}
+
+/* The table on top of the stack as a mapping. */
+static struct lt_node *map_node(struct reader *r, size_t n, unsigned depth)
+{
+    lua_State *L = r->L;
+    struct lt_node *node = new_node(r, LT_NODE_MAP);
+    node->pairs = lt_arena_array(r->load->arena, struct lt_node_pair, n + 1);
+    if (node->pairs == NULL) {
+        out_of_memory(r);
     }
     for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING) {
@@ -148,8 +161,40 @@ static struct lt_node *table_node(struct reader *r, bool is_map)
         }
         node->pairs[node->n_pairs++] = (struct lt_node_pair){
             .key = text_node(r, keep(r, lua_tostring(L, -2))),
-            .value = text_node(r, scalar_text(r, "default")),
+            .value = value_node(r, depth),
         };
+    }
+    return node;
+}
+
+/* A default, or a part of one, as if it had been written: the value on top of the stack. */
+static struct lt_node *value_node(struct reader *r, unsigned depth)
+{
+    lua_State *L = r->L;
+    size_t n = 0;
+    if (!lua_istable(L, -1)) {
+        return text_node(r, scalar_text(r, "default"));
+    }
+    if (depth == 0) {
+        luaL_error(L, "schema: `%s`: `default` is nested too deep", r->name);
+    }
+    luaL_checkstack(L, 4, NULL);
+    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+        n++;
+    }
+    bool list = n > 0 && lua_rawlen(L, -1) == n;
+    return list ? list_node(r, n, depth - 1) : map_node(r, n, depth - 1);
+}
+
+/* The default of the list or map, which is the table on top of the stack. */
+static const struct lt_node *read_fallback(struct reader *r, enum lt_type type)
+{
+    struct lt_node *node = value_node(r, NESTED_MAX);
+    if (type == LT_T_LIST && node->kind == LT_NODE_MAP && node->n_pairs == 0) {
+        node->kind = LT_NODE_LIST; /* {} */
+    }
+    if (type == LT_T_MAP && node->kind == LT_NODE_LIST) {
+        luaL_error(r->L, "schema: `%s`: a key of `default` is no string", r->name);
     }
     return node;
 }
@@ -177,6 +222,18 @@ static const char *const *read_choices(struct reader *r)
     return choices;
 }
 
+/* Raises what the engine said about the row, if anything; key says what for. */
+static void raise_said(struct reader *r, const char *key, const struct lt_diags *said)
+{
+    if (lt_list_empty(&said->list)) {
+        return;
+    }
+    const struct lt_diag *d = lt_container_of(said->list.next, struct lt_diag, link);
+    bool hint = d->hint.len > 0;
+    luaL_error(r->L, "schema: `%s`: `%s`: %s%s%s%s", r->name, key, d->message.p, hint ? " (" : "",
+               hint ? d->hint.p : "", hint ? ")" : "");
+}
+
 /* Raises unless the engine takes text, which may be NULL, as a value of the row; key says what it
  * is written for. */
 static void check_text(struct reader *r, const struct lt_row *row, enum lt_type type,
@@ -195,27 +252,37 @@ static void check_text(struct reader *r, const struct lt_row *row, enum lt_type 
     load->diags = &tried;
     bool ok = lt_type_parse_text(load, row, type, text, &value);
     load->diags = real;
-    if (ok) {
-        return;
-    }
-    if (lt_list_empty(&tried.list)) {
+    if (!ok) {
+        raise_said(r, key, &tried);
         luaL_error(r->L, "schema: `%s`: `%s`: \"%s\" does not do", r->name, key, text);
     }
-    const struct lt_diag *d = lt_container_of(tried.list.next, struct lt_diag, link);
-    bool hint = d->hint.len > 0;
-    luaL_error(r->L, "schema: `%s`: `%s`: %s%s%s%s", r->name, key, d->message.p, hint ? " (" : "",
-               hint ? d->hint.p : "", hint ? ")" : "");
 }
 
-/* The elements of a list's or map's default. */
-static void check_elements(struct reader *r, const struct lt_row *row, const struct lt_node *node)
+/* Raises unless the engine takes the default of a list or map. */
+static void check_fallback(struct reader *r, const struct lt_row *row)
 {
-    for (size_t i = 0; node != NULL && i < node->n_items; i++) {
-        check_text(r, row, row->item, "default", node->items[i]->text.p);
+    struct lt_schema_load *load = r->load;
+    struct lt_diags *real = load->diags, tried;
+    if (row->fallback == NULL) {
+        return;
     }
-    for (size_t i = 0; node != NULL && i < node->n_pairs; i++) {
-        check_text(r, row, row->item, "default", node->pairs[i].value->text.p);
+    struct lt_row alone = *row;
+    alone.offset = STRUCT_HEAD;
+    const struct lt_schema schema = {
+        .name = row->name, .doc = "", .rows = &alone, .n_rows = 1, .size = STRUCT_HEAD + VALUE_MAX};
+    void *obj = lt_arena_zalloc(load->arena, 1, schema.size);
+    if (obj == NULL) {
+        out_of_memory(r);
     }
+    lt_diags_init(&tried, load->arena);
+    load->diags = &tried;
+    lt_schema_read(load, &schema, NULL, 0, obj);
+    lt_schema_finish(load, obj);
+    load->diags = real;
+    if (load->nomem) {
+        out_of_memory(r);
+    }
+    raise_said(r, "default", &tried);
 }
 
 /* `min` and `max`: of the type itself, or a number of bytes or entries. */
@@ -245,52 +312,112 @@ static void check_bounds(struct reader *r, const struct lt_row *row)
     check_text(r, &plain, plain.type, "min", row->min);
 }
 
-/* The row from the description on top of the stack; gives the node of a list's or map's default. */
-static const struct lt_node *read_row(struct reader *r, struct lt_row *row)
+/* The type of a list's or map's elements: `of`, or records because there are `fields`. */
+static void read_item(struct reader *r, struct lt_row *row)
 {
     lua_State *L = r->L;
-    static const char *const known[] = {"type", "of",  "default", "required",
-                                        "min",  "max", "values",  "doc"};
-    const struct lt_node *fallback = NULL;
+    int of = lua_getfield(L, -1, "of");
+    int fields = lua_getfield(L, -2, "fields");
+    lua_pop(L, 2);
+    row->item = of == LUA_TNIL && fields != LUA_TNIL ? LT_T_OBJECT : read_type(r, "of");
+    if (!lt_type_is_scalar(row->item) && row->item != LT_T_OBJECT) {
+        luaL_error(L, "schema: `%s`: `of` is one of the plain types, or record", r->name);
+    }
+}
+
+static void read_schema(struct reader *r, struct lt_schema *schema);
+
+/* The `fields` of records. */
+static void read_fields(struct reader *r, struct lt_row *row)
+{
+    lua_State *L = r->L;
+    struct lt_schema *sub = lt_arena_new(r->load->arena, struct lt_schema);
+    const char *name = r->name;
+    if (sub == NULL) {
+        out_of_memory(r);
+    }
+    if (lua_getfield(L, -1, "fields") != LUA_TTABLE) {
+        luaL_error(L, "schema: `%s`: a record needs `fields = {NAME = {type = ...}}`", name);
+    }
+    if (++r->depth > NESTED_MAX) {
+        luaL_error(L, "schema: `%s`: records are nested too deep", name);
+    }
+    *sub = (struct lt_schema){.name = name, .doc = row->doc != NULL ? row->doc : ""};
+    read_schema(r, sub);
+    if (sub->n_rows == 0) {
+        luaL_error(L, "schema: `%s`: `fields` is empty", name);
+    }
+    r->depth--;
+    r->name = name;
+    row->sub = sub;
+    lua_pop(L, 1);
+}
+
+/* What the type of the row asks for besides. */
+static void read_parts(struct reader *r, struct lt_row *row)
+{
+    lua_State *L = r->L;
+    bool many = row->type == LT_T_LIST || row->type == LT_T_MAP;
+    if (many) {
+        read_item(r, row);
+    }
+    enum lt_type type = many ? row->item : row->type;
+    if (type == LT_T_ENUM) {
+        row->choices = read_choices(r);
+    }
+    bool fields = lua_getfield(L, -1, "fields") != LUA_TNIL;
+    lua_pop(L, 1);
+    if (type == LT_T_OBJECT) {
+        read_fields(r, row);
+    } else if (fields) {
+        luaL_error(L, "schema: `%s`: `fields` are those of the type record", r->name);
+    }
+}
+
+static void read_default(struct reader *r, struct lt_row *row)
+{
+    lua_State *L = r->L;
+    bool many = row->type == LT_T_LIST || row->type == LT_T_MAP;
+    int type = lua_getfield(L, -1, "default");
+    if (type != LUA_TNIL && row->type == LT_T_OBJECT) {
+        luaL_error(L, "schema: `%s`: the fields of a record have defaults, not it itself", r->name);
+    } else if (many && type == LUA_TTABLE) {
+        row->fallback = read_fallback(r, row->type);
+    } else if (many && type != LUA_TNIL) {
+        luaL_error(L, "schema: `%s`: `default` is no table", r->name);
+    } else if (type != LUA_TNIL) {
+        row->def = scalar_text(r, "default");
+    }
+    lua_pop(L, 1);
+    if ((row->def != NULL || row->fallback != NULL) && (row->flags & LT_ROW_REQUIRED) != 0) {
+        luaL_error(L, "schema: `%s`: what is required needs no default", r->name);
+    }
+}
+
+/* The row from the description on top of the stack. */
+static void read_row(struct reader *r, struct lt_row *row)
+{
+    lua_State *L = r->L;
+    static const char *const known[] = {"type", "of",  "fields", "default", "required",
+                                        "min",  "max", "values", "doc"};
     if (!lua_istable(L, -1)) {
         luaL_error(L, "schema: `%s` is no table such as {type = \"string\"}", r->name);
     }
+    luaL_checkstack(L, 12, NULL);
     lt_lua_check_keys(L, -2, lua_pushfstring(L, "schema: `%s`", r->name), known, lt_countof(known));
     lua_pop(L, 1);
     row->type = read_type(r, "type");
     row->doc = read_text(r, "doc");
     row->min = read_text(r, "min");
     row->max = read_text(r, "max");
-    bool many = row->type == LT_T_LIST || row->type == LT_T_MAP;
-    if (many) {
-        row->item = read_type(r, "of");
-        if (!lt_type_is_scalar(row->item)) {
-            luaL_error(L, "schema: `%s`: `of` is one of the plain types", r->name);
-        }
-    }
-    if (row->type == LT_T_ENUM || (many && row->item == LT_T_ENUM)) {
-        row->choices = read_choices(r);
-    }
+    read_parts(r, row);
     lua_getfield(L, -1, "required");
     row->flags = lua_toboolean(L, -1) ? LT_ROW_REQUIRED : LT_ROW_ABSENT_OK;
     lua_pop(L, 1);
-    int type = lua_getfield(L, -1, "default");
-    if (many && type == LUA_TTABLE) {
-        fallback = table_node(r, row->type == LT_T_MAP);
-    } else if (type != LUA_TNIL) {
-        if (many) {
-            luaL_error(L, "schema: `%s`: `default` is no table", r->name);
-        }
-        row->def = scalar_text(r, "default");
-    }
-    lua_pop(L, 1);
-    if ((row->def != NULL || fallback != NULL) && (row->flags & LT_ROW_REQUIRED) != 0) {
-        luaL_error(L, "schema: `%s`: what is required needs no default", r->name);
-    }
+    read_default(r, row);
     check_bounds(r, row);
-    check_elements(r, row, fallback);
+    check_fallback(r, row);
     check_text(r, row, row->type, "default", row->def);
-    return fallback;
 }
 
 static int by_name(const void *a, const void *b)
@@ -304,8 +431,8 @@ static bool is_setting_name(const char *name)
     return n > 0 && name[n] == '\0';
 }
 
-/* The names of the rows, sorted: Lua's tables have no order. */
-static size_t read_names(struct reader *r, const char *names[ROWS_MAX])
+/* The names of the rows, at most ROWS_MAX, sorted: Lua's tables have no order. */
+static size_t read_names(struct reader *r, const char **names)
 {
     lua_State *L = r->L;
     size_t n = 0;
@@ -321,7 +448,7 @@ static size_t read_names(struct reader *r, const char *names[ROWS_MAX])
             luaL_error(L, "schema: `%s`: a name is made of small letters, digits and '_'",
                        names[n]);
         }
-        if (lt_filter_conf_reserved(lt_str_c(names[n]))) {
+        if (r->depth == 0 && lt_filter_conf_reserved(lt_str_c(names[n]))) {
             luaL_error(L, "schema: `%s` is a key of every filter", names[n]);
         }
         n++;
@@ -330,150 +457,48 @@ static size_t read_names(struct reader *r, const char *names[ROWS_MAX])
     return n;
 }
 
+/* The rows of the table on top of the stack; schema has its name and doc. */
+static void read_schema(struct reader *r, struct lt_schema *schema)
+{
+    struct lt_arena *arena = r->load->arena;
+    const char **names = lt_arena_array(arena, const char *, ROWS_MAX);
+    if (names == NULL) {
+        out_of_memory(r);
+    }
+    size_t n = read_names(r, names), size = STRUCT_HEAD;
+    struct lt_row *rows = lt_arena_array(arena, struct lt_row, n + 1);
+    if (rows == NULL) {
+        out_of_memory(r);
+    }
+    r->n_rows += n;
+    if (r->n_rows > ALL_ROWS_MAX) {
+        luaL_error(r->L, "schema: more than %d settings, those of records included", ALL_ROWS_MAX);
+    }
+    for (size_t i = 0; i < n; i++) {
+        r->name = rows[i].name = names[i];
+        rows[i].since = "0.1";
+        rows[i].offset = size;
+        lua_getfield(r->L, -1, names[i]);
+        read_row(r, &rows[i]);
+        lua_pop(r->L, 1);
+        size += (lt_type_size(rows[i].type, rows[i].sub) + 15) / 16 * 16;
+    }
+    schema->rows = rows;
+    schema->n_rows = n;
+    schema->size = size;
+}
+
 void lt_filter_schema_from_lua(lua_State *L, struct lt_schema_load *load,
                                struct lt_filter_file *file)
 {
     struct reader r = {.L = L, .load = load};
-    const char *names[ROWS_MAX];
-    size_t n = 0, size = (sizeof(struct lt_conf) + 15) / 16 * 16;
+    static const struct lt_row none;
+    struct lt_schema schema = {.name = file->name.p, .doc = "", .rows = &none, .size = STRUCT_HEAD};
     if (!lua_isnil(L, -1)) {
         if (!lua_istable(L, -1)) {
             luaL_error(L, "`schema` is no table");
         }
-        n = read_names(&r, names);
+        read_schema(&r, &schema);
     }
-    struct lt_row *rows = lt_arena_array(load->arena, struct lt_row, n + 1);
-    file->defaults = lt_arena_array(load->arena, const struct lt_node *, n + 1);
-    if (rows == NULL || file->defaults == NULL) {
-        out_of_memory(&r);
-    }
-    for (size_t i = 0; i < n; i++) {
-        r.name = rows[i].name = names[i];
-        rows[i].since = "0.1";
-        rows[i].offset = size;
-        lua_getfield(L, -1, names[i]);
-        file->defaults[i] = read_row(&r, &rows[i]);
-        lua_pop(L, 1);
-        size += (lt_type_size(rows[i].type, NULL) + 15) / 16 * 16;
-    }
-    file->schema = (struct lt_schema){
-        .name = file->name.p, .doc = "", .rows = rows, .n_rows = n, .size = size};
-}
-
-/* ---- values ---- */
-
-static void push_value(lua_State *L, const struct lt_row *row, enum lt_type type,
-                       const void *value);
-
-static void push_list(lua_State *L, const struct lt_row *row, const struct lt_conf_list *list)
-{
-    size_t size = lt_type_size(row->item, NULL);
-    lua_createtable(L, (int)list->n, 0);
-    for (size_t i = 0; i < list->n; i++) {
-        push_value(L, row, row->item, (const char *)list->items + i * size);
-        lua_seti(L, -2, (lua_Integer)i + 1);
-    }
-    lt_sandbox_freeze(L, "a setting");
-}
-
-static void push_map(lua_State *L, const struct lt_row *row, const struct lt_conf_map *map)
-{
-    lua_createtable(L, 0, (int)map->n);
-    for (size_t i = 0; i < map->n; i++) {
-        lua_pushlstring(L, map->entries[i].key.p, map->entries[i].key.len);
-        push_value(L, row, row->item, map->entries[i].value);
-        lua_rawset(L, -3);
-    }
-    lt_sandbox_freeze(L, "a setting");
-}
-
-static void push_text(lua_State *L, const struct lt_str *text)
-{
-    lua_pushlstring(L, text->p != NULL ? text->p : "", text->len);
-}
-
-static void push_value(lua_State *L, const struct lt_row *row, enum lt_type type, const void *value)
-{
-    luaL_checkstack(L, 8, NULL);
-    switch (type) {
-    case LT_T_STRING:
-    case LT_T_URL:
-    case LT_T_SECRET:
-    case LT_T_REGEX:
-    case LT_T_FILE:
-        push_text(L, value);
-        break;
-    case LT_T_INT:
-        lua_pushinteger(L, *(const int64_t *)value);
-        break;
-    case LT_T_BOOL:
-        lua_pushboolean(L, *(const bool *)value);
-        break;
-    case LT_T_DURATION:
-        lua_pushnumber(L, (double)*(const uint64_t *)value / 1000.0);
-        break;
-    case LT_T_SIZE:
-        lua_pushinteger(L, (lua_Integer) * (const uint64_t *)value);
-        break;
-    case LT_T_PERCENT:
-        lua_pushnumber(L, *(const uint32_t *)value / 10000.0);
-        break;
-    case LT_T_RATE:
-        lt_lua_push_rate(L, value);
-        break;
-    case LT_T_ENUM:
-        lua_pushstring(L, row->choices[*(const int *)value]);
-        break;
-    case LT_T_EXPR:
-        lt_lua_push_expr(L, *(struct lt_expr *const *)value);
-        break;
-    case LT_T_LIST:
-        push_list(L, row, value);
-        break;
-    case LT_T_MAP:
-        push_map(L, row, value);
-        break;
-    case LT_T_ADDRESS:
-    case LT_T_ENDPOINT:
-    case LT_T_CIDR:
-    case LT_T_OBJECT:
-    case LT_T_NODE:
-        luaL_error(L, "a setting of a type that filters don't have");
-    }
-}
-
-/* conf.NAME of a setting that has no value: nil; of none in the schema: a typing error. Upvalue:
- * the schema. */
-static int unset_setting(lua_State *L)
-{
-    const struct lt_schema *schema = lua_touserdata(L, lua_upvalueindex(1));
-    const char *name = luaL_checkstring(L, 2);
-    for (size_t i = 0; i < schema->n_rows; i++) {
-        if (strcmp(schema->rows[i].name, name) == 0) {
-            return 0;
-        }
-    }
-    return luaL_error(L, "conf has no `%s`: it is not in the schema", name);
-}
-
-void lt_filter_settings_push(lua_State *L, const struct lt_filter_instance *instance)
-{
-    const struct lt_schema *schema = &instance->file->schema;
-    const struct lt_conf *conf = instance->settings;
-    lua_createtable(L, 0, (int)schema->n_rows);
-    for (size_t i = 0; i < schema->n_rows; i++) {
-        const struct lt_row *row = &schema->rows[i];
-        bool many = row->type == LT_T_LIST || row->type == LT_T_MAP;
-        if (conf->origin[i].node == NULL && row->def == NULL && !many) {
-            continue; /* not set: nil */
-        }
-        push_value(L, row, row->type, (const char *)instance->settings + row->offset);
-        lua_setfield(L, -2, row->name);
-    }
-    lua_createtable(L, 0, 1);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)schema);
-    lua_pushcclosure(L, unset_setting, 1);
-    lua_setfield(L, -2, "__index");
-    lua_setmetatable(L, -2);
-    lt_sandbox_freeze(L, "ctx.conf");
+    file->schema = schema;
 }

@@ -8,7 +8,7 @@
 
 #include <lua.h>
 
-/* Fills file->schema and file->defaults from the schema table on top of the stack (or nil: no
+/* Fills file->schema from the schema table on top of the stack (or nil: no
  * settings). Raises a Lua error that says what is wrong. Loader thread. */
 void lt_filter_schema_from_lua(lua_State *L, struct lt_schema_load *load,
                                struct lt_filter_file *file);

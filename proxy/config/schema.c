@@ -251,6 +251,18 @@ static void read_row(struct lt_schema_load *load, void *obj, size_t i, const str
     }
 }
 
+bool lt_schema_read_fallback(struct lt_schema_load *load, void *obj, size_t i)
+{
+    const struct lt_conf *conf = obj;
+    const struct lt_row *row = &conf->schema->rows[i];
+    struct slot slot = {.row = row,
+                        .type = row->type,
+                        .name = lt_str_c(row->name),
+                        .name_pos = row->fallback->pos,
+                        .level = row->sub_level != 0 ? row->sub_level : conf->level};
+    return read_value(load, &slot, row->fallback, lt_schema_value(obj, row));
+}
+
 /* Whether a mapping is the short form of the row shorthand_map: none of its keys is a row. */
 static bool is_short_map(const struct lt_schema *schema, const struct lt_node *node)
 {

@@ -85,6 +85,8 @@ struct lt_row {
     const char *doc;             /* what it does, full sentences; shown in the manual */
     const char *since;           /* first version */
     unsigned sub_level;          /* lt_level bit of sub; 0: that of the struct around it */
+    /* LT_T_LIST and LT_T_MAP: the default as if it had been written, or NULL. */
+    const struct lt_node *fallback;
 };
 
 /* A struct described by rows. */

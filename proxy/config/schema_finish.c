@@ -160,6 +160,10 @@ static void finish_row(struct lt_schema_load *load, void *obj, size_t i, bool wr
     const struct lt_row *row = &conf->schema->rows[i];
     void *value = lt_schema_value(obj, row);
     bool has = lt_schema_has(conf, i);
+    if (!has && row->fallback != NULL && lt_schema_read_fallback(load, obj, i)) {
+        conf->origin[i].label = lt_schema_default_label;
+        has = true;
+    }
     if (row->type == LT_T_OBJECT) {
         finish(load, value, has && !is_bad(conf, i));
     } else if (row->type == LT_T_LIST || row->type == LT_T_MAP) {

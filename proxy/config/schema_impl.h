@@ -20,6 +20,9 @@ static inline bool lt_schema_has(const struct lt_conf *conf, size_t i)
     return conf->origin[i].node != NULL || conf->origin[i].label != NULL;
 }
 
+/* Sets row i of obj, a list or map, to the row's fallback. False: that is wrong, which was said. */
+bool lt_schema_read_fallback(struct lt_schema_load *load, void *obj, size_t i);
+
 /* Whether keys may stand at this level. */
 static inline bool lt_schema_allows(const struct lt_row *row, unsigned level)
 {

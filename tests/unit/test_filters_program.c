@@ -88,7 +88,7 @@ static void test_schemas_with_mistakes_are_refused(void **state)
         {"{a = {type = 'int', required = true, default = 1}}", "needs no default"},
         {"{a = {type = 'list', of = 'int', default = {'x'}}}", "`a`: `default`: a: \"x\" is not a"},
         {"{a = {type = 'map', of = 'int', default = {b = 'x'}}}",
-         "`a`: `default`: a: \"x\" is not"},
+         "`a`: `default`: b: \"x\" is not"},
         {"{a = {type = 'int', min = 'x'}}", "`a`: `min`: a: \"x\" is not a whole number"},
         {"{a = {type = 'int', min = 5, max = 1}}",
          "`a`: `min`: a: \"5\" is too large (the most is 1)"},
