@@ -11,6 +11,8 @@ liblintel_a_SOURCES += \
 	filters/ctx_http.c \
 	filters/every.c filters/every.h \
 	filters/filter_conf.c filters/filter_conf.h \
+	filters/filter_doc.c filters/filter_doc.h \
+	filters/filter_tool.c filters/filter_tool.h \
 	filters/filter_tls.c filters/filter_tls.h \
 	filters/host.c filters/host.h \
 	filters/host_impl.h \

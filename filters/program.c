@@ -18,7 +18,8 @@
 
 #define FILE_TEXT_MAX ((size_t)1 << 20)
 #define HINT_MAX 400u
-#define INSTALLED_MAX 64u                /* names that a hint chooses from */
+#define INSTALLED_MAX 64u /* names that a hint chooses from */
+#define DESCRIBE_MEMORY (UINT64_C(16) << 20)
 #define MEMORY_MIN (UINT64_C(256) << 10) /* the least that `budget` allows */
 #define PERIOD_MIN_MS UINT64_C(1000)     /* of `every` */
 #define PERIOD_MAX_MS (UINT64_C(24) * 3600 * 1000)
@@ -304,6 +305,28 @@ static uint64_t memory_of(const struct lt_filter_conf *conf)
     return lt_max(conf->budget.memory, MEMORY_MIN);
 }
 
+/* Runs a file in a state of its own, which the caller closes, and reads its table. False: said, and
+ * the file has no schema. */
+static bool open_file(struct lt_schema_load *load, struct lt_filter_vm *fvm,
+                      struct lt_budget *budget, struct lt_filter_file *file, struct lt_pos pos,
+                      struct lt_str filter)
+{
+    struct trial trial = {load, file};
+    char hint[HINT_MAX];
+    *fvm = (struct lt_filter_vm){.file = file, .load = load, .record = file};
+    bool runs = lt_filter_vm_open(fvm, budget, file->memory);
+    file->asks = runs && lt_filter_asks(file);
+    if (runs && lt_filter_vm_run(fvm, read_table, &trial)) {
+        return true;
+    }
+    snprintf(hint, sizeof(hint), "mend %.*s; `lintel test` runs a filter by itself",
+             LT_STR_ARG(file->path));
+    lt_diag_error(load->diags, pos, hint, "filter \"%.*s\": %s", LT_STR_ARG(filter),
+                  lt_filter_vm_error(fvm));
+    file->schema.name = NULL;
+    return false;
+}
+
 /* The file of one instance, read and run at its first mention; NULL when it is wrong, which was
  * said. */
 static struct lt_filter_file *get_file(struct compiler *c, const struct lt_filter_conf *conf)
@@ -328,20 +351,27 @@ static struct lt_filter_file *get_file(struct compiler *c, const struct lt_filte
     file->memory = memory_of(conf);
     struct lt_filter_vm *fvm = &c->vms[p->n_files];
     p->files[p->n_files++] = file;
-    *fvm = (struct lt_filter_vm){.file = file, .load = c->load, .record = file};
-    struct trial trial = {c->load, file};
-    bool runs = lt_filter_vm_open(fvm, &c->budget, file->memory);
-    file->asks = runs && lt_filter_asks(file);
-    if (!runs || !lt_filter_vm_run(fvm, read_table, &trial)) {
-        char hint[HINT_MAX];
-        snprintf(hint, sizeof(hint), "mend %.*s; `lintel test` runs a filter by itself",
-                 LT_STR_ARG(file->path));
-        lt_diag_error(c->load->diags, pos, hint, "filter \"%.*s\": %s", LT_STR_ARG(conf->filter),
-                      lt_filter_vm_error(fvm));
-        file->schema.name = NULL;
+    return open_file(c->load, fvm, &c->budget, file, pos, conf->filter) ? file : NULL;
+}
+
+struct lt_filter_file *lt_filter_file_describe(struct lt_schema_load *load, struct lt_str filter)
+{
+    struct lt_str why;
+    struct lt_budget budget;
+    struct lt_filter_vm fvm;
+    struct lt_filter_file *file = lt_filter_file_find(load, filter, LT_STR_NONE, &why);
+    if (file == NULL) {
+        if (why.len > 0) {
+            say_not_found(load, lt_load_nowhere(), filter, why);
+        }
         return NULL;
     }
-    return file;
+    lt_budget_init(&budget);
+    file->memory = DESCRIBE_MEMORY;
+    bool ok = open_file(load, &fvm, &budget, file, lt_load_nowhere(), filter);
+    lt_filter_vm_close(&fvm);
+    lt_budget_detach(&budget);
+    return ok ? file : NULL;
 }
 
 static void add_instance(struct compiler *c, struct lt_str name, const struct lt_filter_conf *conf)

@@ -92,6 +92,11 @@ const struct lt_filter_instance *lt_filter_program_find(const struct lt_filter_p
 struct lt_filter_file *lt_filter_file_find(struct lt_schema_load *load, struct lt_str filter,
                                            struct lt_str dir, struct lt_str *why) LT_MUST_CHECK;
 
+/* Finds and runs a file, and reads its table: hooks, group, on_error and schema, without an
+ * instance. The result lives in load->arena. NULL: load->diags says why, or memory was short. */
+struct lt_filter_file *lt_filter_file_describe(struct lt_schema_load *load,
+                                               struct lt_str filter) LT_MUST_CHECK;
+
 /* Reads the settings of one instance; NULL without memory. Errors go to load->diags. */
 void *lt_filter_settings_read(struct lt_schema_load *load, const struct lt_filter_file *file,
                               const struct lt_node *node) LT_MUST_CHECK;

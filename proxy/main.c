@@ -8,6 +8,7 @@
 #include "admin/cmd_control.h"
 #include "admin/cmd_status.h"
 #include "base/str.h"
+#include "filters/filter_tool.h"
 #include "filters/test_runner.h"
 #include "server/cmd_config.h"
 #include "server/gateway.h"
@@ -39,6 +40,9 @@ static int usage(FILE *out)
           "  pause | resume UPSTREAM         hold its requests; let them go on\n"
           "        (from status on: [-c FILE | --admin ADDRESS] says where the gateway is)\n"
           "  test FILE...                    run the tests of filters\n"
+          "  filter doc NAME [--markdown]    print what a filter does and its settings\n"
+          "  filter schema NAME              ... its settings as a JSON Schema\n"
+          "  filter new NAME [FOLDER]        write a new filter and its test\n"
           "  version\n"
           "\n"
           "Signals to the process of `run`: HUP reads the configuration again, USR1 opens log\n"
@@ -130,16 +134,16 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"run", cmd_run},           {"gateway", cmd_gateway},
-    {"check", lt_cmd_check},    {"show", cmd_show},
-    {"help", cmd_help},         {"status", lt_cmd_status},
-    {"drain", lt_cmd_server},   {"maintenance", lt_cmd_server},
-    {"ready", lt_cmd_server},   {"remove", lt_cmd_server},
-    {"add", lt_cmd_add},        {"weight", lt_cmd_weight},
-    {"pause", lt_cmd_pause},    {"resume", lt_cmd_pause},
-    {"test", lt_cmd_test},      {"version", cmd_version},
-    {"--version", cmd_version}, {"--help", cmd_help},
-    {"-h", cmd_help},
+    {"run", cmd_run},         {"gateway", cmd_gateway},
+    {"check", lt_cmd_check},  {"show", cmd_show},
+    {"help", cmd_help},       {"status", lt_cmd_status},
+    {"drain", lt_cmd_server}, {"maintenance", lt_cmd_server},
+    {"ready", lt_cmd_server}, {"remove", lt_cmd_server},
+    {"add", lt_cmd_add},      {"weight", lt_cmd_weight},
+    {"pause", lt_cmd_pause},  {"resume", lt_cmd_pause},
+    {"test", lt_cmd_test},    {"filter", lt_cmd_filter},
+    {"version", cmd_version}, {"--version", cmd_version},
+    {"--help", cmd_help},     {"-h", cmd_help},
 };
 
 int main(int argc, char **argv)

@@ -175,10 +175,12 @@ static void add_object(const struct lt_schema *schema, unsigned level, struct lt
     lt_buf_char(out, ']');
 }
 
-void lt_config_json_schema(const struct lt_schema *root, struct lt_buf *out)
+void lt_config_json_schema(const struct lt_schema *root, const char *title, struct lt_buf *out)
 {
     lt_buf_str(out, LT_STR("{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\","
-                           "\"title\":\"Lintel configuration\","));
+                           "\"title\":"));
+    lt_buf_json_str(out, lt_str_c(title));
+    lt_buf_char(out, ',');
     add_object(root, 0, out);
     lt_buf_str(out, LT_STR("}\n"));
 }

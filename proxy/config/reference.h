@@ -11,8 +11,8 @@
 /* docs/config-reference.md. */
 void lt_config_reference(const struct lt_schema *root, struct lt_buf *out);
 
-/* A JSON Schema (draft 2020-12) of files that root reads. */
-void lt_config_json_schema(const struct lt_schema *root, struct lt_buf *out);
+/* A JSON Schema (draft 2020-12) of what root reads. */
+void lt_config_json_schema(const struct lt_schema *root, const char *title, struct lt_buf *out);
 
 /* What is known of an option, named by its path ("upstreams.*.balance"; names and numbers may stand
  * for stars and brackets, which may be left out) or by the end of it ("balance"). False when there

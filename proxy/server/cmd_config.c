@@ -204,7 +204,7 @@ int lt_cmd_show(int argc, char **argv)
         return show_config(argc - 1, argv + 1);
     }
     if (argc == 2 && lt_str_eq_c(what, "schema")) {
-        lt_config_json_schema(&lt_root_schema, &out);
+        lt_config_json_schema(&lt_root_schema, "Lintel configuration", &out);
         return put(&out, stdout, EXIT_WELL);
     }
     if (argc == 2 && lt_str_eq_c(what, "reference")) {
