@@ -235,6 +235,9 @@ void lt_filter_doc(const struct lt_filter_file *file, struct lt_str filter, bool
         lt_buf_printf(out, "%s%s", (file->hooks & 1u << i) != 0 ? " " : "",
                       (file->hooks & 1u << i) != 0 ? hooks[i] : "");
     }
+    for (unsigned i = 0; i < file->n_every; i++) {
+        lt_buf_printf(out, " every %.*s", LT_STR_ARG(file->every[i].text));
+    }
     lt_buf_str(out, LT_STR("\n\n"));
     if (file->schema.n_rows == 0) {
         lt_buf_str(out, LT_STR("It has no settings.\n"));

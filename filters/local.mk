@@ -59,6 +59,7 @@ check_PROGRAMS += \
 	tests/unit/test_filters_budget \
 	tests/unit/test_filters_cache \
 	tests/unit/test_filters_call \
+	tests/unit/test_filters_definitions \
 	tests/unit/test_filters_jwt \
 	tests/unit/test_filters_lib \
 	tests/unit/test_filters_lua_match \
@@ -75,6 +76,8 @@ tests_unit_test_filters_cache_SOURCES = tests/unit/test_filters_cache.c tests/un
 tests_unit_test_filters_bombs_SOURCES = tests/unit/test_filters_bombs.c tests/unit/filter_bed.h
 tests_unit_test_filters_budget_SOURCES = tests/unit/test_filters_budget.c tests/unit/filter_vm.h
 tests_unit_test_filters_call_SOURCES = tests/unit/test_filters_call.c tests/unit/filter_bed.h
+tests_unit_test_filters_definitions_SOURCES = \
+	tests/unit/test_filters_definitions.c tests/unit/filter_bed.h
 tests_unit_test_filters_jwt_SOURCES = tests/unit/test_filters_jwt.c tests/unit/filter_bed.h
 tests_unit_test_filters_lib_SOURCES = tests/unit/test_filters_lib.c tests/unit/filter_bed.h
 tests_unit_test_filters_lua_match_SOURCES = \

@@ -63,8 +63,8 @@ static size_t add_installed(struct lt_schema_load *load, const char *folder, con
         n_found = 0; /* a folder that isn't there has none */
     }
     for (size_t i = 0; i < n_found && n < INSTALLED_MAX; i++) {
-        if (lt_str_ends(found[i], LT_STR("_test.lua"))) {
-            continue;
+        if (lt_str_ends(found[i], LT_STR("_test.lua")) || lt_str_ends(found[i], LT_STR(".d.lua"))) {
+            continue; /* tests, definitions for editors */
         }
         size_t slash = lt_str_rchr(found[i], '/');
         if (lt_arena_dup(load->arena, lt_str_sub(found[i], slash + 1, found[i].len - 4), &name)) {

@@ -3,6 +3,7 @@
 
 pkgscriptsdir = $(pkgdatadir)/scripts
 dist_pkgscripts_DATA = \
+	scripts/lintel.d.lua \
 	scripts/basic_auth.lua scripts/basic_auth_test.lua \
 	scripts/headers.lua scripts/headers_test.lua \
 	scripts/jwt.lua scripts/jwt_test.lua \

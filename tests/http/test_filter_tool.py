@@ -22,7 +22,7 @@ return {
     names = {type = "map", of = "duration", default = {a = "2s"}},
     how = {type = "enum", values = {"x y", "z"}, required = true},
   },
-  request = function() end, log = function() end,
+  request = function() end, log = function() end, every = {["30s"] = function() end},
 }
 """
 
@@ -44,7 +44,7 @@ def test_doc_of_records(tmp_path):
     done = command("filter", "doc", path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("n\n\nCounts | things.\n\nGroup limit; on_error is open")
-    assert "Hooks: request log\n" in done.stdout
+    assert "Hooks: request log every 30s\n" in done.stdout
     assert "  names (by name: duration; default {a: 2s})\n" in done.stdout
     assert "  rules[].cost (whole number, at least 1; default 1)\n" in done.stdout
     assert "  rules[].path (text; required)\n      Where.\n" in done.stdout
