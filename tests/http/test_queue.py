@@ -295,7 +295,7 @@ def test_full_connections_of_http2_are_waited_for(shop):
             go.wait(20)
             h2.respond(stream, 200, body=b"ok")
     origin = shop.origin(script)
-    gw = shop.lintel(basic(origin, app={"protocol": "h2c",
+    gw = shop.lintel(basic(origin, workers=1, app={"protocol": "h2c",
                                         "http2": {"streams": 1, "connections": 1}}))
     with Asking(gw) as asking:
         asking.send("/first")
