@@ -11,7 +11,9 @@
 
 #include "base/log.h"
 #include "base/obj.h"
+#include "filters/call.h"
 #include "filters/chain.h"
+#include "filters/flow.h"
 #include "filters/host_impl.h"
 #include "filters/report.h"
 #include "http/hop.h"
@@ -23,8 +25,6 @@ enum outcome {
     WAITS,
     REFUSED /* x->cause or a reply is set */
 };
-
-static const char *const hook_names[LT_FILTER_HOOKS] = {"request", "response", "log"};
 
 static const struct lt_filter_chain *chain_of(const struct lt_exchange *x)
 {
@@ -50,14 +50,10 @@ static struct lt_filter_call *call_get(struct lt_exchange *x)
 
 /* ---- failures ---- */
 
-/* What the filter's policy says about cause; error may be NULL. */
-static enum outcome policy(struct lt_filter_call *call, struct lt_filter_unit *unit,
-                           enum lt_cause cause, const char *error)
+void lt_call_refuse(struct lt_filter_call *call, struct lt_filter_unit *unit, enum lt_cause cause,
+                    const char *error)
 {
     struct lt_exchange *x = call->x;
-    if (unit->instance->on_error == LT_FILTER_OPEN || call->hook == LT_FILTER_LOG) {
-        return GO_ON;
-    }
     x->cause = cause;
     x->denied_by = unit->instance->name;
     x->reply.ready = false;
@@ -65,6 +61,16 @@ static enum outcome policy(struct lt_filter_call *call, struct lt_filter_unit *u
                                           LT_STR_ARG(unit->instance->name), error)) {
         x->detail = LT_STR_NONE;
     }
+}
+
+/* What the filter's policy says about cause; error may be NULL. */
+static enum outcome policy(struct lt_filter_call *call, struct lt_filter_unit *unit,
+                           enum lt_cause cause, const char *error)
+{
+    if (unit->instance->on_error == LT_FILTER_OPEN || call->hook == LT_FILTER_LOG) {
+        return GO_ON;
+    }
+    lt_call_refuse(call, unit, cause, error);
     return REFUSED;
 }
 
@@ -75,7 +81,7 @@ static enum outcome fail(struct lt_filter_call *call, struct lt_filter_unit *uni
 {
     void (*report)(struct lt_filter_unit *, const char *, struct lt_str, enum lt_cause,
                    const char *) = runner != NULL ? lt_filter_failed : lt_filter_not_begun;
-    report(unit, hook_names[call->hook], call->x->ids.request_id, cause, error);
+    report(unit, lt_filter_hook_names[call->hook], call->x->ids.request_id, cause, error);
     enum outcome outcome = policy(call, unit, cause, error);
     if (runner != NULL) {
         lt_runner_drop(runner);
@@ -116,7 +122,7 @@ static enum outcome refuse_result(struct lt_filter_call *call, struct lt_runner 
     lua_pushvalue(runner->task.co, 1 + (int)call->hook);
     lua_getinfo(runner->task.co, ">S", &ar);
     snprintf(vm->error, sizeof(vm->error), "%s:%d: `%s` %s", ar.short_src, ar.linedefined,
-             hook_names[call->hook], message);
+             lt_filter_hook_names[call->hook], message);
     return fail(call, runner->task.unit, runner, LT_CAUSE_FILTER_ERROR, vm->error);
 }
 
@@ -197,8 +203,13 @@ static enum outcome enter(struct lt_filter_call *call, struct lt_filter_unit *un
     runner->task.go_on = wake;
     runner->task.wall_us = call->host->spec.loop->now_us + unit->instance->wall_ms * 1000;
     lua_pushvalue(runner->task.co, 1 + (int)call->hook);
-    lua_pushvalue(runner->task.co, LT_RUNNER_BASE);
+    lua_pushvalue(runner->task.co, LT_RUNNER_CTX);
     return resume(call, unit, runner, 1);
+}
+
+bool lt_call_took_part(const struct lt_filter_call *call, unsigned at)
+{
+    return at < call->entered && (call->skipped & UINT64_C(1) << at) == 0;
 }
 
 /* Whether the filter at this place takes part in the exchange: decided once, when the request comes
@@ -207,7 +218,7 @@ static bool takes_part(struct lt_filter_call *call, const struct lt_filter_insta
 {
     uint64_t bit = UINT64_C(1) << call->at;
     if (call->hook != LT_FILTER_REQUEST) {
-        return call->at < call->entered && (call->skipped & bit) == 0;
+        return lt_call_took_part(call, call->at);
     }
     /* One that can't be decided does not let a request past a filter. */
     bool failed = false;
@@ -286,6 +297,11 @@ static enum lt_step_result on_request(struct lt_exchange *x)
     return run_hook(x, LT_FILTER_REQUEST);
 }
 
+static enum lt_step_result on_upstream(struct lt_exchange *x)
+{
+    return run_hook(x, LT_FILTER_UPSTREAM);
+}
+
 static enum lt_step_result on_response(struct lt_exchange *x)
 {
     const struct lt_filter_call *call = x->filter_state;
@@ -313,7 +329,12 @@ static void on_cancel(struct lt_exchange *x)
 
 const struct lt_hooks lt_filter_hooks = {
     .request = on_request,
+    .upstream = on_upstream,
     .response = on_response,
     .log = on_log,
     .cancel = on_cancel,
+    .flows = lt_filter_flows,
+    .flow_begin = lt_filter_flow_begin,
+    .flow_moved = lt_filter_flow_moved,
+    .flow_end = lt_filter_flow_end,
 };

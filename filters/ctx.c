@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runners and the `ctx` that filters see: this file has its frame, the client, the route, the
- * upstream, vars, user and log; ctx_http.c has messages, ctx_answer.c the answers. A
+/* Runners and the `ctx` that filters see: this file has its frame, the client, the route,
+ * and log; ctx_http.c has messages, vars and user, ctx_body.c bodies, ctx_upstream.c the
+ * upstream, ctx_answer.c the answers. A
  * worker's thread.
  *
  * ctx is a userdata that holds the runner. What hangs on it (ctx.req, ctx.res.headers ...) are
@@ -11,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/obj.h"
+#include "filters/flow.h"
 #include "filters/host_impl.h"
 #include "filters/job.h"
 #include "filters/lib.h"
@@ -87,7 +89,7 @@ void lt_ctx_object(lua_State *L, int ctx, lua_CFunction set)
     lua_remove(L, -2);
 }
 
-/* ---- client, route, upstream ---- */
+/* ---- client, route ---- */
 
 /* In the table on the top; nothing for an empty text. */
 static void set_text(lua_State *L, const char *name, struct lt_str text)
@@ -148,31 +150,6 @@ static int route_get(lua_State *L)
         lt_lua_push_str(L, x->route->site);
     } else {
         return luaL_error(L, "ctx.route has no '%s'", key.p);
-    }
-    return 1;
-}
-
-static int upstream_get(lua_State *L)
-{
-    const struct lt_exchange *x = lt_runner_of(L)->x;
-    struct lt_str key = lt_lua_check_str(L, 2);
-    if (lt_str_eq_c(key, "name")) {
-        if (x->upstream == NULL) {
-            return 0;
-        }
-        lt_lua_push_str(L, x->upstream->name);
-    } else if (lt_str_eq_c(key, "server")) {
-        if (x->server == NULL) {
-            return 0;
-        }
-        lt_lua_push_str(L, x->server->name);
-    } else if (lt_str_eq_c(key, "status")) {
-        if (x->upstream_status == 0) {
-            return 0;
-        }
-        lua_pushinteger(L, x->upstream_status);
-    } else {
-        return luaL_error(L, "ctx.upstream has no '%s'", key.p);
     }
     return 1;
 }
@@ -268,15 +245,13 @@ static void push_fields(lua_State *L, int ctx, const struct lt_filter_unit *unit
         const char *name;
         void (*push)(lua_State *L, int ctx);
     } parts[] = {
-        {"req", lt_ctx_push_req},
-        {"res", lt_ctx_push_res},
-        {"vars", lt_ctx_push_vars},
-        {"log", push_log},
+        {"req", lt_ctx_push_req},   {"res", lt_ctx_push_res}, {"upstream", lt_ctx_push_upstream},
+        {"vars", lt_ctx_push_vars}, {"log", push_log},
     };
     static const struct {
         const char *name;
         lua_CFunction get;
-    } simple[] = {{"client", client_get}, {"route", route_get}, {"upstream", upstream_get}};
+    } simple[] = {{"client", client_get}, {"route", route_get}};
     lua_createtable(L, 0, 16);
     for (size_t i = 0; i < lt_countof(parts); i++) {
         parts[i].push(L, ctx);
@@ -298,6 +273,8 @@ static void push_fields(lua_State *L, int ctx, const struct lt_filter_unit *unit
     lua_setfield(L, -2, "parallel");
     lua_pushcfunction(L, lt_ctx_defer);
     lua_setfield(L, -2, "defer");
+    lua_pushcfunction(L, lt_flow_emit);
+    lua_setfield(L, -2, "emit");
     lt_ctx_add_answers(L, ctx);
     /* What is not there is asked of the exchange; a state that is nil stays nil. */
     lua_createtable(L, 0, 1);
@@ -313,9 +290,29 @@ struct making {
     struct lt_runner *runner;
 };
 
+/* A function of the module on top of the stack, or nil. Raw: no code of the filter may run here. */
+static void push_hook(lua_State *L, enum lt_filter_hook hook)
+{
+    if (hook < LT_FILTER_REQUEST_BODY) {
+        lua_pushstring(L, lt_filter_hook_names[hook]);
+        lua_rawget(L, -2);
+        return;
+    }
+    lua_pushliteral(L, "body");
+    lua_rawget(L, -2);
+    bool request = hook == LT_FILTER_REQUEST_BODY;
+    if (lua_istable(L, -1)) {
+        lua_pushstring(L, request ? "request" : "response");
+        lua_rawget(L, -2);
+        lua_remove(L, -2);
+    } else if (request) {
+        lua_pop(L, 1);
+        lua_pushnil(L);
+    }
+}
+
 static int make_runner(lua_State *L)
 {
-    static const char *const hooks[LT_FILTER_HOOKS] = {"request", "response", "log"};
     struct making *m = lua_touserdata(L, 1);
     luaL_checkstack(L, 20, NULL);
     lua_State *co = lua_newthread(L);                                    /* index 2 */
@@ -334,11 +331,12 @@ static int make_runner(lua_State *L)
         return luaL_error(L, "not enough memory");
     }
     for (size_t i = 0; i < LT_FILTER_HOOKS; i++) {
-        lua_pushstring(L, hooks[i]);
-        lua_rawget(L, -2); /* raw: no code of the filter may run here */
+        push_hook(L, (enum lt_filter_hook)i);
         lua_xmove(L, co, 1);
     }
     lua_pushvalue(L, 3);
+    lua_xmove(L, co, 1);
+    lt_ctx_closure(L, 3, lt_flow_next_chunk);
     lua_xmove(L, co, 1);
     lua_pushvalue(L, 2);
     runner->task = (struct lt_task){.unit = m->unit,
@@ -379,6 +377,7 @@ void lt_runner_put(struct lt_runner *runner)
     lua_settop(runner->task.co, LT_RUNNER_BASE);
     runner->x = NULL;
     runner->staged = runner->denies = false;
+    runner->stage = NULL;
     runner->next = unit->free;
     unit->free = runner;
 }

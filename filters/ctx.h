@@ -5,7 +5,7 @@
 #ifndef LT_FILTERS_CTX_H
 #define LT_FILTERS_CTX_H
 
-#include "exchange/exchange.h"
+#include "exchange/body.h"
 #include "filters/task.h"
 
 #include <lauxlib.h>
@@ -23,9 +23,10 @@ struct lt_runner {
     struct lt_job *deferred; /* clean-ups, last first (job.h) */
     unsigned n_deferred;
     enum lt_filter_hook hook;
-    bool staged;           /* deny, respond or redirect was called */
-    bool denies;           /* and it was deny */
-    struct lt_reply reply; /* what it prepared; texts in x's arena */
+    struct lt_body_stage *stage; /* in the hook `body` (flow.c), else NULL */
+    bool staged;                 /* deny, respond or redirect was called */
+    bool denies;                 /* and it was deny */
+    struct lt_reply reply;       /* what it prepared; texts in x's arena */
 };
 
 /* A scratch value of ctx.vars: plain values are seen by all filters of the exchange, tables and
@@ -67,8 +68,11 @@ void lt_runner_put(struct lt_runner *runner);
 /* After any other: the coroutine is never resumed and never closed. */
 void lt_runner_drop(struct lt_runner *runner);
 
-/* Values on a coroutine's stack below those of a call: the hooks and ctx. */
-#define LT_RUNNER_BASE (LT_FILTER_HOOKS + 1)
+/* Values on a coroutine's stack below those of a call: the hooks, ctx, and the iterator of
+ * `body`. */
+#define LT_RUNNER_CTX (LT_FILTER_HOOKS + 1)
+#define LT_RUNNER_CHUNKS (LT_FILTER_HOOKS + 2)
+#define LT_RUNNER_BASE LT_RUNNER_CHUNKS
 
 /* The runner behind a closure's first upvalue; raises when its exchange is over. */
 struct lt_runner *lt_runner_of(lua_State *L);
@@ -78,9 +82,12 @@ struct lt_runner *lt_runner_check(lua_State *L, int arg);
 /* Parts of ctx, each in a file of its own; ctx is at index `ctx`. All push one object. */
 void lt_ctx_push_req(lua_State *L, int ctx);
 void lt_ctx_push_res(lua_State *L, int ctx);
+void lt_ctx_push_upstream(lua_State *L, int ctx);
 void lt_ctx_push_vars(lua_State *L, int ctx);
 void lt_ctx_push_user(lua_State *L, int ctx);
 void lt_ctx_set_user(lua_State *L, struct lt_runner *runner, int index);
+/* Adds body, json, set_body to the table on top of the stack, that of a message. */
+void lt_ctx_add_bodies(lua_State *L, int ctx, bool request);
 /* Adds deny, respond, redirect to the table on top of the stack. */
 void lt_ctx_add_answers(lua_State *L, int ctx);
 

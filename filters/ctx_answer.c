@@ -15,6 +15,9 @@ static void begin(lua_State *L, struct lt_runner *runner, unsigned status)
     if (runner->hook == LT_FILTER_LOG) {
         luaL_error(L, "the client was answered already");
     }
+    if (runner->stage != NULL) {
+        luaL_error(L, "the hook `body` can't answer: `request` and `response` can");
+    }
     runner->staged = true;
     runner->denies = false;
     runner->reply = (struct lt_reply){.ready = true, .status = status};

@@ -88,11 +88,25 @@ static struct lt_filter_call *call_of(struct lt_runner *runner)
     return runner->x->filter_state;
 }
 
+static bool before_response(const struct lt_runner *runner)
+{
+    return runner->hook == LT_FILTER_REQUEST || runner->hook == LT_FILTER_UPSTREAM ||
+           runner->hook == LT_FILTER_REQUEST_BODY;
+}
+
+static bool before_server(const struct lt_runner *runner)
+{
+    return runner->hook == LT_FILTER_REQUEST || runner->hook == LT_FILTER_UPSTREAM;
+}
+
+static const char no_request_write[] =
+    "the request's headers can be written in `request` and `upstream` only";
+
 struct lt_headers *lt_ctx_response_fields(lua_State *L, struct lt_runner *runner)
 {
     struct lt_headers *headers =
-        runner->hook == LT_FILTER_REQUEST ? &call_of(runner)->promised : &runner->x->res.headers;
-    if (runner->hook == LT_FILTER_LOG) {
+        before_response(runner) ? &call_of(runner)->promised : &runner->x->res.headers;
+    if (runner->hook == LT_FILTER_LOG || runner->hook == LT_FILTER_RESPONSE_BODY) {
         luaL_error(L, "the response has left already");
     }
     if (headers->arena == NULL) {
@@ -103,7 +117,7 @@ struct lt_headers *lt_ctx_response_fields(lua_State *L, struct lt_runner *runner
 
 static struct lt_headers *res_headers(lua_State *L, struct lt_runner *runner)
 {
-    if (runner->hook == LT_FILTER_REQUEST) {
+    if (before_response(runner)) {
         luaL_error(L, "there is no response yet");
     }
     struct lt_headers *headers = &runner->x->res.headers;
@@ -138,8 +152,8 @@ static int set_field(lua_State *L, headers_fn get)
     struct lt_headers *headers = get(L, runner);
     bool request = get == req_headers;
     luaL_checkany(L, 3);
-    if (LT_UNLIKELY(runner->hook != (request ? LT_FILTER_REQUEST : LT_FILTER_RESPONSE))) {
-        return luaL_error(L, request ? "the request's headers can be written in `request` only"
+    if (LT_UNLIKELY(request ? !before_server(runner) : runner->hook != LT_FILTER_RESPONSE)) {
+        return luaL_error(L, request ? no_request_write
                                      : "the response's headers can be written in `response` only");
     }
     lt_ctx_header_write(L, runner, headers, lt_lua_check_str(L, 2), 3, false);
@@ -150,8 +164,8 @@ static int req_add(lua_State *L)
 {
     struct lt_runner *runner = lt_runner_of(L);
     luaL_checkany(L, 3);
-    if (runner->hook != LT_FILTER_REQUEST) {
-        return luaL_error(L, "the request's headers can be written in `request` only");
+    if (!before_server(runner)) {
+        return luaL_error(L, no_request_write);
     }
     lt_ctx_header_write(L, runner, &runner->x->req.headers, lt_lua_check_str(L, 2), 3, true);
     return 0;
@@ -339,6 +353,7 @@ void lt_ctx_push_req(lua_State *L, int ctx)
     lua_setfield(L, -2, "bearer");
     lt_ctx_closure(L, ctx, req_cookie);
     lua_setfield(L, -2, "cookie");
+    lt_ctx_add_bodies(L, ctx, true);
     push_parts(L, ctx, req_get, NULL);
 }
 
@@ -385,6 +400,7 @@ void lt_ctx_push_res(lua_State *L, int ctx)
     lua_createtable(L, 0, 1);
     push_headers(L, ctx, &functions);
     lua_setfield(L, -2, "headers");
+    lt_ctx_add_bodies(L, ctx, false);
     push_parts(L, ctx, res_get, res_put);
 }
 

@@ -8,7 +8,6 @@
 #include "config/reference.h"
 
 static const char *const groups[] = {"auth", "limit", "transform", "observe"};
-static const char *const hooks[LT_FILTER_HOOKS] = {"request", "response", "log"};
 static const char *const policies[] = {"closed", "open"};
 
 /* ---- the comment at the top ---- */
@@ -233,7 +232,7 @@ void lt_filter_doc(const struct lt_filter_file *file, struct lt_str filter, bool
                   policies[file->on_error]);
     for (unsigned i = 0; i < LT_FILTER_HOOKS; i++) {
         lt_buf_printf(out, "%s%s", (file->hooks & 1u << i) != 0 ? " " : "",
-                      (file->hooks & 1u << i) != 0 ? hooks[i] : "");
+                      (file->hooks & 1u << i) != 0 ? lt_filter_hook_names[i] : "");
     }
     for (unsigned i = 0; i < file->n_every; i++) {
         lt_buf_printf(out, " every %.*s", LT_STR_ARG(file->every[i].text));

@@ -60,6 +60,9 @@ struct lt_filters *lt_filters_new(const struct lt_filters_spec *spec, char *why,
     if (f->spec.wake == NULL) {
         f->spec.wake = lt_exchange_wake;
     }
+    if (f->spec.fail == NULL) {
+        f->spec.fail = lt_flow_fail;
+    }
     f->vms = lt_calloc(spec->program->n_files, sizeof(*f->vms));
     f->units = lt_calloc(spec->program->n_instances, sizeof(*f->units));
     if (f->vms == NULL || f->units == NULL) {

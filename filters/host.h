@@ -27,6 +27,8 @@ struct lt_filters_spec {
     struct lt_mailbox *box;                  /* of this thread; borrowed */
     /* Called when a filter that waited may go on; NULL: lt_exchange_wake. */
     void (*wake)(struct lt_exchange *x);
+    /* Ends an exchange whose body a filter failed to change; NULL: lt_flow_fail. */
+    void (*fail)(struct lt_exchange *x, enum lt_cause cause);
     /* Opens more libraries in each state (`lintel test`); NULL: none. */
     int (*open_more)(struct lua_State *L);
 };

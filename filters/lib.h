@@ -50,6 +50,9 @@ void lt_lua_json_write(lua_State *L, int index, struct lt_buf *out);
 /* Pushes the value; takes json, also when it raises. */
 void lt_lua_json_push(lua_State *L, struct json_t *json);
 
+/* json.decode: text to the value, or nil and what is wrong. */
+int lt_lua_json_decode(lua_State *L);
+
 /* Largest JSON text, both ways. */
 #define LT_LUA_JSON_MAX ((size_t)512 << 10)
 

@@ -96,7 +96,7 @@ void lt_lua_json_push(lua_State *L, struct json_t *json)
 }
 
 /* json.decode(text): the value, or nil and what is wrong. */
-static int decode(lua_State *L)
+int lt_lua_json_decode(lua_State *L)
 {
     struct lt_str text = lt_lua_check_str(L, 1);
     json_error_t error;
@@ -278,7 +278,8 @@ static int encode(lua_State *L)
 
 void lt_lua_open_json(lua_State *L)
 {
-    static const luaL_Reg lib[] = {{"decode", decode}, {"encode", encode}, {NULL, NULL}};
+    static const luaL_Reg lib[] = {
+        {"decode", lt_lua_json_decode}, {"encode", encode}, {NULL, NULL}};
     luaL_newlib(L, lib);
     push_null(L);
     lua_setfield(L, -2, "null");

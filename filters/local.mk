@@ -3,17 +3,20 @@
 liblintel_a_SOURCES += \
 	filters/budget.c filters/budget.h \
 	filters/cache.c filters/cache.h \
-	filters/call.c \
+	filters/call.c filters/call.h \
 	filters/chain.c filters/chain.h \
 	filters/crypto.c filters/crypto.h \
 	filters/ctx.c filters/ctx.h \
 	filters/ctx_answer.c \
+	filters/ctx_body.c \
 	filters/ctx_http.c \
+	filters/ctx_upstream.c \
 	filters/every.c filters/every.h \
 	filters/filter_conf.c filters/filter_conf.h \
 	filters/filter_doc.c filters/filter_doc.h \
 	filters/filter_tool.c filters/filter_tool.h \
 	filters/filter_tls.c filters/filter_tls.h \
+	filters/flow.c filters/flow.h \
 	filters/host.c filters/host.h \
 	filters/host_impl.h \
 	filters/job.c filters/job.h \
@@ -60,6 +63,7 @@ check_PROGRAMS += \
 	tests/unit/test_filters_cache \
 	tests/unit/test_filters_call \
 	tests/unit/test_filters_definitions \
+	tests/unit/test_filters_flow \
 	tests/unit/test_filters_jwt \
 	tests/unit/test_filters_lib \
 	tests/unit/test_filters_lua_match \
@@ -78,6 +82,7 @@ tests_unit_test_filters_budget_SOURCES = tests/unit/test_filters_budget.c tests/
 tests_unit_test_filters_call_SOURCES = tests/unit/test_filters_call.c tests/unit/filter_bed.h
 tests_unit_test_filters_definitions_SOURCES = \
 	tests/unit/test_filters_definitions.c tests/unit/filter_bed.h
+tests_unit_test_filters_flow_SOURCES = tests/unit/test_filters_flow.c tests/unit/filter_bed.h
 tests_unit_test_filters_jwt_SOURCES = tests/unit/test_filters_jwt.c tests/unit/filter_bed.h
 tests_unit_test_filters_lib_SOURCES = tests/unit/test_filters_lib.c tests/unit/filter_bed.h
 tests_unit_test_filters_lua_match_SOURCES = \

@@ -133,9 +133,9 @@ struct lt_filter_file *lt_filter_file_find(struct lt_schema_load *load, struct l
 
 /* ---- reading the table of a file ---- */
 
-static const char *const hook_names[LT_FILTER_HOOKS] = {"request", "response", "log"};
+const char *const lt_filter_hook_names[LT_FILTER_HOOKS] = {
+    "request", "upstream", "response", "log", "body.request", "body.response"};
 static const char *const group_names[] = {"auth", "limit", "transform", "observe"};
-static const char *const later[] = {"upstream", "body"};
 
 struct trial {
     struct lt_schema_load *load;
@@ -154,15 +154,33 @@ static bool one_of(const char *text, const char *const *names, size_t n, size_t 
 
 static void unknown_field(lua_State *L, const char *key)
 {
-    static const char *const known[] = {"name",    "group",    "schema", "on_error", "init",
-                                        "request", "response", "log",    "every"};
-    size_t at;
-    if (one_of(key, later, lt_countof(later), &at)) {
-        luaL_error(L, "the hook `%s` is not supported by this version", key);
-    }
+    static const char *const known[] = {"name", "group",   "schema",   "on_error",
+                                        "init", "request", "upstream", "response",
+                                        "log",  "body",    "every"};
     const char *close = lt_schema_closest(lt_str_c(key), known, lt_countof(known));
     luaL_error(L, "a filter has no field `%s`%s%s%s", key, close != NULL ? ": did you mean `" : "",
                close != NULL ? close : "", close != NULL ? "`?" : "");
+}
+
+/* `body`, on the stack: a function for responses, or a table of one for each side. */
+static void read_body(lua_State *L, struct lt_filter_file *file)
+{
+    static const char *const sides[] = {"request", "response"};
+    size_t at;
+    if (lua_isfunction(L, -1)) {
+        file->hooks |= 1u << LT_FILTER_RESPONSE_BODY;
+        return;
+    }
+    if (!lua_istable(L, -1)) {
+        luaL_error(L, "`body` is a function, or a table {request = ..., response = ...} of them");
+    }
+    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1) ||
+            !one_of(lua_tostring(L, -2), sides, lt_countof(sides), &at)) {
+            luaL_error(L, "`body` has functions named `request` and `response`, nothing else");
+        }
+        file->hooks |= 1u << (LT_FILTER_REQUEST_BODY + at);
+    }
 }
 
 /* `every`, on top of the stack: period to function. */
@@ -204,11 +222,14 @@ static void read_field(lua_State *L, struct trial *t)
         luaL_error(L, "a filter's fields have names");
     }
     const char *key = lua_tostring(L, -2);
-    if (one_of(key, hook_names, LT_FILTER_HOOKS, &at) || strcmp(key, "init") == 0) {
+    if (one_of(key, lt_filter_hook_names, LT_FILTER_REQUEST_BODY, &at) ||
+        strcmp(key, "init") == 0) {
         if (!lua_isfunction(L, -1)) {
             luaL_error(L, "`%s` is no function", key);
         }
-        file->hooks |= at < LT_FILTER_HOOKS ? 1u << at : 0;
+        file->hooks |= at < LT_FILTER_REQUEST_BODY ? 1u << at : 0;
+    } else if (strcmp(key, "body") == 0) {
+        read_body(L, file);
     } else if (strcmp(key, "group") == 0) {
         if (lua_type(L, -1) != LUA_TSTRING ||
             !one_of(lua_tostring(L, -1), group_names, lt_countof(group_names), &at)) {
@@ -245,7 +266,8 @@ static int read_table(lua_State *L)
         read_field(L, t);
     }
     if (file->hooks == 0 && file->n_every == 0) {
-        return luaL_error(L, "the filter has none of the hooks request, response, log, every");
+        return luaL_error(
+            L, "the filter has none of the hooks request, upstream, response, body, log, every");
     }
     if (file->on_error < 0) {
         file->on_error = file->group == LT_FILTER_AUTH ? LT_FILTER_CLOSED : LT_FILTER_OPEN;

@@ -10,7 +10,17 @@
 
 #include <stdatomic.h>
 
-enum lt_filter_hook { LT_FILTER_REQUEST, LT_FILTER_RESPONSE, LT_FILTER_LOG, LT_FILTER_HOOKS };
+enum lt_filter_hook {
+    LT_FILTER_REQUEST,
+    LT_FILTER_UPSTREAM,
+    LT_FILTER_RESPONSE,
+    LT_FILTER_LOG,
+    LT_FILTER_REQUEST_BODY, /* the hook `body` from here on */
+    LT_FILTER_RESPONSE_BODY,
+    LT_FILTER_HOOKS
+};
+
+extern const char *const lt_filter_hook_names[LT_FILTER_HOOKS];
 
 /* What a filter is for; auth filters refuse when they fail, the others let through. */
 enum lt_filter_group { LT_FILTER_AUTH, LT_FILTER_LIMIT, LT_FILTER_TRANSFORM, LT_FILTER_OBSERVE };

@@ -36,6 +36,19 @@ int lt_task_wait(lua_State *L, struct lt_async *wait, lua_KFunction k)
     return lua_yieldk(L, 0, (lua_KContext)wait, k);
 }
 
+uint64_t lt_task_stop_clock(struct lt_task *task)
+{
+    uint64_t now = task->unit->fvm->host->spec.loop->now_us, until = task->wall_us;
+    task->wall_us = UINT64_MAX;
+    return until == UINT64_MAX ? until : until - lt_min(now, until);
+}
+
+void lt_task_start_clock(struct lt_task *task, uint64_t left_us)
+{
+    uint64_t now = task->unit->fvm->host->spec.loop->now_us;
+    task->wall_us = left_us == UINT64_MAX ? left_us : now + left_us;
+}
+
 static int slept(lua_State *L, int status, lua_KContext k)
 {
     (void)L, (void)status, (void)k;

@@ -67,6 +67,12 @@ void lt_async_done(struct lt_async *wait);
 /* Yields for so long. What a C function returns; no results. */
 int lt_task_sleep(lua_State *L, uint64_t us);
 
+/* The clock of its wall budget stands still while it waits for a client or a server, whose pace is
+ * not the filter's: stop gives what is left (to be called before lt_task_wait), start goes on with
+ * that (first thing in the continuation). */
+uint64_t lt_task_stop_clock(struct lt_task *task);
+void lt_task_start_clock(struct lt_task *task, uint64_t left_us);
+
 /* Resumes it with n arguments on its stack, or after a wait with none. WAITS: it waits again, go_on
  * will be called. After anything but DONE and WAITS it must be dropped. *n_results as by
  * lt_vm_resume. */

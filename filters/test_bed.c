@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "exchange/flow.h"
 #include "filters/every.h"
 #include "filters/host_impl.h"
 #include "http/uri.h"
@@ -13,11 +14,19 @@
 #define START_US UINT64_C(1000000000)
 #define START_WALL_US UINT64_C(1750000000000000)
 #define HEADERS_MAX 200u
-#define BLOCKS_MAX ((size_t)1 << 20)
+#define BLOCKS_MAX ((size_t)64 << 20)
 
 static void on_unpinned(struct lt_view *view)
 {
     (void)view; /* lives as long as the bed */
+}
+
+static void on_fail(struct lt_exchange *x, enum lt_cause cause)
+{
+    struct lt_test_bed *bed = lt_container_of(x->env, struct lt_test_bed, env);
+    bed->failed = true;
+    x->cause = cause;
+    lt_flow_release(x);
 }
 
 static void on_wake(struct lt_exchange *x)
@@ -51,8 +60,15 @@ struct lt_test_bed *lt_test_bed_new(void)
         return NULL;
     }
     lt_origins_mock(bed->origins, on_fetch, NULL);
-    bed->view =
-        (struct lt_view){.listeners = &bed->listener, .n_listeners = 1, .on_unpinned = on_unpinned};
+    bed->view = (struct lt_view){.listeners = &bed->listener,
+                                 .n_listeners = 1,
+                                 .spool = {.memory = BLOCKS_MAX},
+                                 .response_ahead = BLOCKS_MAX,
+                                 .request_ahead = BLOCKS_MAX,
+                                 .upstreams = bed->upstreams,
+                                 .n_upstreams = 1,
+                                 .on_unpinned = on_unpinned};
+    bed->upstreams[0].name = LT_STR("app");
     bed->env = (struct lt_exchange_env){
         .loop = bed->loop,
         .view = &bed->view,
@@ -61,6 +77,7 @@ struct lt_test_bed *lt_test_bed_new(void)
     };
     lt_slab_init(&bed->env.exchanges_slab, sizeof(struct lt_exchange), 4);
     lt_list_init(&bed->env.exchanges);
+    lt_spool_env_init(&bed->env.spools, &bed->loop->blocks, NULL, NULL);
     bed->env.heads.max = SIZE_MAX;
     bed->route = (struct lt_route){.name = LT_STR("/*"), .site = LT_STR("test")};
     lt_test_bed_reset(bed);
@@ -89,6 +106,7 @@ void lt_test_bed_free(struct lt_test_bed *bed)
     }
     unload(bed);
     lt_budget_detach(&bed->budget);
+    lt_spool_env_fini(&bed->env.spools);
     if (bed->env.loop != NULL) {
         lt_slab_fini(&bed->env.exchanges_slab);
     }
@@ -169,6 +187,7 @@ bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, 
         .metrics = bed->env.metrics,
         .origins = bed->origins,
         .wake = on_wake,
+        .fail = on_fail,
         .open_more = bed->open_more,
     };
     bed->filters = lt_filters_new(&spec, why, why_size);
@@ -220,6 +239,8 @@ struct lt_exchange *lt_test_bed_begin(struct lt_test_bed *bed,
     }
     bed->x = x;
     bed->slept_us = 0;
+    bed->failed = false;
+    bed->n_pieces[LT_SIDE_REQUEST] = bed->n_pieces[LT_SIDE_RESPONSE] = 0;
     x->route = &bed->route;
     fill_tls(bed, x, request);
     if (!fill_request(x, request)) {
@@ -234,31 +255,27 @@ enum lt_step_result lt_test_bed_step(struct lt_test_bed *bed, enum lt_filter_hoo
     switch (hook) {
     case LT_FILTER_REQUEST:
         return lt_filter_hooks.request(bed->x);
+    case LT_FILTER_UPSTREAM:
+        if (bed->x->upstream == NULL) {
+            bed->x->upstream = &bed->upstreams[0];
+        }
+        return lt_filter_hooks.upstream(bed->x);
     case LT_FILTER_RESPONSE:
         return lt_filter_hooks.response(bed->x);
     case LT_FILTER_LOG:
         return lt_filter_hooks.log(bed->x);
+    case LT_FILTER_REQUEST_BODY:
+    case LT_FILTER_RESPONSE_BODY:
     case LT_FILTER_HOOKS:
         break;
     }
     return LT_STEP_NEXT;
 }
 
-static void stop_loop(void *arg)
-{
-    lt_loop_stop(arg);
-}
-
-/* A turn of the loop in which no time passes: deferred calls are made, exchanges freed. */
+/* The end of a turn in which no time passes: deferred calls are made, exchanges freed. */
 static void turn(struct lt_loop *loop)
 {
-    uint64_t now = loop->now_us, wall = loop->wall_us;
-    struct lt_deferred stop = {.fn = NULL};
     lt_loop_end_turn(loop); /* tasks go on at our time */
-    lt_loop_defer(loop, &stop, stop_loop, loop);
-    lt_loop_run(loop);
-    loop->now_us = now;
-    loop->wall_us = wall;
 }
 
 /* Moves the clock to when the first task that waits goes on. False: none does. */
@@ -319,6 +336,54 @@ const struct lt_every *lt_test_bed_every(struct lt_test_bed *bed, struct lt_str 
         }
     }
     return NULL;
+}
+
+/* Until all tasks wait for what doesn't come by itself; false: the exchange has ended. */
+static bool run_flow(struct lt_test_bed *bed, enum lt_side side)
+{
+    lt_flow_moved(bed->x, side);
+    do {
+        turn(bed->loop);
+    } while (!bed->failed && move_clock(bed));
+    return !bed->failed;
+}
+
+enum lt_step_result lt_test_bed_flow(struct lt_test_bed *bed, enum lt_side side)
+{
+    const size_t *sizes = bed->pieces[side];
+    size_t n = bed->n_pieces[side];
+    struct lt_exchange *x = bed->x;
+    enum lt_step_result result =
+        side == LT_SIDE_REQUEST ? lt_flow_begin_request(x) : lt_flow_begin_response(x);
+    struct lt_flow *flow = x->flow[side];
+    struct lt_chain rest;
+    if (result != LT_STEP_NEXT || flow == NULL) {
+        return result;
+    }
+    lt_chain_init(&rest, flow->in.pool);
+    lt_chain_move(&rest, &flow->in);
+    flow->in_ended = false;
+    bool lives = run_flow(bed, side);
+    for (size_t i = 0; lives && (i < n || rest.len > 0); i++) {
+        struct iovec iov;
+        size_t left = i < n ? lt_min(sizes[i], rest.len) : rest.len;
+        while (left > 0 && lt_chain_peek(&rest, &iov, 1) > 0) {
+            size_t part = lt_min(left, iov.iov_len);
+            if (!lt_flow_add(flow, iov.iov_base, part)) {
+                lives = false;
+                break;
+            }
+            lt_chain_consume(&rest, part);
+            left -= part;
+        }
+        lives = lives && run_flow(bed, side);
+    }
+    lt_chain_clear(&rest);
+    if (lives) {
+        flow->in_ended = true;
+        lives = run_flow(bed, side);
+    }
+    return lives ? LT_STEP_NEXT : LT_STEP_FAIL;
 }
 
 void lt_test_bed_end(struct lt_test_bed *bed)

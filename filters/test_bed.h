@@ -11,6 +11,8 @@
 #include "upstream/fetch.h"
 
 struct lt_every; /* filters/every.h */
+#define LT_TEST_UPSTREAMS_MAX 16u
+#define LT_TEST_PIECES_MAX 1024u
 
 struct lt_test_bed {
     struct lt_loop *loop; /* its clock is moved by us; it is run only to free exchanges */
@@ -18,6 +20,8 @@ struct lt_test_bed {
     struct lt_exchange_env env;
     struct lt_view view;
     struct lt_front_options listener;
+    /* Those of the configuration; requests go to the first, "app" unless a test says otherwise. */
+    struct lt_upstream upstreams[LT_TEST_UPSTREAMS_MAX];
     struct lt_budget budget;
     void *rate_mem;
     struct lt_rate_table rate;
@@ -39,6 +43,10 @@ struct lt_test_bed {
     struct lt_exchange *x;  /* the exchange, or NULL */
     struct lt_tls_info tls; /* its connection's, if it is one by TLS */
     bool woken;
+    bool failed; /* a filter has failed to change a body */
+    /* Sizes of the pieces in which bodies come, by enum lt_side. */
+    size_t pieces[2][LT_TEST_PIECES_MAX];
+    unsigned n_pieces[2];
 };
 
 /* What a client asks. Texts are borrowed until the exchange ends. */
@@ -80,6 +88,10 @@ enum lt_step_result lt_test_bed_step(struct lt_test_bed *bed, enum lt_filter_hoo
  * Gives it (borrowed until the filters are freed); NULL: there is none. */
 const struct lt_every *lt_test_bed_every(struct lt_test_bed *bed,
                                          struct lt_str period) LT_MUST_CHECK;
+/* Runs the hook `body` over a body, which it is given in bed->pieces; what these don't cover comes
+ * as one more. LT_STEP_FAIL: a filter has failed, by whose policy the exchange ends. The
+ * request's body is where lt_body_len looks before and after; the response's lies in x->held. */
+enum lt_step_result lt_test_bed_flow(struct lt_test_bed *bed, enum lt_side side);
 
 /* Ends the exchange: cancels what waits, frees it. */
 void lt_test_bed_end(struct lt_test_bed *bed);

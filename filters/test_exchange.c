@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "exchange/flow.h"
 #include "filters/every.h"
 #include "filters/host_impl.h"
 #include "filters/lib.h"
@@ -230,11 +231,45 @@ static void fill_cert(lua_State *L, int index, struct lt_test_request *request)
     request->fingerprint = text_field(L, cert, "fingerprint", "");
 }
 
+/* The body on top of the stack: a text, or a list of the pieces in which it comes. */
+static struct lt_str text_of_body(lua_State *L, struct lt_test_bed *bed, enum lt_side side)
+{
+    luaL_Buffer all;
+    int list = lua_gettop(L);
+    struct lt_str text;
+    if (lua_istable(L, list)) {
+        luaL_buffinit(L, &all);
+        for (lua_Integer i = 1, n = luaL_len(L, list); i <= n; i++) {
+            lua_geti(L, list, i);
+            (void)luaL_checklstring(L, -1, &text.len);
+            if (bed->n_pieces[side] == LT_TEST_PIECES_MAX) {
+                luaL_error(L, "a body comes in at most %d pieces", (int)LT_TEST_PIECES_MAX);
+            }
+            bed->pieces[side][bed->n_pieces[side]++] = text.len;
+            luaL_addvalue(&all);
+        }
+        luaL_pushresult(&all);
+    }
+    text.p = luaL_checklstring(L, -1, &text.len);
+    return text;
+}
+
+/* Pushes a body as it is now. */
+static void push_body(lua_State *L, struct lt_exchange *x, enum lt_side side)
+{
+    luaL_Buffer text;
+    size_t len = lt_body_len(x, side);
+    if (lt_body_copy(x, side, luaL_buffinitsize(L, &text, len)) != LT_OK) {
+        luaL_error(L, "out of memory");
+    }
+    luaL_pushresultsize(&text, len);
+}
+
 /* Begins the exchange that the table at index (or nil) describes. */
 static struct lt_exchange *begin(lua_State *L, struct lt_test *r, int index)
 {
-    static const char *const known[] = {"method",    "path",    "host",       "scheme",
-                                        "client_ip", "headers", "client_cert"};
+    static const char *const known[] = {"method",    "path",    "host",        "scheme",
+                                        "client_ip", "headers", "client_cert", "body"};
     if (lua_isnil(L, index)) {
         lua_newtable(L);
         lua_replace(L, index);
@@ -255,6 +290,21 @@ static struct lt_exchange *begin(lua_State *L, struct lt_test *r, int index)
     }
     lua_getfield(L, index, "headers");
     lt_test_fill_headers(L, &x->arena, lua_gettop(L), &x->req.headers);
+    if (lua_getfield(L, index, "body") != LUA_TNIL) {
+        struct lt_str body = text_of_body(L, r->bed, LT_SIDE_REQUEST);
+        x->req.body = LT_BODY_LENGTH;
+        x->req.content_length = body.len;
+        enum lt_err err = lt_flow_open_request(x);
+        struct lt_flow *flow = x->flow[LT_SIDE_REQUEST];
+        if (flow != NULL) {
+            err = lt_chain_append(&flow->in, body.p, body.len);
+        } else if (err == LT_OK) {
+            err = lt_spool_append(&x->spool, body.p, body.len);
+        }
+        if (err != LT_OK) {
+            luaL_error(L, "out of memory");
+        }
+    }
     return x;
 }
 
@@ -332,13 +382,16 @@ static void set_str(lua_State *L, const char *name, struct lt_str value)
 }
 
 /* What a server would have got; on top of the stack is the result. */
-static void set_upstream_request(lua_State *L, const struct lt_exchange *x)
+static void set_upstream_request(lua_State *L, struct lt_exchange *x)
 {
     lua_newtable(L);
     set_str(L, "method", lt_method_name(x->req.method));
     set_str(L, "path", x->req.path);
     push_headers(L, &x->req.headers);
     lua_setfield(L, -2, "headers");
+    push_body(L, x, LT_SIDE_REQUEST);
+    lua_setfield(L, -2, "body");
+    set_str(L, "upstream", x->upstream->name);
     lua_setfield(L, -2, "upstream_request");
 }
 
@@ -346,6 +399,7 @@ static void set_upstream_request(lua_State *L, const struct lt_exchange *x)
 static void take_reply(struct lt_exchange *x)
 {
     unsigned status = lt_cause_info(x->cause)->status;
+    x->replied_here = true;
     x->res = (struct lt_response){.status = x->reply.ready ? x->reply.status : status};
     if (x->reply.ready) {
         x->res.headers = x->reply.headers;
@@ -358,15 +412,18 @@ static void take_reply(struct lt_exchange *x)
 }
 
 /* The server's answer: table at index, or nil. */
-static void take_response(lua_State *L, struct lt_exchange *x, int index)
+static void take_response(lua_State *L, struct lt_test_bed *bed, int index)
 {
-    static const char *const known[] = {"status", "headers"};
+    static const char *const known[] = {"status", "headers", "body"};
+    struct lt_exchange *x = bed->x;
+    x->response_ended = true;
     x->res = (struct lt_response){.status = 200, .version = 11};
     lt_headers_init(&x->res.headers, &x->arena, 200);
     if (lua_isnil(L, index)) {
         return;
     }
     luaL_checktype(L, index, LUA_TTABLE);
+    int top = lua_gettop(L);
     lt_lua_check_keys(L, index, "response", known, lt_countof(known));
     lua_getfield(L, index, "status");
     lua_Integer status = luaL_optinteger(L, -1, 200);
@@ -376,7 +433,15 @@ static void take_response(lua_State *L, struct lt_exchange *x, int index)
     x->res.status = (unsigned)status;
     lua_getfield(L, index, "headers");
     lt_test_fill_headers(L, &x->arena, lua_gettop(L), &x->res.headers);
-    lua_pop(L, 2);
+    if (lua_getfield(L, index, "body") != LUA_TNIL) {
+        struct lt_str body = text_of_body(L, bed, LT_SIDE_RESPONSE);
+        x->res.body = LT_BODY_LENGTH;
+        x->res.content_length = body.len;
+        if (lt_chain_append(&x->held, body.p, body.len) != LT_OK) {
+            luaL_error(L, "out of memory");
+        }
+    }
+    lua_settop(L, top);
     x->upstream_status = x->res.status;
 }
 
@@ -385,18 +450,50 @@ static void run_exchange(lua_State *L, struct lt_test_bed *bed, int response)
 {
     struct lt_exchange *x = bed->x;
     enum lt_step_result result = lt_test_bed_run(bed, LT_FILTER_REQUEST);
+    if (result == LT_STEP_NEXT && lt_flow_ask_plain(x) != LT_OK) {
+        luaL_error(L, "out of memory");
+    }
+    if (result == LT_STEP_NEXT) {
+        result = lt_test_bed_flow(bed, LT_SIDE_REQUEST);
+    }
+    if (result == LT_STEP_NEXT) {
+        result = lt_test_bed_run(bed, LT_FILTER_UPSTREAM);
+    }
     lua_pushboolean(L, result == LT_STEP_NEXT);
     lua_setfield(L, -2, "upstream_called");
     if (result == LT_STEP_NEXT) {
         set_upstream_request(L, x);
-        take_response(L, x, response);
+        take_response(L, bed, response);
     } else {
         take_reply(x);
     }
-    if (lt_test_bed_run(bed, LT_FILTER_RESPONSE) != LT_STEP_NEXT) {
+    if (lt_test_bed_run(bed, LT_FILTER_RESPONSE) != LT_STEP_NEXT ||
+        (!x->replied_here && lt_test_bed_flow(bed, LT_SIDE_RESPONSE) != LT_STEP_NEXT)) {
         take_reply(x);
     }
     (void)lt_test_bed_run(bed, LT_FILTER_LOG);
+}
+
+/* Names of the configuration's upstreams: list at index, or nil. Kept by the table of t.run. */
+static void take_upstreams(lua_State *L, struct lt_test_bed *bed, int index)
+{
+    bed->view.n_upstreams = 1;
+    bed->upstreams[0].name = LT_STR("app");
+    if (lua_isnil(L, index)) {
+        return;
+    }
+    luaL_checktype(L, index, LUA_TTABLE);
+    lua_Integer n = luaL_len(L, index);
+    if (n < 1 || n > (lua_Integer)LT_TEST_UPSTREAMS_MAX) {
+        luaL_error(L, "upstreams: 1 to %d names", (int)LT_TEST_UPSTREAMS_MAX);
+    }
+    for (unsigned i = 0; i < (unsigned)n; i++) {
+        struct lt_str *name = &bed->upstreams[i].name;
+        lua_geti(L, index, (lua_Integer)i + 1);
+        name->p = luaL_checklstring(L, -1, &name->len);
+        lua_pop(L, 1);
+    }
+    bed->view.n_upstreams = (unsigned)n;
 }
 
 /* The number of seconds at index, in microseconds. */
@@ -460,19 +557,20 @@ int lt_test_every(lua_State *L)
 /* t.run(filter, {conf=, request=, response=, user=, now=}) */
 int lt_test_run(lua_State *L)
 {
-    static const char *const keys[] = {"conf", "request", "response", "user", "now"};
+    static const char *const keys[] = {"conf", "request", "response", "user", "now", "upstreams"};
     struct lt_test *r = lt_test_of(L);
     struct lt_test_bed *bed = r->bed;
     luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);
     lt_lua_check_keys(L, 2, "t.run", keys, lt_countof(keys));
-    for (size_t i = 0; i < lt_countof(keys); i++) { /* indices 3 to 7 */
+    for (size_t i = 0; i < lt_countof(keys); i++) { /* indices 3 to 8 */
         lua_getfield(L, 2, keys[i]);
     }
     lt_test_forget_lines(r);
     set_clock(L, bed, 7);
     load_filter(L, r, 3);
+    take_upstreams(L, bed, 8);
     struct lt_exchange *x = begin(L, r, 4);
     lt_test_http_begin(L, r);
     fill_user(L, x, 6);
@@ -482,12 +580,10 @@ int lt_test_run(lua_State *L)
     lua_setfield(L, -2, "status");
     push_headers(L, &x->res.headers);
     lua_setfield(L, -2, "headers");
-    if (x->reply.ready) {
-        set_str(L, "reason", x->reply.reason);
-        if (x->reply.body.p != NULL) {
-            lt_lua_push_str(L, x->reply.body);
-            lua_setfield(L, -2, "body");
-        }
+    set_str(L, "reason", x->reply.reason);
+    if (!x->replied_here || x->reply.body.p != NULL) {
+        push_body(L, x, LT_SIDE_RESPONSE);
+        lua_setfield(L, -2, "body");
     }
     if (x->cause != LT_CAUSE_NONE) {
         set_str(L, "cause", lt_str_c(lt_cause_info(x->cause)->name));

@@ -46,10 +46,39 @@ function request:bearer() end
 ---@param name string
 ---@return string?
 function request:cookie(name) end
+---The whole body as it was sent; else nil and a reason.
+---@param options? {max?: integer|string} 64 KB without it
+---@return string? text
+---@return string? reason
+function request:body(options) end
+---The body's value; else nil, a reason and, if it is malformed, why.
+---@param options? {max?: integer|string}
+---@return any value
+---@return string? reason
+---@return string? detail
+function request:json(options) end
+---Puts another body in its place.
+---@param text string
+function request:set_body(text) end
 
 ---@class lintel.Response
 ---@field status integer may be set in `response`
 ---@field headers lintel.Headers
+local response = {}
+---The whole body as it was sent; else nil and a reason.
+---@param options? {max?: integer|string} 64 KB without it
+---@return string? text
+---@return string? reason
+function response:body(options) end
+---The body's value; else nil, a reason and, if it is malformed, why.
+---@param options? {max?: integer|string}
+---@return any value
+---@return string? reason
+---@return string? detail
+function response:json(options) end
+---Puts another body in its place.
+---@param text string
+function response:set_body(text) end
 
 ---@class lintel.Client
 ---@field ip string behind trusted proxies the one that they name
@@ -66,6 +95,9 @@ function request:cookie(name) end
 ---@field name? string
 ---@field server? string
 ---@field status? integer
+---@field pool string may be set in `upstream`: another upstream
+---@field hash_key string may be set in `upstream`
+---@field timeout number|string may be set in `upstream`: of the whole exchange from now
 
 ---Lines in the error log with the instance and the id of the request. Names of fields are small
 ---letters, digits and `_`.
@@ -116,6 +148,9 @@ function ctx:redirect(url, status) end
 ---Waits; other requests go on meanwhile.
 ---@param duration number|string seconds, or as in "50ms"
 function ctx:sleep(duration) end
+---In `body`: gives a piece of the body.
+---@param text string
+function ctx:emit(text) end
 ---Runs functions beside each other, at most 16; gives the first result of each.
 ---@param functions (fun(): any)[]
 ---@return any ...

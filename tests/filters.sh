@@ -6,7 +6,7 @@ top=${srcdir:?}
 
 "$LINTEL" test "$top/scripts" "$top/docs/filters" || exit 1
 
-for example in bearer maintenance policy quota signed_link; do
+for example in bearer maintenance policy quota signed_link order relink; do
     awk -v name="filters/$example.lua" '
         index($0, "(" name ")") { wanted = 1 }
         wanted && /^```lua$/ { inside = 1; next }

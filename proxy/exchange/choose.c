@@ -18,9 +18,10 @@ void lt_choose_ask(struct lt_exchange *x)
         return;
     }
     pick->asked = true;
-    pick->hashed = false;
     pick->sticky = LT_STR_NONE;
-    if (o->hash != NULL && lt_expr_text(o->hash, lt_exchange_expr_get, x, scratch, &key)) {
+    pick->hashed = pick->keyed;
+    if (!pick->keyed && o->hash != NULL &&
+        lt_expr_text(o->hash, lt_exchange_expr_get, x, scratch, &key)) {
         pick->hashed = true;
         pick->hash = lt_hash_ring_key(key);
     }

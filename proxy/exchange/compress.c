@@ -3,6 +3,7 @@
  * through the encoder. The worker's thread. */
 #include "exchange/compress.h"
 
+#include "exchange/body.h"
 #include "exchange/internal.h"
 #include "route/compress_options.h"
 
@@ -17,19 +18,6 @@ static bool known_length(const struct lt_exchange *x, uint64_t *length)
     }
     *length = x->res.content_length;
     return x->res.body == LT_BODY_LENGTH;
-}
-
-/* Fields that hold for these very bytes only (RFC 9530, RFC 1864). */
-static const struct lt_str digests[] = {LT_STR_INIT("content-digest"), LT_STR_INIT("repr-digest"),
-                                        LT_STR_INIT("digest"), LT_STR_INIT("content-md5")};
-
-static bool is_digested(const struct lt_headers *h)
-{
-    bool found = false;
-    for (size_t i = 0; i < lt_countof(digests); i++) {
-        found |= lt_headers_get_name(h, digests[i]) != NULL;
-    }
-    return found;
 }
 
 /* Whether the response would be compressed for a client that accepts it. */
@@ -47,7 +35,7 @@ static bool is_candidate(const struct lt_exchange *x, const struct lt_compress_o
     return lt_headers_get(h, LT_HEADER_CONTENT_ENCODING) == NULL &&
            lt_headers_get_name(h, LT_STR("content-range")) == NULL &&
            !lt_headers_has_token(h, LT_HEADER_CACHE_CONTROL, LT_STR("no-transform")) &&
-           !is_digested(h);
+           !lt_body_is_digested(h);
 }
 
 /* ---- fields ---- */
@@ -74,79 +62,28 @@ static enum lt_err add_vary(struct lt_exchange *x)
     return LT_OK;
 }
 
-/* Other bytes may not have the same strong validator (RFC 9110 §8.8.1). */
-static enum lt_err weaken_etag(struct lt_exchange *x)
-{
-    struct lt_header *etag = lt_headers_get(&x->res.headers, LT_HEADER_ETAG);
-    struct lt_str value;
-    if (etag == NULL || lt_str_starts(etag->value, LT_STR("W/"))) {
-        return LT_OK;
-    }
-    if (!lt_arena_printf(&x->arena, &value, "W/%.*s", LT_STR_ARG(etag->value))) {
-        return LT_ERR_NOMEM;
-    }
-    etag->value = value;
-    return LT_OK;
-}
-
 static enum lt_err set_fields(struct lt_exchange *x, enum lt_coding coding)
 {
-    struct lt_headers *h = &x->res.headers;
-    enum lt_err err = weaken_etag(x);
-    lt_headers_remove(h, LT_HEADER_CONTENT_LENGTH);
-    /* A range would be one of the uncompressed bytes. */
-    lt_headers_remove_name(h, LT_STR("accept-ranges"));
-    return err == LT_OK ? lt_headers_add_id(h, LT_HEADER_CONTENT_ENCODING, lt_coding_name(coding))
+    enum lt_err err = lt_body_changed_fields(x);
+    return err == LT_OK ? lt_headers_add_id(&x->res.headers, LT_HEADER_CONTENT_ENCODING,
+                                            lt_coding_name(coding))
                         : err;
-}
-
-/* Whether a tag is among those of If-None-Match, written just so. */
-static bool asked_for(const struct lt_exchange *x, struct lt_str tag)
-{
-    const struct lt_headers *h = &x->req.headers;
-    for (unsigned i = 0; i < h->n; i++) {
-        struct lt_str rest = h->v[i].value, part;
-        if (!lt_str_eq_nocase(h->v[i].name, LT_STR("if-none-match"))) {
-            continue;
-        }
-        while (lt_str_next(&rest, ',', &part)) {
-            if (lt_str_eq(part, tag)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* A 304 for a response that we had compressed: the tag is weak there, and a cache takes the 304 for
- * what it holds only when it is the same (RFC 9111 §4.3.4). */
-static enum lt_err confirm(struct lt_exchange *x)
-{
-    struct lt_str tag = lt_headers_value(&x->res.headers, LT_HEADER_ETAG), weak;
-    if (tag.len == 0 || lt_str_starts(tag, LT_STR("W/"))) {
-        return LT_OK;
-    }
-    if (!lt_arena_printf(&x->arena, &weak, "W/%.*s", LT_STR_ARG(tag))) {
-        return LT_ERR_NOMEM;
-    }
-    if (!asked_for(x, weak) || asked_for(x, tag)) {
-        return LT_OK;
-    }
-    enum lt_err err = weaken_etag(x);
-    return err == LT_OK ? add_vary(x) : err;
 }
 
 enum lt_err lt_compress_decide(struct lt_exchange *x)
 {
     const struct lt_compress_options *options = x->route->options[x->listener].compress;
     if (x->res.status == 304) {
-        return confirm(x);
+        bool weakened;
+        enum lt_err err = lt_body_confirm(x, &weakened);
+        return err == LT_OK && weakened ? add_vary(x) : err;
     }
     if (!is_candidate(x, options)) {
         return LT_OK;
     }
     enum lt_err err = add_vary(x);
-    enum lt_coding coding = lt_accept_coding(&x->req.headers, options->order, options->n_order);
+    enum lt_coding coding = lt_accept_coding(x->accepts != NULL ? x->accepts : &x->req.headers,
+                                             options->order, options->n_order);
     if (err != LT_OK || coding == LT_CODING_IDENTITY) {
         return err;
     }
@@ -206,30 +143,12 @@ enum lt_err lt_compress_flush(struct lt_exchange *x)
     return encode(x, LT_STR(""), LT_ENCODER_FLUSH);
 }
 
-/* A digest may come behind the body, too late to leave that as it is. */
-static enum lt_err strip_trailers(struct lt_exchange *x)
-{
-    if (x->res_trailers == NULL || !is_digested(x->res_trailers)) {
-        return LT_OK;
-    }
-    struct lt_headers *copy = lt_arena_new(&x->arena, struct lt_headers);
-    if (copy == NULL) {
-        return LT_ERR_NOMEM;
-    }
-    *copy = *x->res_trailers;
-    for (size_t i = 0; i < lt_countof(digests); i++) {
-        lt_headers_remove_name(copy, digests[i]);
-    }
-    x->res_trailers = copy;
-    return LT_OK;
-}
-
 enum lt_err lt_compress_end(struct lt_exchange *x)
 {
     if (LT_LIKELY(x->compress.encoder == NULL)) {
         return LT_OK;
     }
-    enum lt_err err = strip_trailers(x);
+    enum lt_err err = lt_body_strip_trailers(x);
     return err == LT_OK ? encode(x, LT_STR(""), LT_ENCODER_END) : err;
 }
 

@@ -25,6 +25,16 @@ void lt_deadline_begin(struct lt_exchange *x)
     }
 }
 
+void lt_exchange_set_deadline(struct lt_exchange *x, uint64_t ms)
+{
+    uint64_t until_us = x->env->loop->now_us + ms * 1000;
+    if (x->deadline_us == 0 || until_us < x->deadline_us) {
+        x->deadline_us = until_us;
+        x->deadline_filtered = true;
+        lt_exchange_set_timer(x, 0);
+    }
+}
+
 uint64_t lt_deadline_cut(const struct lt_exchange *x, uint64_t ms)
 {
     uint64_t left = lt_max(left_ms(x), UINT64_C(1)); /* 0 would clear the timer */

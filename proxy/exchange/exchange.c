@@ -17,6 +17,7 @@
 
 #include "base/obj.h"
 #include "exchange/compress.h"
+#include "exchange/flow.h"
 #include "http/uri.h"
 #include "net/tls_info.h"
 #include "upstream/server_set.h"
@@ -61,9 +62,9 @@ void lt_exchange_timeout(struct lt_exchange *x)
     if (lt_retry_timeout(x)) {
         return;
     }
-    enum lt_cause cause = x->grpc                    ? LT_CAUSE_CALL_SILENT
-                          : x->step == LT_STEP_RELAY ? LT_CAUSE_RESPONSE_IDLE_TIMEOUT
-                                                     : LT_CAUSE_FIRST_BYTE_TIMEOUT;
+    enum lt_cause cause = x->grpc             ? LT_CAUSE_CALL_SILENT
+                          : x->response_begun ? LT_CAUSE_RESPONSE_IDLE_TIMEOUT
+                                              : LT_CAUSE_FIRST_BYTE_TIMEOUT;
     lt_explain_timeout(x, cause);
     lt_exchange_fail(x, cause);
 }
@@ -128,6 +129,7 @@ static void end(struct lt_exchange *x)
     lt_chain_clear(&x->kept);
     lt_chain_clear(&x->held);
     lt_compress_release(x);
+    lt_flow_release(x);
     lt_spool_clear(&x->spool);
     lt_list_remove(&x->link);
     x->env->live--;

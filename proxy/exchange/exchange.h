@@ -2,9 +2,9 @@
 /* The exchange: one request and its response, the object in the middle. It knows no protocol
  * version: the client's side is a struct lt_front, the server's a struct lt_back (http/sides.h).
  *
- *   begin -> route -> request_hooks -> body -> pick -> connect -> send -> response_head
- *         -> response_hooks -> relay [-> tunnel] -> log -> done         (steps.c, one function
- * each)
+ *   begin -> route -> request_hooks -> body -> upstream_hooks -> pick -> connect -> send
+ *         -> response_head -> response_hooks -> relay [-> tunnel] -> log -> done
+ *                                                         (steps.c, one function each)
  *
  * One worker's thread. Lives in the worker's slab; what hangs on it lives in its arena. */
 #ifndef LT_EXCHANGE_EXCHANGE_H
@@ -49,7 +49,9 @@ struct lt_user_field {
     struct lt_user_field *next;
 };
 
-struct lt_tls_info; /* net/tls_info.h */
+struct lt_body_wait; /* exchange/body.h */
+struct lt_flow;      /* exchange/flow.h */
+struct lt_tls_info;  /* net/tls_info.h */
 struct lt_tunnel;
 
 #define LT_EXCHANGE_ARENA_FIRST 4096
@@ -146,13 +148,17 @@ struct lt_exchange {
     bool try_limited;        /* the timer is that of retry.per_try */
     bool try_over;           /* that time is over: the rest is this try's */
 
-    bool grpc;             /* a call: see grpc.c */
-    bool streams;          /* the request body goes on as it comes; else it is collected first */
-    struct lt_spool spool; /* the collected body */
-    bool body_sent;        /* the current back got the collected body whole */
-    struct lt_chain body;  /* streams: bytes received and not yet sent upstream */
-    bool body_started;     /* streams: bytes of it went to a server and are gone: no other try */
-    struct lt_chain kept;  /* streams: bytes of it that went to a server, for another try */
+    bool grpc;               /* a call: see grpc.c */
+    bool streams;            /* the request body goes on as it comes; else it is collected first */
+    struct lt_spool spool;   /* the collected body */
+    bool body_sent;          /* the current back got the collected body whole */
+    bool body_replaced;      /* by a filter: what the client still sends is dropped */
+    struct lt_flow *flow[2]; /* by enum lt_side: bodies that filters change (flow.h), or NULL */
+    struct lt_headers *accepts;     /* Accept-Encoding of a client whose server got none, or NULL */
+    struct lt_body_wait *body_wait; /* a filter waits for a body to be whole, or NULL (body.h) */
+    struct lt_chain body;           /* streams: bytes received and not yet sent upstream */
+    bool body_started;    /* streams: bytes of it went to a server and are gone: no other try */
+    struct lt_chain kept; /* streams: bytes of it that went to a server, for another try */
     const struct lt_headers *res_trailers; /* NULL: none; in the arena */
     struct lt_chain held;                  /* response body bytes that came before relay */
     bool response_ended;                   /* and the server's end of it */
@@ -162,8 +168,9 @@ struct lt_exchange {
     struct lt_tunnel *tunnel;  /* after a 101, else NULL; in the arena */
     struct lt_str log_members; /* further members of the access line, once the snapshot is gone */
 
-    uint64_t began_us;    /* monotonic */
-    uint64_t deadline_us; /* the whole ends then; 0: no limit */
+    uint64_t began_us;      /* monotonic */
+    uint64_t deadline_us;   /* the whole ends then; 0: no limit */
+    bool deadline_filtered; /* and a filter has said so */
     uint64_t began_wall_us;
     uint64_t step_us[LT_STEP_COUNT]; /* when each step was entered; 0 = never */
     uint64_t upstream_us;            /* when the first server was taken; 0 = none */
@@ -228,6 +235,9 @@ struct lt_reply *lt_exchange_reply(struct lt_exchange *x, unsigned status, struc
 /* Gives names to expressions (lt_expr_get_fn); source is the exchange. */
 bool lt_exchange_expr_get(void *source, enum lt_expr_name name, struct lt_str key,
                           struct lt_str *out);
+
+/* The whole exchange may take ms from now on, if it has not less. */
+void lt_exchange_set_deadline(struct lt_exchange *x, uint64_t ms);
 
 /* Sets user.NAME; copies. LT_ERR_NOMEM. */
 enum lt_err lt_exchange_set_user(struct lt_exchange *x, struct lt_str name,

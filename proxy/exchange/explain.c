@@ -102,8 +102,9 @@ void lt_explain_deadline(struct lt_exchange *x)
     char whole[DURATION_MAX], here[DURATION_MAX];
     uint64_t total_us = x->route->options[x->listener].total_ms * 1000;
     bool asked = total_us == 0 || x->deadline_us != x->began_us + total_us;
-    struct lt_str place = asked ? LT_STR("which the client's grpc-timeout asks for")
-                                : x->route->options[x->listener].total_at;
+    struct lt_str place = x->deadline_filtered ? LT_STR("which a filter has set")
+                          : asked              ? LT_STR("which the client's grpc-timeout asks for")
+                                               : x->route->options[x->listener].total_at;
     keep(x, lt_arena_printf(&x->arena, &x->detail,
                             "the %s for the whole are over, %.*s; for %s it was in step %s",
                             duration(x->deadline_us - x->began_us, whole), LT_STR_ARG(place),

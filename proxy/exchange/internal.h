@@ -171,6 +171,13 @@ enum lt_err lt_relay_make_head(struct lt_exchange *x) LT_MUST_CHECK;
 enum lt_err lt_relay_send_request(struct lt_exchange *x) LT_MUST_CHECK;
 /* Sends what was held of the response body, and its end. */
 enum lt_err lt_relay_send_held(struct lt_exchange *x) LT_MUST_CHECK;
+/* The parts of lt_exchange_request_body, _turn and _end behind filters: bytes for the server, all
+ * that there are for now, the end. Each may fail x. */
+void lt_relay_request_bytes(struct lt_exchange *x, const char *p, size_t n);
+void lt_relay_request_flush(struct lt_exchange *x);
+void lt_relay_request_whole(struct lt_exchange *x);
+/* Reads on from the server if it was paused and there is room again. */
+void lt_relay_response_relax(struct lt_exchange *x);
 /* The client can't be served any more; err: what its side said. */
 void lt_relay_client_lost(struct lt_exchange *x, enum lt_err err);
 /* The response in x->res goes to the client from here on, and no other. Runs. */
@@ -196,6 +203,11 @@ enum lt_err lt_address_response(struct lt_exchange *x) LT_MUST_CHECK;
 /* How many more bytes of a body may be read while `waiting` are held for the other side already, of
  * at most `most`: enough to be worth it, or 0. Never 0 when nothing waits. */
 size_t lt_room(const struct lt_exchange *x, size_t waiting, size_t most);
+
+/* body.c */
+
+/* Tells a client that waits with its body to send it, once. */
+void lt_body_invite(struct lt_exchange *x);
 
 /* collect.c */
 

@@ -2,6 +2,7 @@
 # The middle: one request and its response.
 liblintel_a_SOURCES += \
 	proxy/exchange/address.c \
+	proxy/exchange/body.c proxy/exchange/body.h \
 	proxy/exchange/challenge.c proxy/exchange/challenge.h \
 	proxy/exchange/choose.c proxy/exchange/collect.c \
 	proxy/exchange/compress.c proxy/exchange/compress.h \
@@ -10,6 +11,7 @@ liblintel_a_SOURCES += \
 	proxy/exchange/exchange.c proxy/exchange/exchange.h \
 	proxy/exchange/explain.c \
 	proxy/exchange/follow.c \
+	proxy/exchange/flow.c proxy/exchange/flow.h \
 	proxy/exchange/hold.c \
 	proxy/exchange/hooks.h \
 	proxy/exchange/internal.h \

@@ -12,6 +12,7 @@
 
 #include "base/obj.h"
 #include "exchange/compress.h"
+#include "exchange/flow.h"
 
 #define IOV_BATCH 8
 
@@ -196,6 +197,19 @@ void lt_exchange_request_body(struct lt_exchange *x, const char *p, size_t n)
         lt_exchange_fail(x, LT_CAUSE_BODY_TOO_LARGE);
         return;
     }
+    struct lt_flow *flow = x->flow[LT_SIDE_REQUEST];
+    if (LT_UNLIKELY(x->body_replaced)) {
+        return;
+    }
+    if (LT_LIKELY(flow == NULL)) {
+        lt_relay_request_bytes(x, p, n);
+    } else if (!lt_flow_add(flow, p, n)) {
+        lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
+    }
+}
+
+void lt_relay_request_bytes(struct lt_exchange *x, const char *p, size_t n)
+{
     if (!x->streams) {
         lt_collect_add(x, p, n);
         return;
@@ -220,6 +234,16 @@ void lt_exchange_request_turn(struct lt_exchange *x)
         lt_tunnel_client_turn(x);
         return;
     }
+    lt_body_moved(x);
+    if (LT_UNLIKELY(x->flow[LT_SIDE_REQUEST] != NULL)) {
+        lt_flow_moved(x, LT_SIDE_REQUEST);
+    } else {
+        lt_relay_request_flush(x);
+    }
+}
+
+void lt_relay_request_flush(struct lt_exchange *x)
+{
     if (x->step >= LT_STEP_LOG || x->front == NULL || !x->streams) {
         return;
     }
@@ -239,12 +263,18 @@ size_t lt_exchange_request_room(struct lt_exchange *x)
     if (x->tunnel != NULL) {
         return lt_exchange_env_room(x->env); /* it pauses after its turn */
     }
-    if (!x->streams || x->step >= LT_STEP_LOG || x->replied_here || x->response_ended) {
+    const struct lt_flow *flow = x->flow[LT_SIDE_REQUEST];
+    if ((!x->streams && flow == NULL) || x->step >= LT_STEP_LOG || x->replied_here ||
+        x->response_ended || x->body_replaced) {
         return SIZE_MAX; /* the spool keeps it, or nobody wants it any more */
     }
-    size_t waiting = x->body.len + (x->streaming ? x->back->ops->unsent(x->back) : 0);
-    size_t room = lt_room(x, waiting, x->view->request_ahead);
+    size_t waiting = flow != NULL
+                         ? lt_flow_waiting(flow)
+                         : x->body.len + (x->streaming ? x->back->ops->unsent(x->back) : 0);
+    size_t ahead = lt_body_ahead(x, LT_SIDE_REQUEST, x->view->request_ahead);
+    size_t room = lt_room(x, waiting, ahead);
     if (room == 0) {
+        lt_body_stuck(x, LT_SIDE_REQUEST);
         x->request_paused = true;
         x->front->ops->pause(x->front, LT_PAUSE_PEER);
         if (x->streaming) {
@@ -261,11 +291,24 @@ void lt_exchange_request_end(struct lt_exchange *x)
         lt_tunnel_client_end(x);
         return;
     }
-    x->request_done = true;
-    lt_hop_trailers(&x->req_trailers);
-    if (x->step >= LT_STEP_LOG) {
+    if (x->step >= LT_STEP_LOG || x->body_replaced) {
         return;
     }
+    struct lt_flow *flow = x->flow[LT_SIDE_REQUEST];
+    lt_hop_trailers(&x->req_trailers);
+    if (LT_LIKELY(flow == NULL)) {
+        lt_relay_request_whole(x);
+        return;
+    }
+    flow->in_ended = true;
+    lt_body_moved(x);
+    lt_flow_moved(x, LT_SIDE_REQUEST);
+}
+
+void lt_relay_request_whole(struct lt_exchange *x)
+{
+    x->request_done = true;
+    lt_body_moved(x);
     if (x->streaming && x->body.len == 0) {
         enum lt_err err = x->back->ops->send_end(x->back, &x->req_trailers);
         if (err == LT_OK) {
@@ -305,7 +348,9 @@ static void on_drained(void *owner)
         send_failed(x, err);
         return;
     }
-    if (x->request_paused && x->front != NULL && x->body.len == 0) {
+    if (LT_UNLIKELY(x->flow[LT_SIDE_REQUEST] != NULL)) {
+        lt_flow_moved(x, LT_SIDE_REQUEST);
+    } else if (x->request_paused && x->front != NULL && x->body.len == 0) {
         x->request_paused = false;
         x->front->ops->resume(x->front, LT_PAUSE_PEER);
     }
@@ -388,6 +433,13 @@ void lt_relay_accept(struct lt_exchange *x)
 static void on_body(void *owner, const char *p, size_t n)
 {
     struct lt_exchange *x = from_owner(owner);
+    struct lt_flow *flow = x->flow[LT_SIDE_RESPONSE];
+    if (LT_UNLIKELY(flow != NULL)) {
+        if (!lt_flow_add(flow, p, n)) {
+            lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
+        }
+        return;
+    }
     if (!x->head_sent || x->held.len > 0) {
         if (lt_chain_append(&x->held, p, n) != LT_OK) {
             lt_exchange_fail(x, LT_CAUSE_OUT_OF_MEMORY);
@@ -408,7 +460,11 @@ static void on_body(void *owner, const char *p, size_t n)
 static size_t response_room(const struct lt_exchange *x)
 {
     size_t waiting = x->front->ops->unsent(x->front) + x->held.len;
-    return lt_room(x, waiting, x->view->response_ahead);
+    const struct lt_flow *flow = x->flow[LT_SIDE_RESPONSE];
+    if (LT_UNLIKELY(flow != NULL)) {
+        waiting += lt_flow_waiting(flow);
+    }
+    return lt_room(x, waiting, lt_body_ahead(x, LT_SIDE_RESPONSE, x->view->response_ahead));
 }
 
 /* How much of the response may be read now. While the client is too far behind, or memory is short,
@@ -427,6 +483,9 @@ static size_t on_room(void *owner)
         }
         room = response_room(x);
     }
+    if (room == 0) {
+        lt_body_stuck(x, LT_SIDE_RESPONSE);
+    }
     if (room == 0 && !x->response_paused) {
         x->response_paused = true;
         x->back->ops->pause(x->back, LT_PAUSE_PEER);
@@ -444,12 +503,20 @@ static void on_turn(void *owner)
         lt_tunnel_server_turn(x);
         return;
     }
+    lt_body_moved(x);
     if (!x->head_sent) {
-        if (x->response_begun && !x->response_paused) {
+        if (x->body_wait != NULL) {
+            lt_exchange_set_timer(x, x->upstream->idle_ms); /* a filter wants all of it */
+        } else if (x->response_begun && !x->response_paused) {
             /* The hooks still think; enough is held. */
             x->response_paused = true;
             x->back->ops->pause(x->back, LT_PAUSE_PEER);
         }
+        return;
+    }
+    lt_exchange_set_timer(x, lt_grpc_silence_ms(x));
+    if (LT_UNLIKELY(x->flow[LT_SIDE_RESPONSE] != NULL)) {
+        lt_flow_moved(x, LT_SIDE_RESPONSE);
         return;
     }
     enum lt_err err = lt_compress_turn(x);
@@ -459,15 +526,16 @@ static void on_turn(void *owner)
     if (err != LT_OK) {
         lt_relay_client_lost(x, err);
         lt_exchange_run(x);
-        return;
     }
-    lt_exchange_set_timer(x, lt_grpc_silence_ms(x));
 }
 
 /* The whole response went to the front. */
 static enum lt_err finish_response(struct lt_exchange *x)
 {
-    enum lt_err err = lt_compress_end(x);
+    enum lt_err err = x->flow[LT_SIDE_RESPONSE] != NULL ? lt_body_strip_trailers(x) : LT_OK;
+    if (err == LT_OK) {
+        err = lt_compress_end(x);
+    }
     if (err == LT_OK) {
         err = x->front->ops->send_end(x->front, x->res_trailers);
     }
@@ -501,8 +569,14 @@ static void on_end(void *owner, const struct lt_headers *trailers)
     x->response_begun = true; /* if it was held until now */
     release_server(x, LT_CAUSE_NONE);
     lt_exchange_set_timer(x, 0);
+    lt_body_moved(x);
     if (x->holding) {
         lt_hold_end(x);
+        return;
+    }
+    if (LT_UNLIKELY(x->flow[LT_SIDE_RESPONSE] != NULL)) {
+        x->flow[LT_SIDE_RESPONSE]->in_ended = true;
+        lt_flow_moved(x, LT_SIDE_RESPONSE);
         return;
     }
     if (!x->head_sent || x->held.len > 0) {
@@ -515,25 +589,47 @@ static void on_end(void *owner, const struct lt_headers *trailers)
     lt_exchange_run(x);
 }
 
-enum lt_err lt_relay_send_held(struct lt_exchange *x)
+/* Sends what is held as far as the client takes it. */
+static enum lt_err send_held(struct lt_exchange *x)
 {
     struct lt_front *front = x->front;
     while (x->held.len > 0) {
+        size_t room = lt_room(x, front->ops->unsent(front), x->view->response_ahead);
         struct iovec iov[IOV_BATCH];
-        size_t n = lt_chain_peek(&x->held, iov, IOV_BATCH);
-        size_t bytes = 0;
-        for (size_t i = 0; i < n; i++) {
-            enum lt_err err = lt_compress_send_body(x, iov[i].iov_base, iov[i].iov_len);
+        size_t n = room > 0 ? lt_chain_peek(&x->held, iov, IOV_BATCH) : 0, bytes = 0;
+        for (size_t i = 0; i < n && bytes < room; i++) {
+            size_t len = lt_min(iov[i].iov_len, room - bytes);
+            enum lt_err err = lt_compress_send_body(x, iov[i].iov_base, len);
             if (err != LT_OK) {
                 return err;
             }
-            bytes += iov[i].iov_len;
+            bytes += len;
         }
         enum lt_err err = front->ops->flush(front);
-        if (err != LT_OK) {
-            return err;
-        }
         lt_chain_consume(&x->held, bytes);
+        if (err != LT_OK || (room == 0 && front->ops->unsent(front) > 0)) {
+            return err; /* lt_exchange_front_drained goes on */
+        }
+    }
+    return LT_OK;
+}
+
+enum lt_err lt_relay_send_held(struct lt_exchange *x)
+{
+    struct lt_front *front = x->front;
+    bool any = x->held.len > 0;
+    enum lt_err err = send_held(x);
+    if (err != LT_OK || x->held.len > 0) {
+        return err;
+    }
+    const struct lt_flow *flow = x->flow[LT_SIDE_RESPONSE];
+    if (LT_UNLIKELY(flow != NULL && !flow->over)) {
+        if (any) {
+            err = lt_compress_turn(x);
+        } else if (lt_flow_waiting(flow) > 0) {
+            return LT_OK; /* a filter that fails at once may still be answered for */
+        }
+        return err == LT_OK ? front->ops->flush(front) : err;
     }
     if (x->response_ended) {
         return finish_response(x);
@@ -543,7 +639,7 @@ enum lt_err lt_relay_send_held(struct lt_exchange *x)
         x->response_paused = false;
         x->back->ops->resume(x->back, LT_PAUSE_PEER);
         /* A head without body bytes leaves now: the rest may take its time. */
-        enum lt_err err = lt_compress_turn(x);
+        err = lt_compress_turn(x);
         return err == LT_OK ? front->ops->flush(front) : err;
     }
     return LT_OK;
@@ -556,7 +652,31 @@ void lt_exchange_front_drained(struct lt_exchange *x)
         lt_tunnel_client_drained(x);
         return;
     }
+    if (LT_UNLIKELY(x->flow[LT_SIDE_RESPONSE] != NULL)) {
+        lt_flow_push(x, LT_SIDE_RESPONSE);
+        lt_flow_moved(x, LT_SIDE_RESPONSE);
+        return;
+    }
+    if (x->step == LT_STEP_RELAY && x->held.len > 0) {
+        enum lt_err err = lt_relay_send_held(x);
+        if (err != LT_OK) {
+            lt_relay_client_lost(x, err);
+        }
+        if (err != LT_OK || x->response_done) {
+            lt_exchange_run(x);
+        }
+        return;
+    }
     if (x->response_paused && x->back != NULL && x->head_sent) {
+        x->response_paused = false;
+        lt_exchange_set_timer(x, lt_grpc_silence_ms(x));
+        x->back->ops->resume(x->back, LT_PAUSE_PEER);
+    }
+}
+
+void lt_relay_response_relax(struct lt_exchange *x)
+{
+    if (x->response_paused && x->back != NULL && x->head_sent && response_room(x) > 0) {
         x->response_paused = false;
         lt_exchange_set_timer(x, lt_grpc_silence_ms(x));
         x->back->ops->resume(x->back, LT_PAUSE_PEER);

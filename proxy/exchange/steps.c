@@ -2,11 +2,12 @@
 /* The steps of an exchange, in the order in which they run. Each answers NEXT, WAIT, FAIL or OVER,
  * and is called again after WAIT. The worker's thread.
  *
- *   route -> request_hooks -> body -> pick -> connect -> send -> response_head
- *                 |                    ^         |                    |
- *                 | answers itself     '- retry -'                    v
- *                 '----------> (reply) ------------------> response_hooks -> relay -> log -> done
- *                                                                 after a 101: '-> tunnel -^
+ *   route -> request_hooks -> body -> upstream_hooks -> pick -> connect -> send -> response_head
+ *                 |                    | answers itself  ^         |                    |
+ *                 | answers itself     |                 '- retry -'                    v
+ *                 '--------------------'----> (reply) ---------------------> response_hooks
+ *                                    done <- log <- relay <-----------------------------'
+ *                                             '- tunnel <- after a 101
  */
 #include "exchange/challenge.h"
 #include "exchange/compress.h"
@@ -114,6 +115,9 @@ static enum lt_step_result step_route(struct lt_exchange *x)
         return lt_step_fail(x, LT_CAUSE_BODY_NEVER_FITS);
     }
     enum lt_cause cause = lt_tunnel_offer(x);
+    if (cause == LT_CAUSE_NONE && lt_flow_open_request(x) != LT_OK) {
+        cause = LT_CAUSE_OUT_OF_MEMORY;
+    }
     return cause == LT_CAUSE_NONE ? LT_STEP_NEXT : lt_step_fail(x, cause);
 }
 
@@ -161,16 +165,26 @@ static enum lt_step_result step_request_hooks(struct lt_exchange *x)
 {
     x->request_hooked = true;
     enum lt_step_result result = hook(x, x->env->hooks->request);
-    if (result == LT_STEP_NEXT) {
-        return x->route->action == LT_ROUTE_TO ? count_forwards(x) : answer_by_route(x);
+    if (result != LT_STEP_NEXT) {
+        return result;
     }
-    return result;
+    if (x->route->action != LT_ROUTE_TO) {
+        return answer_by_route(x);
+    }
+    return lt_flow_ask_plain(x) == LT_OK ? count_forwards(x)
+                                         : lt_step_fail(x, LT_CAUSE_OUT_OF_MEMORY);
 }
 
 /* Collects the body, so that a slow client doesn't hold a server; a streamed one goes on as it
  * comes. */
 static enum lt_step_result step_body(struct lt_exchange *x)
 {
+    if (LT_UNLIKELY(x->flow[LT_SIDE_REQUEST] != NULL)) {
+        enum lt_step_result result = lt_flow_begin_request(x);
+        if (result != LT_STEP_NEXT) {
+            return result;
+        }
+    }
     if (x->streams) {
         return LT_STEP_NEXT;
     }
@@ -179,11 +193,20 @@ static enum lt_step_result step_body(struct lt_exchange *x)
         lt_collect_ready(x);
         return LT_STEP_NEXT;
     }
-    if (x->req.expect_continue && lt_spool_len(&x->spool) == 0) {
-        x->req.expect_continue = false;
-        x->front->ops->send_informational(x->front, 100, NULL);
-    }
+    lt_body_invite(x);
     return LT_STEP_WAIT;
+}
+
+/* Once, however many servers are tried: a retry goes to pick. */
+static enum lt_step_result step_upstream_hooks(struct lt_exchange *x)
+{
+    if (x->route->chain == NULL) {
+        return LT_STEP_NEXT;
+    }
+    if (x->upstream == NULL) {
+        x->upstream = lt_address_split(x);
+    }
+    return hook(x, x->env->hooks->upstream);
 }
 
 static enum lt_step_result step_connect(struct lt_exchange *x)
@@ -276,19 +299,28 @@ static enum lt_step_result send_reply(struct lt_exchange *x)
 static enum lt_step_result begin_relay(struct lt_exchange *x)
 {
     bool bodiless = x->req.method == LT_METHOD_HEAD || lt_status_bodiless(x->res.status);
+    enum lt_step_result result = lt_flow_begin_response(x);
+    if (result != LT_STEP_NEXT) {
+        return result;
+    }
     enum lt_err err = lt_compress_begin(x);
     if (err == LT_OK) {
         err = x->front->ops->send_head(x->front, &x->res, bodiless);
     }
     x->head_sent = true;
-    if (err == LT_OK) {
+    if (err == LT_OK && LT_LIKELY(x->flow[LT_SIDE_RESPONSE] == NULL)) {
         err = lt_relay_send_held(x);
     }
     if (err != LT_OK) {
         lt_relay_client_lost(x, err);
         return LT_STEP_NEXT;
     }
-    return x->response_done ? LT_STEP_NEXT : LT_STEP_WAIT;
+    /* Else it is the server's turn, whose end tells the flow: a filter that fails at once may still
+     * be answered for. */
+    if (x->back == NULL || x->response_paused) {
+        lt_flow_moved(x, LT_SIDE_RESPONSE);
+    }
+    return x->response_done || x->front == NULL ? LT_STEP_NEXT : LT_STEP_WAIT;
 }
 
 static enum lt_step_result relay(struct lt_exchange *x)
@@ -333,6 +365,7 @@ static enum lt_step_result step_tunnel(struct lt_exchange *x)
 
 static enum lt_step_result step_log(struct lt_exchange *x)
 {
+    lt_flow_release(x);
     if (x->front != NULL) {
         struct lt_front *front = x->front;
         x->front = NULL;
@@ -372,6 +405,7 @@ enum lt_step_result lt_step_call(struct lt_exchange *x)
         [LT_STEP_ROUTE] = step_route,
         [LT_STEP_REQUEST_HOOKS] = step_request_hooks,
         [LT_STEP_BODY] = step_body,
+        [LT_STEP_UPSTREAM_HOOKS] = step_upstream_hooks,
         [LT_STEP_PICK] = lt_pick_step,
         [LT_STEP_CONNECT] = step_connect,
         [LT_STEP_SEND] = step_send,
@@ -387,6 +421,7 @@ enum lt_step_result lt_step_call(struct lt_exchange *x)
 
 void lt_step_failed(struct lt_exchange *x)
 {
+    lt_flow_release(x);
     lt_relay_drop_back(x);
     lt_exchange_set_timer(x, 0);
     if (x->front == NULL) {

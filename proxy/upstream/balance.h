@@ -17,6 +17,7 @@ struct lt_pick {
     unsigned n_tried;                  /* in all; lt_pick_tried adds one */
 
     bool asked;  /* what follows was looked up in the request */
+    bool keyed;  /* by a filter: its key counts, not the configuration's */
     bool hashed; /* there is a key to choose by: hash is its own */
     uint64_t hash;
     struct lt_str sticky; /* the client's cookie that names its server; empty: it has none */

@@ -82,7 +82,7 @@ static enum lt_step_result no_hook(struct lt_exchange *x LT_UNUSED)
     return LT_STEP_NEXT;
 }
 
-static const struct lt_hooks hooks = {no_hook, no_hook, no_hook, NULL};
+static const struct lt_hooks hooks = {.request = no_hook, .response = no_hook, .log = no_hook};
 
 static void make_upstream(struct world *w)
 {

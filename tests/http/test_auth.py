@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens and passwords in front of real requests: jwt and basic_auth as they are configured."""
+"""Tokens, passwords and signed bodies in front of real requests: jwt, basic_auth and hmac."""
 import base64
 import hmac
 import json
@@ -322,3 +322,46 @@ def test_the_examples_let_in_whom_they_say(shop):
         assert gw.get("/healthz").body == b"ok"
         assert gw.get("/").status == 401
         assert sent(gw.get("/", headers=headers))["x-user"] == "alice"
+
+
+# Webhooks.
+
+HOOK = {"filter": "hmac", "secrets": ["old secret of the sender", "new secret of the sender"],
+        "header": "X-Hub-Signature-256", "prefix": "sha256="}
+
+
+def signed(body, secret="new secret of the sender", field="X-Hub-Signature-256", said=None):
+    made = hmac.new(secret.encode(), said or body, "sha256").hexdigest()
+    return {field: f"sha256={made}"}
+
+
+def post(gw, body, headers):
+    with gw.client() as client:
+        return client.request("POST", "/hook", headers=headers, body=body)
+
+
+def test_a_signed_webhook_reaches_the_application_whole(shop):
+    app = shop.echo()
+    gw = shop.lintel(guarded(app, **HOOK))
+    for body in (b"{}", b"x" * 300000, b""):
+        for secret in HOOK["secrets"]:
+            response = post(gw, body, signed(body, secret))
+            assert response.status == 200, response
+            assert json.loads(response.body)["length"] == len(body)
+    served = app.served
+    assert reason(post(gw, b"{ }", signed(b"{}")), 401) == "bad_signature"
+    assert reason(post(gw, b"{}", signed(b"{}", "guess")), 401) == "bad_signature"
+    assert reason(post(gw, b"{}", {}), 401) == "missing_signature"
+    assert reason(post(gw, b"x" * 2000000, signed(b"x" * 2000000)), 413) == "body_too_large"
+    assert app.served == served
+
+
+def test_an_old_webhook_is_not_taken_again(shop):
+    gw = shop.lintel(guarded(shop.echo(), **{**HOOK, "signed": "v0:{timestamp}:{body}",
+                                             "timestamp": "X-Time"}))
+    now = int(time.time())
+    for at, status in ((now, 200), (now - 3600, 401), (now + 3600, 401)):
+        headers = {**signed(b"x", said=f"v0:{at}:x".encode()), "X-Time": str(at)}
+        assert post(gw, b"x", headers).status == status
+    headers = {**signed(b"x", said=f"v0:{now - 3600}:x".encode()), "X-Time": str(now)}
+    assert reason(post(gw, b"x", headers), 401) == "bad_signature"

@@ -84,6 +84,11 @@ static enum lt_step_result on_request(struct lt_exchange *x)
     return hold(x, &world->hold_request);
 }
 
+static enum lt_step_result on_upstream(struct lt_exchange *x LT_UNUSED)
+{
+    return LT_STEP_NEXT;
+}
+
 static enum lt_step_result on_response(struct lt_exchange *x)
 {
     return hold(x, &world->hold_response);
@@ -99,6 +104,11 @@ static void on_cancel(struct lt_exchange *x)
     assert_ptr_equal(x, world->held);
     world->held = NULL;
     world->cancelled++;
+}
+
+static bool on_flows(struct lt_exchange *x LT_UNUSED, enum lt_side side LT_UNUSED)
+{
+    return false;
 }
 
 static void on_access(struct lt_exchange *x)
@@ -212,7 +222,12 @@ static int setup(void **state)
                                .request_ahead = 65536,
                                .encoders_max = 1 << 20,
                                .spool = {.memory = 65536, .disk = 1 << 20, .path = "/tmp"}};
-    w->hooks = (struct lt_hooks){on_request, on_response, on_log, on_cancel};
+    w->hooks = (struct lt_hooks){.request = on_request,
+                                 .upstream = on_upstream,
+                                 .response = on_response,
+                                 .log = on_log,
+                                 .cancel = on_cancel,
+                                 .flows = on_flows};
     w->env = (struct lt_exchange_env){.loop = w->loop,
                                       .view = &w->view,
                                       .hooks = &w->hooks,

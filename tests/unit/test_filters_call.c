@@ -118,7 +118,7 @@ static void test_headers_can_be_written_only_where_somebody_sees_them(void **sta
     assert_int_equal(lt_test_bed_run(bed, LT_FILTER_REQUEST), LT_STEP_NEXT);
     with_response(x);
     assert_int_equal(lt_test_bed_run(bed, LT_FILTER_RESPONSE), LT_STEP_FAIL);
-    assert_non_null(strstr(logged, "can be written in `request` only"));
+    assert_non_null(strstr(logged, "can be written in `request` and `upstream` only"));
     lt_test_bed_end(bed);
     load_one("return {request = function() end, log = function(ctx) ctx.res.headers.a = 'b' end}",
              "");

@@ -36,7 +36,8 @@ static const char compare[] =
     "end\n"
     "for name in read('filters/local.mk'):gmatch('filters/(ctx%w*_?%w*)%.c') do\n"
     "  for body in read('filters/' .. name .. '.c'):gmatch('\\n(static[^;\\n]-%b()\\n%b{})') do\n"
-    "    local path = body:match('\"(ctx[%w_.]*) has no ')\n"
+    "    local path = body:match('\"(ctx[%w_.]*) has no ') "
+    "or body:match('\"(ctx[%w_.]*)%.%%s can\\'t be set')\n"
     "    if path then for key in body:gmatch('lt_str_eq_c%(key, \"([%w_]+)\"%)') do "
     "live[path .. '.' .. key] = true end end\n"
     "  end\n"
@@ -101,7 +102,7 @@ static int run(lua_State *L)
     lua_getfield(L, LUA_REGISTRYINDEX, LT_SANDBOX_GLOBALS);
     lua_getfield(L, -1, "lintel");
     lua_remove(L, -2);
-    lua_pushvalue(runner->task.co, LT_RUNNER_BASE);
+    lua_pushvalue(runner->task.co, LT_RUNNER_CTX);
     lua_xmove(runner->task.co, L, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, runner->task.unit->state_ref);
     lua_pushstring(L, getenv("srcdir"));

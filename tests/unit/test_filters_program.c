@@ -32,9 +32,8 @@ static void test_files_with_mistakes_are_refused(void **state)
     refused("return {}", "none of the hooks");
     refused("return {request = 1}", "`request` is no function");
     refused("return {init = 1, request = function() end}", "`init` is no function");
-    refused("return {body = function() end}", "the hook `body` is not supported by this version");
-    refused("return {upstream = function() end}", "`upstream` is not supported");
-    refused("return {every = {}}", "none of the hooks request, response, log, every");
+    refused("return {body = {answer = tostring}}", "functions named `request` and `response`");
+    refused("return {every = {}}", "none of the hooks");
     refused("return {every = 1}", "`every` is a table such as");
     refused("return {every = {['5'] = function() end}}", "a key is a time between \"1s\" and");
     refused("return {every = {['10ms'] = function() end}}", "a key is a time between \"1s\" and");

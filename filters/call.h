@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What call.c, which runs the hooks of an exchange, shares with flow.c, which runs those of its
+ * bodies. A worker's thread. Private to filters/. */
+#ifndef LT_FILTERS_CALL_H
+#define LT_FILTERS_CALL_H
+
+#include "filters/host_impl.h"
+
+/* Whether the filter at a place of the chain takes part, after the request hooks. */
+bool lt_call_took_part(const struct lt_filter_call *call, unsigned at);
+/* A filter has failed by whose policy the exchange ends: sets its cause, and who it was. error may
+ * be NULL. */
+void lt_call_refuse(struct lt_filter_call *call, struct lt_filter_unit *unit, enum lt_cause cause,
+                    const char *error);
+
+#endif
