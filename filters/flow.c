@@ -284,7 +284,7 @@ static bool pass(struct lt_body_stage *s)
         lt_chain_move(behind(s), s->in);
         return true;
     }
-    struct iovec iov;
+    struct iovec iov = {.iov_len = 0};
     (void)lt_chain_peek(s->in, &iov, 1);
     size_t n = lt_min(lt_min(iov.iov_len, room), PASS_PIECE);
     if (lt_chain_append(behind(s), iov.iov_base, n) != LT_OK) {

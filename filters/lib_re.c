@@ -265,7 +265,7 @@ static unsigned group_of(lua_State *L, const struct re *re, struct lt_str name)
 {
     struct lt_str known;
     unsigned group;
-    uint64_t number;
+    uint64_t number = 0;
     for (unsigned i = 0; lt_regex_name(re->regex, i, &known, &group); i++) {
         if (lt_str_eq(known, name)) {
             return group;

@@ -166,7 +166,7 @@ static void unknown_field(lua_State *L, const char *key)
 static void read_body(lua_State *L, struct lt_filter_file *file)
 {
     static const char *const sides[] = {"request", "response"};
-    size_t at;
+    size_t at = 0;
     if (lua_isfunction(L, -1)) {
         file->hooks |= 1u << LT_FILTER_RESPONSE_BODY;
         return;
