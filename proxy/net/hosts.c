@@ -51,6 +51,23 @@ static enum lt_err add(struct lt_dns_records *out, const struct lt_addr *addr)
     return LT_OK;
 }
 
+/* Names that mean this machine whatever DNS says (RFC 6761 §6.3), and where a file lacks them. */
+static bool is_localhost(struct lt_str name)
+{
+    static const struct lt_str localhost = {.p = "localhost", .len = 9};
+    size_t n = localhost.len;
+    return lt_str_eq_nocase(name, localhost) ||
+           (name.len > n && name.p[name.len - n - 1] == '.' &&
+            lt_str_eq_nocase(lt_str_sub(name, name.len - n, name.len), localhost));
+}
+
+static enum lt_err add_loopback(struct lt_dns_records *out, int family)
+{
+    struct lt_addr addr;
+    struct lt_str ip = family == AF_INET ? LT_STR("127.0.0.1") : LT_STR("::1");
+    return lt_addr_parse_ip(ip, &addr) == LT_OK ? add(out, &addr) : LT_ERR_INVALID;
+}
+
 enum lt_err lt_hosts_find(struct lt_str text, struct lt_str name, int family,
                           struct lt_dns_records *out, bool *known)
 {
@@ -69,6 +86,10 @@ enum lt_err lt_hosts_find(struct lt_str text, struct lt_str name, int family,
             lt_dns_records_fini(out);
             return LT_ERR_NOMEM;
         }
+    }
+    if (!*known && is_localhost(name)) {
+        *known = true;
+        return add_loopback(out, family);
     }
     lt_dns_records_sort(out);
     return LT_OK;

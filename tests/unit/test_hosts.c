@@ -42,6 +42,33 @@ static void finds_all_addresses_of_a_name(void **state)
     assert_false(known);
 }
 
+static void localhost_needs_no_file(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"localhost", "LocalHost.", "app.localhost"};
+    struct lt_dns_records out;
+    bool known;
+    char ip[LT_ADDR_TEXT_MAX];
+    for (unsigned i = 0; i < lt_countof(names); i++) {
+        for (unsigned six = 0; six < 2; six++) {
+            assert_int_equal(lt_hosts_find(LT_STR_NONE, lt_str_c(names[i]),
+                                           six ? AF_INET6 : AF_INET, &out, &known),
+                             LT_OK);
+            assert_true(known);
+            assert_int_equal(out.n, 1);
+            lt_addr_print_ip(&out.v[0].addr, ip);
+            assert_string_equal(ip, six ? "::1" : "127.0.0.1");
+            lt_dns_records_fini(&out);
+        }
+    }
+    assert_int_equal(lt_hosts_find(LT_STR_NONE, LT_STR("notlocalhost"), AF_INET, &out, &known),
+                     LT_OK);
+    assert_false(known);
+    /* What the file says comes first. */
+    assert_int_equal(find("localhost", AF_INET6, &known, &out), 0);
+    assert_true(known);
+}
+
 static void without_memory_it_says_so(void **state)
 {
     (void)state;
@@ -61,6 +88,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_all_addresses_of_a_name),
+        cmocka_unit_test(localhost_needs_no_file),
         cmocka_unit_test(without_memory_it_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
