@@ -283,13 +283,15 @@ static void on_nothing(void *owner LT_UNUSED)
 
 static void open_next(struct lt_fetch *f, bool fresh);
 
-/* Another address is tried; and a request that met the end of an idle connection is sent once more
- * on a new one, if it had no effect or may be repeated. */
+/* Another address is tried where nobody was reached; and a request that met the end of an idle
+ * connection is sent once more on a new one, if it had no effect or may be repeated. */
 static void on_fail(void *owner, const struct lt_back_failure *failure)
 {
     struct lt_fetch *f = from_owner(owner);
     f->back = NULL;
-    if (!failure->connected && f->n_addrs > 1 && error_of(failure->cause) != LT_FETCH_BUSY) {
+    enum lt_fetch_error error = error_of(failure->cause);
+    bool reached = failure->connected || error == LT_FETCH_TLS_FAILED;
+    if (!reached && f->n_addrs > 1 && error != LT_FETCH_BUSY) {
         f->n_addrs--;
         memmove(&f->addrs[0], &f->addrs[1], f->n_addrs * sizeof(f->addrs[0]));
         open_next(f, true);
