@@ -63,6 +63,8 @@ static struct {
     bool classes; /* more and less urgent ones; not where those starve who are less so */
     uint64_t end_us;
     _Atomic(uint32_t) lost, over_max;
+    _Atomic(uint32_t)
+        done; /* workers without clients; they go on: rights may be on their way to them */
     _Atomic(uint32_t) finished, last_round; /* of rounds: exchanges, and the one to end with */
 } t;
 
@@ -108,7 +110,7 @@ static void finish(struct client *c)
     memset(&c->pick, 0, sizeof(c->pick));
     if (c->worker->loop->now_us >= t.end_us) {
         if (--c->worker->active == 0) {
-            lt_loop_stop(c->worker->loop);
+            atomic_fetch_add(&t.done, 1);
         }
         return;
     }
@@ -215,6 +217,10 @@ static void on_watch(void *arg)
     if (t.failing && lt_rand_below(&w->loop->rand, 4) == 0) {
         atomic_store(&t.down_until_us[server],
                      w->loop->now_us + lt_rand_below(&w->loop->rand, 60000));
+    }
+    if (atomic_load(&t.done) == THREADS) {
+        lt_loop_stop(w->loop);
+        return;
     }
     lt_timer_set(&w->watch, 20);
 }
