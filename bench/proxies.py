@@ -259,6 +259,24 @@ class Haproxy(Peer):
         return version([self.program, "-v"])
 
 
+class HaproxyLua(Haproxy):
+    """The chain of keylimit in HAProxy's Lua rather than in its own rules."""
+
+    name = "haproxy-lua"
+    can = ("plain", "keylimit")
+
+    def find(self):
+        program = super().find()
+        built = subprocess.run([program, "-vv"], capture_output=True, text=True, timeout=20,
+                               check=False).stdout
+        if "Built with Lua" not in built:
+            raise Missing("this HAProxy is built without Lua")
+        return program
+
+    def argv(self, values):
+        return [self.program, "-db", "-f", render("haproxy-lua.cfg", values, self.sections)]
+
+
 class Floor(Peer):
     name = "floor"
     can = ("plain",)
@@ -273,4 +291,4 @@ class Floor(Peer):
         return "forwards bytes, parses nothing"
 
 
-PEERS = {p.name: p for p in (Lintel, Nginx, Haproxy, Floor)}
+PEERS = {p.name: p for p in (Lintel, Nginx, Haproxy, HaproxyLua, Floor)}
