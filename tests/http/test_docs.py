@@ -36,6 +36,27 @@ def test_a_whole_configuration_in_a_document_passes_the_check(tmp_path, authorit
     assert done.returncode == 0, done.stderr
 
 
+def anchors(page):
+    """What GitHub calls the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    names = set()
+    for heading in re.findall(r"^#+ (.*)$", text, re.M):
+        words = re.sub(r"\]\([^)]*\)", "", heading).lower()
+        names.add(re.sub(r"[^\w\- ]", "", words).replace(" ", "-"))
+    return names
+
+
+@pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(TREE))) for p in PAGES])
+def test_links_of_a_document_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    for target in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", text)):
+        path, _, anchor = target.partition("#")
+        to = (page.parent / path).resolve() if path else page
+        assert to.exists(), f"{target}: there is no such file"
+        if anchor and to.suffix == ".md":
+            assert anchor in anchors(to), f"{target}: there is no such heading"
+
+
 def test_the_readme_has_a_configuration():
     assert any("README.md" in p.id for p in snippets())
 
@@ -52,6 +73,15 @@ def test_the_page_of_causes_is_what_the_program_prints():
     assert done.returncode == 0, done.stderr
     page = (TREE / "docs" / "causes.md").read_text()
     assert page == done.stdout, "run: lintel show causes >docs/causes.md"
+
+
+@pytest.mark.parametrize("page, options", [("docs/filters/reference.md", []),
+                                           ("scripts/lintel.d.lua", ["--lua"])])
+def test_the_reference_of_filters_is_what_the_program_prints(page, options):
+    done = command("show", "api", *options)
+    assert done.returncode == 0, done.stderr
+    assert (TREE / page).read_text() == done.stdout, \
+        f"run: lintel {' '.join(['show', 'api', *options])} >{page}"
 
 
 def test_the_page_about_502_knows_every_cause_of_one():
