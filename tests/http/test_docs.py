@@ -57,6 +57,25 @@ def test_links_of_a_document_lead_somewhere(page):
             assert anchor in anchors(to), f"{target}: there is no such heading"
 
 
+EXAMPLES = [p for p in sorted((TREE / "docs" / "filters").rglob("*.lua"))
+            if not p.name.endswith("_test.lua")]
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem) for p in EXAMPLES])
+def test_the_guide_shows_each_example_as_it_is(path):
+    """After a link to the file comes its text."""
+    assert path.with_name(path.stem + "_test.lua").exists(), "an example has a test"
+    wanted = path.read_text().split("\n", 1)[1]
+    for page in PAGES:
+        target = f"]({path.relative_to(page.parent)})" if page.parent in path.parents else None
+        _, found, after = page.read_text().partition(target or "\0")
+        if found:
+            block = re.search(r"^```lua\n(.*?)^```$", after, re.M | re.S)
+            assert block and block[1] == wanted, f"{page.name} shows another text"
+            return
+    pytest.fail("no page shows it")
+
+
 def test_the_readme_has_a_configuration():
     assert any("README.md" in p.id for p in snippets())
 
