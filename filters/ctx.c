@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/obj.h"
+#include "filters/api.h"
 #include "filters/flow.h"
 #include "filters/host_impl.h"
 #include "filters/job.h"
@@ -201,32 +202,10 @@ static int ctx_set(lua_State *L)
     return 0;
 }
 
-/* ---- log ---- */
-
-static int log_info(lua_State *L)
-{
-    return lt_lua_log(L, 1, LT_LOG_INFO, lt_runner_of(L)->x->ids.request_id);
-}
-
-static int log_warn(lua_State *L)
-{
-    return lt_lua_log(L, 1, LT_LOG_WARN, lt_runner_of(L)->x->ids.request_id);
-}
-
-static int log_error(lua_State *L)
-{
-    return lt_lua_log(L, 1, LT_LOG_ERROR, lt_runner_of(L)->x->ids.request_id);
-}
-
 static void push_log(lua_State *L, int ctx)
 {
     lua_createtable(L, 0, 3);
-    lt_ctx_closure(L, ctx, log_info);
-    lua_setfield(L, -2, "info");
-    lt_ctx_closure(L, ctx, log_warn);
-    lua_setfield(L, -2, "warn");
-    lt_ctx_closure(L, ctx, log_error);
-    lua_setfield(L, -2, "error");
+    lt_api_add(L, &lt_api_log, ctx);
     lt_ctx_object(L, ctx, NULL);
 }
 
@@ -267,15 +246,7 @@ static void push_fields(lua_State *L, int ctx, const struct lt_filter_unit *unit
     lua_setfield(L, -2, "state");
     lt_lua_push_str(L, unit->instance->name);
     lua_setfield(L, -2, "name");
-    lua_pushcfunction(L, lt_lua_sleep);
-    lua_setfield(L, -2, "sleep");
-    lua_pushcfunction(L, lt_lua_parallel);
-    lua_setfield(L, -2, "parallel");
-    lua_pushcfunction(L, lt_ctx_defer);
-    lua_setfield(L, -2, "defer");
-    lua_pushcfunction(L, lt_flow_emit);
-    lua_setfield(L, -2, "emit");
-    lt_ctx_add_answers(L, ctx);
+    lt_api_add(L, &lt_api_ctx, 0);
     /* What is not there is asked of the exchange; a state that is nil stays nil. */
     lua_createtable(L, 0, 1);
     lua_pushvalue(L, ctx);

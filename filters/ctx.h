@@ -86,10 +86,18 @@ void lt_ctx_push_upstream(lua_State *L, int ctx);
 void lt_ctx_push_vars(lua_State *L, int ctx);
 void lt_ctx_push_user(lua_State *L, int ctx);
 void lt_ctx_set_user(lua_State *L, struct lt_runner *runner, int index);
-/* Adds body, json, set_body to the table on top of the stack, that of a message. */
-void lt_ctx_add_bodies(lua_State *L, int ctx, bool request);
-/* Adds deny, respond, redirect to the table on top of the stack. */
-void lt_ctx_add_answers(lua_State *L, int ctx);
+/* Functions of ctx, ctx.req and ctx.res; api_ctx.c says what they do. */
+int lt_ctx_deny(lua_State *L);
+int lt_ctx_respond(lua_State *L);
+int lt_ctx_redirect(lua_State *L);
+int lt_ctx_req_bearer(lua_State *L);
+int lt_ctx_req_cookie(lua_State *L);
+int lt_ctx_req_body(lua_State *L);
+int lt_ctx_req_json(lua_State *L);
+int lt_ctx_req_set_body(lua_State *L);
+int lt_ctx_res_body(lua_State *L);
+int lt_ctx_res_json(lua_State *L);
+int lt_ctx_res_set_body(lua_State *L);
 
 /* Pushes a new object: __index is the value on top of the stack (taken; a table or a function),
  * __newindex is `set` with ctx as upvalue, or NULL: refused. */

@@ -64,7 +64,7 @@ static struct lt_str check_reason(lua_State *L, struct lt_runner *runner, int ar
 }
 
 /* ctx:deny(status, reason [, headers]) */
-static int deny(lua_State *L)
+int lt_ctx_deny(lua_State *L)
 {
     struct lt_runner *runner = lt_runner_check(L, 1);
     lua_Integer status = luaL_checkinteger(L, 2);
@@ -110,7 +110,7 @@ static void json_body(lua_State *L, struct lt_runner *runner, int index)
 }
 
 /* ctx:respond{status =, headers =, body = or json =} */
-static int respond(lua_State *L)
+int lt_ctx_respond(lua_State *L)
 {
     static const char *const known[] = {"status", "headers", "body", "json"};
     struct lt_runner *runner = lt_runner_check(L, 1);
@@ -148,7 +148,7 @@ static int respond(lua_State *L)
 }
 
 /* ctx:redirect(url [, status]) */
-static int redirect(lua_State *L)
+int lt_ctx_redirect(lua_State *L)
 {
     struct lt_runner *runner = lt_runner_check(L, 1);
     luaL_checkstring(L, 2);
@@ -160,12 +160,4 @@ static int redirect(lua_State *L)
     runner->reply.body = LT_STR("");
     lt_ctx_header_write(L, runner, &runner->reply.headers, LT_STR("location"), 2, false);
     return give(L, runner);
-}
-
-void lt_ctx_add_answers(lua_State *L, int ctx)
-{
-    static const luaL_Reg answers[] = {
-        {"deny", deny}, {"respond", respond}, {"redirect", redirect}, {NULL, NULL}};
-    (void)ctx;
-    luaL_setfuncs(L, answers, 0);
 }

@@ -191,28 +191,18 @@ static int set(lua_State *L, enum lt_side side)
 }
 
 #define BODY_FUNCTIONS(name, side)                                                                 \
-    static int name##_body(lua_State *L)                                                           \
+    int lt_ctx_##name##_body(lua_State *L)                                                         \
     {                                                                                              \
         return get(L, side, false);                                                                \
     }                                                                                              \
-    static int name##_json(lua_State *L)                                                           \
+    int lt_ctx_##name##_json(lua_State *L)                                                         \
     {                                                                                              \
         return get(L, side, true);                                                                 \
     }                                                                                              \
-    static int name##_set_body(lua_State *L)                                                       \
+    int lt_ctx_##name##_set_body(lua_State *L)                                                     \
     {                                                                                              \
         return set(L, side);                                                                       \
     }
 
 BODY_FUNCTIONS(req, LT_SIDE_REQUEST)
 BODY_FUNCTIONS(res, LT_SIDE_RESPONSE)
-
-void lt_ctx_add_bodies(lua_State *L, int ctx, bool request)
-{
-    lt_ctx_closure(L, ctx, request ? req_body : res_body);
-    lua_setfield(L, -2, "body");
-    lt_ctx_closure(L, ctx, request ? req_json : res_json);
-    lua_setfield(L, -2, "json");
-    lt_ctx_closure(L, ctx, request ? req_set_body : res_set_body);
-    lua_setfield(L, -2, "set_body");
-}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ctx.req, ctx.res and their headers; ctx.vars and ctx.user. A worker's thread. */
 #include "base/obj.h"
+#include "filters/api.h"
 #include "filters/ctx.h"
 #include "filters/host_impl.h"
 #include "http/uri.h"
@@ -312,7 +313,7 @@ static int query_get(lua_State *L)
 }
 
 /* req:bearer(): the token of "Authorization: Bearer TOKEN" (RFC 6750 §2.1), or nil. */
-static int req_bearer(lua_State *L)
+int lt_ctx_req_bearer(lua_State *L)
 {
     const struct lt_exchange *x = lt_runner_of(L)->x;
     struct lt_str value = lt_headers_value(&x->req.headers, LT_HEADER_AUTHORIZATION);
@@ -328,7 +329,7 @@ static int req_bearer(lua_State *L)
 }
 
 /* req:cookie(name) */
-static int req_cookie(lua_State *L)
+int lt_ctx_req_cookie(lua_State *L)
 {
     const struct lt_exchange *x = lt_runner_of(L)->x;
     struct lt_str value, name = lt_lua_check_str(L, 2);
@@ -349,11 +350,7 @@ void lt_ctx_push_req(lua_State *L, int ctx)
     lt_ctx_closure(L, ctx, query_get);
     lt_ctx_object(L, ctx, NULL);
     lua_setfield(L, -2, "query");
-    lt_ctx_closure(L, ctx, req_bearer);
-    lua_setfield(L, -2, "bearer");
-    lt_ctx_closure(L, ctx, req_cookie);
-    lua_setfield(L, -2, "cookie");
-    lt_ctx_add_bodies(L, ctx, true);
+    lt_api_add(L, &lt_api_request, ctx);
     push_parts(L, ctx, req_get, NULL);
 }
 
@@ -400,7 +397,7 @@ void lt_ctx_push_res(lua_State *L, int ctx)
     lua_createtable(L, 0, 1);
     push_headers(L, ctx, &functions);
     lua_setfield(L, -2, "headers");
-    lt_ctx_add_bodies(L, ctx, false);
+    lt_api_add(L, &lt_api_response, ctx);
     push_parts(L, ctx, res_get, res_put);
 }
 

@@ -8,6 +8,7 @@
 #include "base/rand.h"
 #include "config/expr.h"
 #include "config/units.h"
+#include "filters/api.h"
 #include "filters/host_impl.h"
 #include "filters/sandbox.h"
 
@@ -138,24 +139,30 @@ static struct lt_kv log_field(lua_State *L)
     return LT_KV_STR(key, lt_str_sub(text, 0, LOG_TEXT_MAX));
 }
 
-int lt_lua_log(lua_State *L, int arg, enum lt_log_level level, struct lt_str id)
+/* log.info(message [, fields]) and its like, of lintel and of ctx, whose functions have ctx as
+ * upvalue. */
+static int write_log(lua_State *L, enum lt_log_level level)
 {
+    struct lt_str id = LT_STR_NONE;
+    if (!lua_isnoneornil(L, lua_upvalueindex(1))) {
+        id = lt_runner_of(L)->x->ids.request_id;
+    }
     struct lt_kv fields[LOG_FIELDS_MAX + 4];
     struct lt_filter_vm *fvm = lt_filter_vm_of(L);
-    if (lua_isuserdata(L, arg) || lua_istable(L, arg)) {
+    if (lua_isuserdata(L, 1) || lua_istable(L, 1)) {
         return luaL_error(L, "write log.info(message, fields), with a dot and the message first");
     }
-    struct lt_str message = lt_lua_check_str(L, arg);
+    struct lt_str message = lt_lua_check_str(L, 1);
     int n = 0;
-    lua_settop(L, arg + 1);
+    lua_settop(L, 2);
     fields[n++] = LT_KV_STR("filter", fvm->running != NULL ? fvm->running->name : fvm->file->name);
     if (id.len > 0) {
         fields[n++] = LT_KV_STR("request_id", id);
     }
     fields[n++] = LT_KV_STR("message", lt_str_sub(message, 0, LOG_TEXT_MAX));
-    if (!lua_isnil(L, arg + 1)) {
-        luaL_checktype(L, arg + 1, LUA_TTABLE);
-        for (lua_pushnil(L); lua_next(L, arg + 1) != 0; lua_pop(L, 1)) {
+    if (!lua_isnil(L, 2)) {
+        luaL_checktype(L, 2, LUA_TTABLE);
+        for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
             if (n == LOG_FIELDS_MAX + 3) {
                 return luaL_error(L, "more than %d log fields", LOG_FIELDS_MAX);
             }
@@ -171,17 +178,17 @@ int lt_lua_log(lua_State *L, int arg, enum lt_log_level level, struct lt_str id)
 
 static int log_info(lua_State *L)
 {
-    return lt_lua_log(L, 1, LT_LOG_INFO, LT_STR_NONE);
+    return write_log(L, LT_LOG_INFO);
 }
 
 static int log_warn(lua_State *L)
 {
-    return lt_lua_log(L, 1, LT_LOG_WARN, LT_STR_NONE);
+    return write_log(L, LT_LOG_WARN);
 }
 
 static int log_error(lua_State *L)
 {
-    return lt_lua_log(L, 1, LT_LOG_ERROR, LT_STR_NONE);
+    return write_log(L, LT_LOG_ERROR);
 }
 
 /* ---- headers ---- */
@@ -220,48 +227,80 @@ void lt_lua_push_expr(lua_State *L, const struct lt_expr *expr)
 
 /* ---- the table ---- */
 
+static const struct lt_api_row lintel_rows[] = {
+    {"now", "(): number", "Seconds since 1970, with fractions.", now},
+    {"uuid", "(): string", "A random UUID.", uuid},
+    {"sleep", "(duration: number|string)",
+     "Waits so many seconds, or a time as in `\"50ms\"`, at most an hour. Other requests go on.",
+     lt_lua_sleep},
+    {"parallel", "(functions: (fun(): any)[]): any ...",
+     "As `ctx:parallel`, also where there is no request.", lt_lua_parallel},
+    LT_API_FIELD("log", "lintel.Log", "As `ctx.log`, without a request."),
+    LT_API_END,
+};
+
+const struct lt_api lt_api_lintel = {
+    .name = "lintel",
+    .as = "lintel",
+    .doc = "What filters may use. Functions that can fail in the world give nil, a stable reason "
+           "and sometimes a text for people; those that are used wrongly raise.",
+    .rows = lintel_rows,
+};
+
+#define LOG_TYPE "(message: string, fields?: table<string, string|number|boolean>)"
+
+static const struct lt_api_row log_rows[] = {
+    {"info", LOG_TYPE, "", log_info},
+    {"warn", LOG_TYPE, "", log_warn},
+    {"error", LOG_TYPE, "", log_error},
+    LT_API_END,
+};
+
+const struct lt_api lt_api_log = {
+    .name = "lintel.Log",
+    .as = "ctx.log",
+    .doc = "Lines in the error log with the name of the instance. Names of fields are small "
+           "letters, digits and `_`; at most 16 fields, texts are cut after 1000 bytes.",
+    .rows = log_rows,
+};
+
+static const struct lt_api_row header_rows[] = {
+    {"check", "(side: \"request\"|\"response\", name: string, value?: string|number)",
+     "For `init`: raises when headers of that side can't be given this field or, without a value, "
+     "be rid of it.",
+     header_check},
+    LT_API_END,
+};
+
+const struct lt_api lt_api_header = {
+    .name = "lintel.header",
+    .as = "lintel.header",
+    .doc = "For filters that get header fields by settings.",
+    .rows = header_rows,
+};
+
 void lt_lua_open_lintel(lua_State *L)
 {
-    static const luaL_Reg plain[] = {{"now", now},
-                                     {"uuid", uuid},
-                                     {"sleep", lt_lua_sleep},
-                                     {"parallel", lt_lua_parallel},
-                                     {NULL, NULL}};
-    static const luaL_Reg log[] = {
-        {"info", log_info}, {"warn", log_warn}, {"error", log_error}, {NULL, NULL}};
-    static const luaL_Reg header[] = {{"check", header_check}, {NULL, NULL}};
     lua_getfield(L, LUA_REGISTRYINDEX, LT_SANDBOX_GLOBALS);
-    luaL_newlib(L, plain);
-    luaL_newlib(L, log);
+    lua_newtable(L);
+    lt_api_add(L, &lt_api_lintel, 0);
+    lua_newtable(L);
+    lt_api_add(L, &lt_api_log, 0);
     lt_sandbox_freeze(L, "lintel.log");
     lua_setfield(L, -2, "log");
-    luaL_newlib(L, header);
-    lt_sandbox_freeze(L, "lintel.header");
-    lua_setfield(L, -2, "header");
-    lt_lua_open_limit(L);
-    lt_sandbox_freeze(L, "lintel.limit");
-    lua_setfield(L, -2, "limit");
-    lt_lua_open_crypto(L);
-    lt_sandbox_freeze(L, "lintel.crypto");
-    lua_setfield(L, -2, "crypto");
-    lt_lua_open_json(L);
-    lt_sandbox_freeze(L, "lintel.json");
-    lua_setfield(L, -2, "json");
-    lt_lua_open_http(L);
-    lt_sandbox_freeze(L, "lintel.http");
-    lua_setfield(L, -2, "http");
-    lt_lua_open_jwt(L);
-    lt_sandbox_freeze(L, "lintel.jwt");
-    lua_setfield(L, -2, "jwt");
-    lt_lua_open_cache(L);
-    lt_sandbox_freeze(L, "lintel.cache");
-    lua_setfield(L, -2, "cache");
-    lt_lua_open_shared(L);
-    lt_sandbox_freeze(L, "lintel.shared");
-    lua_setfield(L, -2, "shared");
-    lt_lua_open_re(L);
-    lt_sandbox_freeze(L, "lintel.re");
-    lua_setfield(L, -2, "re");
+    for (size_t i = 0; i < lt_api_count; i++) {
+        const struct lt_api *api = lt_api_all[i];
+        if (lt_api_part(api) == NULL) {
+            continue;
+        }
+        lua_newtable(L);
+        lt_api_add(L, api, 0);
+        if (api->open != NULL) {
+            api->open(L);
+        }
+        lt_sandbox_freeze(L, api->name);
+        lua_setfield(L, -2, lt_api_part(api));
+    }
     lt_sandbox_freeze(L, "lintel");
     lua_setfield(L, -2, "lintel");
     lua_pop(L, 1);

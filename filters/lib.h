@@ -19,17 +19,8 @@ struct lt_filters;
 /* Adds `lintel` to the globals of the sandbox. */
 void lt_lua_open_lintel(lua_State *L);
 
-/* Each pushes its table (json, re, jwt, crypto, limit, http, cache, shared). */
-void lt_lua_open_limit(lua_State *L);
-void lt_lua_open_crypto(lua_State *L);
-void lt_lua_open_json(lua_State *L);
-void lt_lua_open_http(lua_State *L);
-void lt_lua_open_re(lua_State *L);
-void lt_lua_open_jwt(lua_State *L);
-void lt_lua_open_cache(lua_State *L);
 /* When the host is freed: gives up all loads. */
 void lt_cache_fini(struct lt_filters *host);
-void lt_lua_open_shared(lua_State *L);
 
 /* The crypto objects of L's state, made at first use. */
 struct lt_crypto *lt_lua_crypto(lua_State *L);
@@ -76,9 +67,5 @@ int lt_lua_parallel(lua_State *L);
 
 /* ctx:defer(fn) */
 int lt_ctx_defer(lua_State *L);
-
-/* Writes message (argument arg) and fields (table at arg + 1 or nothing) to the error log, with the
- * filter's name and the exchange's id. */
-int lt_lua_log(lua_State *L, int arg, enum lt_log_level level, struct lt_str id);
 
 #endif

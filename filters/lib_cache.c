@@ -13,12 +13,14 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "config/units.h"
+#include "filters/api.h"
 #include "filters/cache.h"
 #include "filters/host_impl.h"
 #include "filters/job.h"
 #include "filters/lib.h"
 #include "filters/report.h"
 
+#define META "lintel.cache object"
 #define MAGIC 0xcac4e5edu
 #define ENTRIES_MAX 100000
 #define ENTRIES_DEFAULT 1000
@@ -442,7 +444,6 @@ static uint64_t bytes_option(lua_State *L)
 /* cache.new{max = 1000, bytes = "1M", ttl = "1m", negative_ttl = 0, stale = 0} */
 static int make(lua_State *L)
 {
-    static const char *const known[] = {"max", "bytes", "ttl", "negative_ttl", "stale"};
     if (lt_filter_vm_of(L)->task != NULL) {
         return luaL_error(L, "cache.new: make caches in `init`, not for each request");
     }
@@ -452,7 +453,7 @@ static int make(lua_State *L)
         lua_replace(L, 1);
     }
     luaL_checktype(L, 1, LUA_TTABLE);
-    lt_lua_check_keys(L, 1, "cache.new", known, lt_countof(known));
+    lt_api_check_keys(L, 1, "cache.new", &lt_api_cache_options);
     lua_getfield(L, 1, "max");
     lua_Integer max = luaL_optinteger(L, -1, ENTRIES_DEFAULT);
     if (max < 1 || max > ENTRIES_MAX) {
@@ -472,21 +473,66 @@ static int make(lua_State *L)
         lua_newtable(L);
         lua_setiuservalue(L, -2, i);
     }
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_setmetatable(L, -2);
+    luaL_setmetatable(L, META);
     return 1;
 }
 
-void lt_lua_open_cache(lua_State *L)
+static const struct lt_api_row object_rows[] = {
+    {"get",
+     ":(key: string, loader?: fun(key: string): (value: any, ttl: any)): any value, string? reason",
+     "The value of a key; `loader` gets what is not there, and may wait. Calls that want the same "
+     "key at once wait for one loader. It returns the value and, if it has one of its own, a ttl; "
+     "or nil: there is no such thing; or nil and a reason: it could not be found out, and `get` "
+     "gives both.",
+     get},
+    {"set", ":(key: string, value: any, ttl?: number|string)", "Any value but nil, as it is.", set},
+    {"delete", ":(key: string)", "", remove_key},
+    LT_API_END,
+};
+
+const struct lt_api lt_api_cache_object = {
+    .name = "lintel.Cache",
+    .as = "cache",
+    .doc = "What `lintel.cache.new` gives: a cache of this worker, in the memory of its file.",
+    .page = "state.md",
+    .rows = object_rows,
+};
+
+static const struct lt_api_row option_rows[] = {
+    LT_API_FIELD("max", "integer", "Values that are kept, at most 100000; 1000 without it."),
+    LT_API_FIELD("bytes", "integer|string", "About as much memory, `\"1M\"` without it."),
+    LT_API_FIELD("ttl", "number|string", "How long a value is good, `\"1m\"` without it."),
+    LT_API_FIELD("negative_ttl", "number|string",
+                 "For how long a loader that found nothing isn't asked again; 0 without it."),
+    LT_API_FIELD("stale", "number|string",
+                 "For how long a value that is over is still given while a loader runs or as long "
+                 "as loaders "
+                 "fail; 0 without it."),
+    LT_API_END,
+};
+
+const struct lt_api lt_api_cache_options = {
+    .name = "lintel.CacheOptions",
+    .doc = "Options of `lintel.cache.new`.",
+    .rows = option_rows,
+};
+
+static const struct lt_api_row rows[] = {
+    {"new", "(options?: lintel.CacheOptions): lintel.Cache", "Makes a cache; in `init`.", make},
+    LT_API_END,
+};
+
+static void open_cache(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"get", get}, {"set", set}, {"delete", remove_key}, {NULL, NULL}};
-    lua_createtable(L, 0, 1);
-    lua_createtable(L, 0, 2); /* the metatable of caches */
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    lua_pushcclosure(L, make, 1);
-    lua_setfield(L, -2, "new");
+    lt_api_metatable(L, META, &lt_api_cache_object);
+    lua_pop(L, 1);
 }
+
+const struct lt_api lt_api_cache = {
+    .name = "lintel.cache",
+    .as = "lintel.cache",
+    .doc = "Remembers what was looked up, on each worker for itself.",
+    .page = "state.md",
+    .rows = rows,
+    .open = open_cache,
+};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lintel.crypto: digests, HMAC, comparison in constant time, base64, hex, random bytes, hashes of
  * passwords (crypt.h). */
+#include "filters/api.h"
 #include "filters/crypto.h"
 
 #include <openssl/crypto.h>
@@ -226,27 +227,43 @@ static int base64url_decode(lua_State *L)
     return decode(L, LT_BASE64_URL);
 }
 
-void lt_lua_open_crypto(lua_State *L)
-{
-    static const luaL_Reg lib[] = {
-        {"crypt_check", lt_lua_crypt_check},
-        {"crypt_verify", lt_lua_crypt_verify},
-        {"digest", digest},
-        {"sign", sign},
-        {"verify", verify},
-        {"sha256", sha256},
-        {"sha256_hex", sha256_hex},
-        {"hmac_sha256", hmac_sha256},
-        {"hmac_sha256_hex", hmac_sha256_hex},
-        {"constant_time_equal", constant_time_equal},
-        {"random_bytes", random_bytes},
-        {"hex_encode", hex_encode},
-        {"hex_decode", hex_decode},
-        {"base64_encode", base64_encode},
-        {"base64_decode", base64_decode},
-        {"base64url_encode", base64url_encode},
-        {"base64url_decode", base64url_decode},
-        {NULL, NULL},
-    };
-    luaL_newlib(L, lib);
-}
+#define HASH "\"sha1\"|\"sha256\"|\"sha384\"|\"sha512\""
+#define CODE "(text: string): string"
+#define DECODE "(text: string): string?"
+
+static const struct lt_api_row rows[] = {
+    {"sha256", CODE, "The digest, raw.", sha256},
+    {"sha256_hex", CODE, "The digest in hexadecimal.", sha256_hex},
+    {"hmac_sha256", "(key: string, text: string): string", "The HMAC, raw.", hmac_sha256},
+    {"hmac_sha256_hex", "(key: string, text: string): string", "The HMAC in hexadecimal.",
+     hmac_sha256_hex},
+    {"digest", "(hash: " HASH ", text: string): string", "A digest, raw.", digest},
+    {"sign", "(hash: " HASH ", key: string, text: string): string", "An HMAC, raw.", sign},
+    {"verify", "(hash: " HASH ", key: string, text: string, signature: string): boolean",
+     "Whether `signature`, raw, is that HMAC, in constant time.", verify},
+    {"constant_time_equal", "(a: string, b: string): boolean",
+     "Compares secrets: how long it takes doesn't tell where they differ.", constant_time_equal},
+    {"crypt_check", "(hash: string): true?, string? reason, string? why",
+     "For `init`: whether `crypt_verify` takes that hash of a password; else nil, "
+     "`unsupported_hash` and why.",
+     lt_lua_crypt_check},
+    {"crypt_verify", "(password: string, hash: string): boolean?, string? reason",
+     "Waits while a thread computes the hash; else nil and `busy` or `unsupported_hash`.",
+     lt_lua_crypt_verify},
+    {"random_bytes", "(n: integer): string", "1 to 1024 bytes, fit for keys.", random_bytes},
+    {"hex_encode", CODE, "", hex_encode},
+    {"hex_decode", DECODE, "Nil for what is malformed.", hex_decode},
+    {"base64_encode", CODE, "", base64_encode},
+    {"base64_decode", DECODE, "Nil for what is malformed.", base64_decode},
+    {"base64url_encode", CODE, "Without padding.", base64url_encode},
+    {"base64url_decode", DECODE, "Nil for what is malformed.", base64url_decode},
+    LT_API_END,
+};
+
+const struct lt_api lt_api_crypto = {
+    .name = "lintel.crypto",
+    .as = "lintel.crypto",
+    .doc = "Digests, HMACs, passwords, encodings.",
+    .page = "tokens.md",
+    .rows = rows,
+};

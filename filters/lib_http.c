@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "config/units.h"
+#include "filters/api.h"
 #include "filters/host_impl.h"
 #include "filters/lib.h"
 #include "filters/sandbox.h"
@@ -205,10 +206,7 @@ static enum lt_method method_of(lua_State *L, struct lt_str name)
 static void read_wanted(lua_State *L, int index, struct lt_str url, const char *method,
                         struct wanted *w)
 {
-    static const char *const known[] = {
-        "method",  "url", "headers",         "body",     "json", "socket",
-        "timeout", "max", "connect_timeout", "redirects"};
-    lt_lua_check_keys(L, index, "lintel.http", known, lt_countof(known));
+    lt_api_check_keys(L, index, "lintel.http", &lt_api_http_options);
     luaL_checkstack(L, 20, NULL);
     w->timeout_ms = duration(L, index, "timeout", TIMEOUT_MS);
     w->connect_ms = lt_min(duration(L, index, "connect_timeout", w->timeout_ms), w->timeout_ms);
@@ -407,10 +405,50 @@ static int post(lua_State *L)
     return shortcut(L, "POST");
 }
 
-void lt_lua_open_http(lua_State *L)
-{
-    static const luaL_Reg lib[] = {
-        {"get", get}, {"post", post}, {"request", request}, {NULL, NULL}};
-    lt_lua_open_http_response(L);
-    luaL_newlib(L, lib);
-}
+static const struct lt_api_row option_rows[] = {
+    LT_API_FIELD("url", "string", "Of `request`: `http://` or `https://`."),
+    LT_API_FIELD("method", "string", "Of `request`; `GET` without it."),
+    LT_API_FIELD("headers", "table<string, string|string[]>", "At most 100."),
+    LT_API_FIELD("body", "string", ""),
+    LT_API_FIELD("json", "any",
+                 "In place of `body`: a value, which is announced as `application/json`."),
+    LT_API_FIELD(
+        "socket", "string",
+        "A Unix socket to connect to, as in `\"unix:/run/auth.sock\"`; the URL has Host and path."),
+    LT_API_FIELD("timeout", "number|string",
+                 "Of the whole, until the body is there: seconds or `\"500ms\"`, at most "
+                 "`\"10m\"`; 1 second "
+                 "without it."),
+    LT_API_FIELD("connect_timeout", "number|string",
+                 "Until there is a connection; as `timeout` without it."),
+    LT_API_FIELD("redirects", "integer", "How many may be followed, at most 10; none without it."),
+    LT_API_FIELD("max", "integer|string",
+                 "Bytes of the response's body: `\"1M\"` without it, at most `\"16M\"`."),
+    LT_API_END,
+};
+
+const struct lt_api lt_api_http_options = {
+    .name = "lintel.HttpOptions",
+    .doc = "Options of a request.",
+    .page = "http.md",
+    .rows = option_rows,
+};
+
+#define RESULT "lintel.HttpResponse?, string? reason, string? why"
+
+static const struct lt_api_row rows[] = {
+    {"get", "(url: string, options?: lintel.HttpOptions): " RESULT, "", get},
+    {"post", "(url: string, options?: lintel.HttpOptions): " RESULT, "", post},
+    {"request", "(options: lintel.HttpOptions): " RESULT, "With any method.", request},
+    LT_API_END,
+};
+
+const struct lt_api lt_api_http = {
+    .name = "lintel.http",
+    .as = "lintel.http",
+    .doc = "Asks another service, and waits for its answer. Any status is a response; without one "
+           "it gives nil, a reason such as `timeout` or `connect_refused`, and a text for people.",
+    .page = "http.md",
+    .rows = rows,
+    .open = lt_lua_open_http_response,
+};

@@ -2,6 +2,7 @@
 /* What lintel.http gives back: a table with status, headers and body, and json() behind it. */
 #include <lauxlib.h>
 
+#include "filters/api.h"
 #include "filters/ctx.h"
 #include "filters/lib.h"
 #include "filters/lib_http.h"
@@ -140,6 +141,23 @@ void lt_lua_push_http_response(lua_State *L, const struct lt_fetch *fetch)
     luaL_setmetatable(L, RESPONSE);
 }
 
+static const struct lt_api_row rows[] = {
+    LT_API_FIELD("status", "integer", ""),
+    LT_API_FIELD("headers", "lintel.Headers", ""),
+    LT_API_FIELD("body", "string", ""),
+    {"json", ":(): any value, \"malformed_json\"|nil reason", "The value that the body holds.",
+     json},
+    LT_API_END,
+};
+
+const struct lt_api lt_api_http_response = {
+    .name = "lintel.HttpResponse",
+    .as = "response",
+    .doc = "What `lintel.http` gives.",
+    .page = "http.md",
+    .rows = rows,
+};
+
 void lt_lua_open_http_response(lua_State *L)
 {
     luaL_newmetatable(L, FIELDS);
@@ -152,12 +170,6 @@ void lt_lua_open_http_response(lua_State *L)
     lua_setfield(L, -2, "__pairs");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
-    luaL_newmetatable(L, RESPONSE);
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, json);
-    lua_setfield(L, -2, "json");
-    lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
+    lt_api_metatable(L, RESPONSE, &lt_api_http_response);
     lua_pop(L, 2);
 }

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "filters/api.h"
 #include "filters/host_impl.h"
 #include "filters/lib.h"
 
@@ -276,13 +277,29 @@ static int encode(lua_State *L)
     return 1;
 }
 
-void lt_lua_open_json(lua_State *L)
+static const struct lt_api_row rows[] = {
+    {"encode", "(value: any): string",
+     "Raises for what JSON can't hold. An empty table is an object.", encode},
+    {"decode", "(text: string): any value, string? why",
+     "Nil and what is wrong when the text is malformed. At most 512 KB and 64 levels.",
+     lt_lua_json_decode},
+    LT_API_FIELD("null", "lightuserdata", "null in arrays and objects."),
+    LT_API_FIELD("empty_array", "lightuserdata", "What encodes as `[]`."),
+    LT_API_END,
+};
+
+static void open_json(lua_State *L)
 {
-    static const luaL_Reg lib[] = {
-        {"decode", lt_lua_json_decode}, {"encode", encode}, {NULL, NULL}};
-    luaL_newlib(L, lib);
     push_null(L);
     lua_setfield(L, -2, "null");
     lua_pushlightuserdata(L, (void *)(uintptr_t)&empty_array);
     lua_setfield(L, -2, "empty_array");
 }
+
+const struct lt_api lt_api_json = {
+    .name = "lintel.json",
+    .as = "lintel.json",
+    .doc = "JSON (RFC 8259).",
+    .rows = rows,
+    .open = open_json,
+};

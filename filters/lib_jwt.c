@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lintel.jwt: key sets and the verification of tokens (jwt.h). */
+#include "filters/api.h"
 #include "filters/jwt.h"
 
 #include <math.h>
@@ -266,12 +267,10 @@ static void get_claims(struct options *o)
 
 static void read_options(struct options *o)
 {
-    static const char *const known[] = {"algs", "audience", "claims", "issuer",      "leeway",
-                                        "max",  "required", "scope",  "require_exp", "typ"};
     lua_State *L = o->L;
     const struct lt_filters *host = lt_filter_vm_of(L)->host;
     check_plain(L, o->table, "jwt.verify");
-    lt_lua_check_keys(L, o->table, "jwt.verify", known, lt_countof(known));
+    lt_api_check_keys(L, o->table, "jwt.verify", &lt_api_token_rules);
     get_algs(o);
     o->rules.issuers = get_texts(o, "issuer");
     o->rules.audiences = get_texts(o, "audience");
@@ -316,17 +315,73 @@ static int verify(lua_State *L)
     return 2;
 }
 
-void lt_lua_open_jwt(lua_State *L)
+static const struct lt_api_row key_rows[] = {
+    {"algs", ":(): string[]", "What the keys can be used with.", list_algs},
+    {"replace", ":(jwks: string): integer? n, \"bad_keys\"|nil reason, string? why",
+     "Puts another JWK Set in the place of all keys that came from one.", replace},
+    LT_API_END,
+};
+
+const struct lt_api lt_api_keys = {
+    .name = "lintel.Keys",
+    .as = "keys",
+    .doc = "Keys that tokens are verified with.",
+    .page = "tokens.md",
+    .rows = key_rows,
+};
+
+static const struct lt_api_row rule_rows[] = {
+    LT_API_FIELD("algs", "string|string[]", "Narrows what the keys allow."),
+    LT_API_FIELD("issuer", "string|string[]", "Accepted `iss`; any without it."),
+    LT_API_FIELD(
+        "audience", "string|string[]",
+        "What we are called in `aud`. Without it a token that has `aud` is refused; `\"*\"` takes "
+        "any."),
+    LT_API_FIELD("scope", "string|string[]", "Scopes that all have to be in `scope` or `scp`."),
+    LT_API_FIELD("required", "string|string[]", "Claims that have to be there."),
+    LT_API_FIELD("claims", "table<string, any>",
+                 "Claim to the value or list of values of which it has to be one, or to hold one."),
+    LT_API_FIELD("typ", "string", "`typ` of the header; `application/` may be left out."),
+    LT_API_FIELD("leeway", "number", "Seconds by which clocks may differ; 0 without it."),
+    LT_API_FIELD("require_exp", "boolean", "`false`: `exp` may be missing."),
+    LT_API_FIELD("max", "integer", "Longest token in bytes: 16384 without it, up to 65536."),
+    LT_API_END,
+};
+
+const struct lt_api lt_api_token_rules = {
+    .name = "lintel.TokenRules",
+    .doc = "Options of `lintel.jwt.verify`.",
+    .page = "tokens.md",
+    .rows = rule_rows,
+};
+
+static const struct lt_api_row rows[] = {
+    {"keys",
+     "(from: {jwks?: string|string[], pem?: string|string[], secret?: string|string[]}): "
+     "lintel.Keys",
+     "A key set; in `init`. Raises for keys that are malformed, private or weak.", make_keys},
+    {"verify",
+     "(token: string, keys: lintel.Keys, rules?: lintel.TokenRules): table<string, any>? claims, "
+     "string? reason",
+     "The claims of a token that is signed by one of the keys and keeps the rules; else nil and "
+     "why.",
+     verify},
+    LT_API_END,
+};
+
+static void open_jwt(lua_State *L)
 {
-    static const luaL_Reg lib[] = {{"keys", make_keys}, {"verify", verify}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {{"algs", list_algs}, {"replace", replace}, {NULL, NULL}};
-    luaL_newmetatable(L, KEYS_META);
+    lt_api_metatable(L, KEYS_META, &lt_api_keys);
     lua_pushcfunction(L, keys_gc);
     lua_setfield(L, -2, "__gc");
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
-    luaL_newlib(L, lib);
 }
+
+const struct lt_api lt_api_jwt = {
+    .name = "lintel.jwt",
+    .as = "lintel.jwt",
+    .doc = "JSON Web Tokens (RFC 7519).",
+    .page = "tokens.md",
+    .rows = rows,
+    .open = open_jwt,
+};

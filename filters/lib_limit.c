@@ -2,6 +2,7 @@
 /* lintel.limit.gcra on the shared rate table, and the rates that settings of that type become. */
 #include "base/obj.h"
 #include "config/units.h"
+#include "filters/api.h"
 #include "filters/host_impl.h"
 #include "filters/lib.h"
 
@@ -162,9 +163,39 @@ static int announce(lua_State *L)
     return 0;
 }
 
-void lt_lua_open_limit(lua_State *L)
-{
-    static const luaL_Reg lib[] = {
-        {"gcra", gcra}, {"check", check}, {"announce", announce}, {NULL, NULL}};
-    luaL_newlib(L, lib);
-}
+static const struct lt_api_row rate_rows[] = {
+    LT_API_FIELD("count", "integer", ""),
+    LT_API_FIELD("seconds", "number", ""),
+    LT_API_END,
+};
+
+const struct lt_api lt_api_rate = {
+    .name = "lintel.Rate",
+    .as = "rate",
+    .doc = "A setting of the type `rate`.",
+    .rows = rate_rows,
+};
+
+static const struct lt_api_row rows[] = {
+    {"gcra",
+     "(key: string, rate: lintel.Rate|string, burst?: integer, name?: string): boolean allowed, "
+     "integer remaining, integer retry_after, integer reset",
+     "Takes one request from the limit of a key; times are seconds, rounded up. Instances that "
+     "give the same `name` share their counts.",
+     gcra},
+    {"check", "(rate: lintel.Rate|string, burst?: integer)",
+     "For `init`: raises when such a limit can't be kept.", check},
+    {"announce",
+     "(ctx: lintel.Ctx, name: string, policy: string, remaining: integer, reset: integer)",
+     "Adds `RateLimit` and `RateLimit-Policy` to the response; in `request` and `response`.",
+     announce},
+    LT_API_END,
+};
+
+const struct lt_api lt_api_limit = {
+    .name = "lintel.limit",
+    .as = "lintel.limit",
+    .doc = "Limits by key, in memory that all workers share and that survives reloads and crashes.",
+    .page = "state.md",
+    .rows = rows,
+};

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "config/regex.h"
+#include "filters/api.h"
 #include "filters/host_impl.h"
 #include "filters/lib.h"
 #include "filters/sandbox.h"
@@ -414,17 +415,49 @@ static int split(lua_State *L)
     return 1;
 }
 
-void lt_lua_open_re(lua_State *L)
+static const struct lt_api_row pattern_rows[] = {
+    {"test", ":(text: string): boolean? found, string? why", "Whether it matches somewhere.", test},
+    {"match", ":(text: string): table<integer|string, string>? groups, string? why",
+     "The groups of the first match by number and by name; number 0 is all of it.", match},
+    {"replace",
+     ":(text: string, with: string|fun(groups: table<integer|string, string>): "
+     "string|number|false|nil, max?: integer): string? text, integer|string count",
+     "The text with at most `max` matches replaced, and how many were. `with` is a template with "
+     "`$1`, `${name}`, `$0`, `$$`, or a function, which leaves a match as it is by nil.",
+     replace},
+    {"split", ":(text: string, max?: integer): string[]? pieces, string? why",
+     "The pieces between matches.", split},
+    LT_API_END,
+};
+
+const struct lt_api lt_api_pattern = {
+    .name = "lintel.Re",
+    .as = "re",
+    .doc = "A regular expression. All give nil and `too_complex` for a search of too many steps, "
+           "nil and `too_large` for texts and results beyond 512 KB or more than 10,000 pieces.",
+    .page = "regex.md",
+    .rows = pattern_rows,
+};
+
+static const struct lt_api_row rows[] = {
+    {"new", "(pattern: string, flags?: string): lintel.Re",
+     "Compiles a regular expression; in `init` or at the top of the file. Flags are `i`, `m`, `s`, "
+     "`x`.",
+     new_re},
+    LT_API_END,
+};
+
+static void open_re(lua_State *L)
 {
-    static const luaL_Reg lib[] = {{"new", new_re}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {
-        {"test", test}, {"match", match}, {"replace", replace}, {"split", split}, {NULL, NULL}};
-    luaL_newmetatable(L, META);
-    luaL_newlib(L, methods);
-    lt_sandbox_freeze(L, "a pattern");
-    lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
+    lt_api_metatable(L, META, &lt_api_pattern);
     lua_pop(L, 1);
-    luaL_newlib(L, lib);
 }
+
+const struct lt_api lt_api_re = {
+    .name = "lintel.re",
+    .as = "lintel.re",
+    .doc = "Regular expressions of PCRE2, on bytes, whose steps are counted.",
+    .page = "regex.md",
+    .rows = rows,
+    .open = open_re,
+};

@@ -4,10 +4,12 @@
 
 #include "base/mem.h"
 #include "base/obj.h"
+#include "filters/api.h"
 #include "filters/host_impl.h"
 #include "filters/lib.h"
 
 #define MAGIC 0x5a4ed7abu
+#define META "lintel.shared space"
 #define TTL_MAX_MS (UINT64_C(365) * 24 * 3600 * 1000)
 
 /* Userdata: a space of names. */
@@ -42,8 +44,7 @@ static int open_space(lua_State *L)
     if (name.len > 0) {
         space->scope = lt_hash(&seed, name);
     }
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_setmetatable(L, -2);
+    luaL_setmetatable(L, META);
     return 1;
 }
 
@@ -254,17 +255,54 @@ static int remove_key(lua_State *L)
     return 1;
 }
 
-void lt_lua_open_shared(lua_State *L)
+#define VALUE "string|number|boolean"
+
+static const struct lt_api_row space_rows[] = {
+    {"get", ":(key: string): (" VALUE ")?", "", get},
+    {"set", ":(key: string, value: " VALUE ", ttl?: number|string): true?, string? reason",
+     "Nil and `too_large` for a text beyond 64 KB.", set},
+    {"add", ":(key: string, value: " VALUE ", ttl?: number|string): boolean? added, string? reason",
+     "As `set`, but false when there is one.", add},
+    {"incr",
+     ":(key: string, by?: number, init?: number, ttl?: number|string): number? sum, string? reason",
+     "Adds `by` (1) to the value; where there is none to `init` (0), and `ttl` begins. Nil and "
+     "`not_a_number` for anything else.",
+     incr},
+    {"cas",
+     ":(key: string, old: (" VALUE ")?, new: (" VALUE ")?, ttl?: number|string): boolean? changed, "
+     "string? reason",
+     "Puts `new` in the place of `old`, false if the value is another; nil stands for none.", cas},
+    {"delete", ":(key: string): boolean", "Whether there was one.", remove_key},
+    {"ttl", ":(key: string): number?", "Seconds left, `math.huge` without an end.", ttl},
+    LT_API_END,
+};
+
+const struct lt_api lt_api_space = {
+    .name = "lintel.Shared",
+    .as = "shared",
+    .doc = "What `lintel.shared.open` gives. Each function is one step: no other worker comes in "
+           "between.",
+    .page = "state.md",
+    .rows = space_rows,
+};
+
+static const struct lt_api_row rows[] = {
+    {"open", "(options?: {name?: string}): lintel.Shared",
+     "The values of this instance, or those of a name.", open_space},
+    LT_API_END,
+};
+
+static void open_shared(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"get", get},   {"set", set}, {"add", add},
-                                       {"incr", incr}, {"cas", cas}, {"delete", remove_key},
-                                       {"ttl", ttl},   {NULL, NULL}};
-    lua_createtable(L, 0, 1);
-    lua_createtable(L, 0, 2); /* the metatable of spaces */
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    lua_pushcclosure(L, open_space, 1);
-    lua_setfield(L, -2, "open");
+    lt_api_metatable(L, META, &lt_api_space);
+    lua_pop(L, 1);
 }
+
+const struct lt_api lt_api_shared = {
+    .name = "lintel.shared",
+    .as = "lintel.shared",
+    .doc = "Values that all workers see. They live as long as the gateway process.",
+    .page = "state.md",
+    .rows = rows,
+    .open = open_shared,
+};

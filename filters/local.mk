@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # The filter host: chain, Lua VMs, budgets, sandbox, the Lua API.
 liblintel_a_SOURCES += \
+	filters/api.c filters/api.h \
+	filters/api_ctx.c \
+	filters/api_print.c \
 	filters/budget.c filters/budget.h \
 	filters/cache.c filters/cache.h \
 	filters/call.c filters/call.h \

@@ -12,6 +12,7 @@
 
 #include "config/file.h"
 #include "config/units.h"
+#include "filters/api.h"
 #include "filters/filter_tls.h"
 #include "filters/schema.h"
 #include "filters/unit.h"
@@ -154,10 +155,7 @@ static bool one_of(const char *text, const char *const *names, size_t n, size_t 
 
 static void unknown_field(lua_State *L, const char *key)
 {
-    static const char *const known[] = {"name", "group",   "schema",   "on_error",
-                                        "init", "request", "upstream", "response",
-                                        "log",  "body",    "every"};
-    const char *close = lt_schema_closest(lt_str_c(key), known, lt_countof(known));
+    const char *close = lt_api_closest(&lt_api_filter, key);
     luaL_error(L, "a filter has no field `%s`%s%s%s", key, close != NULL ? ": did you mean `" : "",
                close != NULL ? close : "", close != NULL ? "`?" : "");
 }

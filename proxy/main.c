@@ -27,6 +27,7 @@ static int usage(FILE *out)
           "  show schema | reference         print all options\n"
           "  show causes | presets           print why a request can fail, with hints; what\n"
           "                                  suits which application server\n"
+          "  show api [--lua]                print what filters may use; for their editor\n"
           "  help OPTION | CAUSE             explain one option or one cause\n"
           "  help preset [NAME]              print what a preset sets, and why\n"
           "  status [--json]                 ask the running gateway how it is\n"

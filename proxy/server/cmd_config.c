@@ -10,6 +10,7 @@
 #include "base/cause.h"
 #include "config/dump.h"
 #include "config/reference.h"
+#include "filters/api.h"
 #include "filters/program.h"
 #include "server/privileges.h"
 #include "server/root_conf.h"
@@ -219,7 +220,13 @@ int lt_cmd_show(int argc, char **argv)
         lt_preset_manual(&out);
         return put(&out, stdout, EXIT_WELL);
     }
-    return usage("show config [-c FILE] | schema | reference | causes | presets | upstreams");
+    bool lua = argc == 3 && strcmp(argv[2], "--lua") == 0;
+    if ((argc == 2 || lua) && lt_str_eq_c(what, "api")) {
+        (lua ? lt_api_definitions : lt_api_markdown)(&out);
+        return put(&out, stdout, EXIT_WELL);
+    }
+    return usage("show config [-c FILE] | schema | reference | causes | presets | api [--lua] | "
+                 "upstreams");
 }
 
 int lt_cmd_help(int argc, char **argv)

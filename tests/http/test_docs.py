@@ -36,6 +36,46 @@ def test_a_whole_configuration_in_a_document_passes_the_check(tmp_path, authorit
     assert done.returncode == 0, done.stderr
 
 
+def anchors(page):
+    """What GitHub calls the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    names = set()
+    for heading in re.findall(r"^#+ (.*)$", text, re.M):
+        words = re.sub(r"\]\([^)]*\)", "", heading).lower()
+        names.add(re.sub(r"[^\w\- ]", "", words).replace(" ", "-"))
+    return names
+
+
+@pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(TREE))) for p in PAGES])
+def test_links_of_a_document_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    for target in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", text)):
+        path, _, anchor = target.partition("#")
+        to = (page.parent / path).resolve() if path else page
+        assert to.exists(), f"{target}: there is no such file"
+        if anchor and to.suffix == ".md":
+            assert anchor in anchors(to), f"{target}: there is no such heading"
+
+
+EXAMPLES = [p for p in sorted((TREE / "docs" / "filters").rglob("*.lua"))
+            if not p.name.endswith("_test.lua")]
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem) for p in EXAMPLES])
+def test_the_guide_shows_each_example_as_it_is(path):
+    """After a link to the file comes its text."""
+    assert path.with_name(path.stem + "_test.lua").exists(), "an example has a test"
+    wanted = path.read_text().split("\n", 1)[1]
+    for page in PAGES:
+        target = f"]({path.relative_to(page.parent)})" if page.parent in path.parents else None
+        _, found, after = page.read_text().partition(target or "\0")
+        if found:
+            block = re.search(r"^```lua\n(.*?)^```$", after, re.M | re.S)
+            assert block and block[1] == wanted, f"{page.name} shows another text"
+            return
+    pytest.fail("no page shows it")
+
+
 def test_the_readme_has_a_configuration():
     assert any("README.md" in p.id for p in snippets())
 
@@ -52,6 +92,15 @@ def test_the_page_of_causes_is_what_the_program_prints():
     assert done.returncode == 0, done.stderr
     page = (TREE / "docs" / "causes.md").read_text()
     assert page == done.stdout, "run: lintel show causes >docs/causes.md"
+
+
+@pytest.mark.parametrize("page, options", [("docs/filters/reference.md", []),
+                                           ("scripts/lintel.d.lua", ["--lua"])])
+def test_the_reference_of_filters_is_what_the_program_prints(page, options):
+    done = command("show", "api", *options)
+    assert done.returncode == 0, done.stderr
+    assert (TREE / page).read_text() == done.stdout, \
+        f"run: lintel {' '.join(['show', 'api', *options])} >{page}"
 
 
 def test_the_page_about_502_knows_every_cause_of_one():

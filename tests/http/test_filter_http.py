@@ -572,7 +572,7 @@ return M
 def test_the_guide_has_every_reason():
     reasons = re.findall(r'^X\(\w+, "(\w+)", "([^"]+)"\)',
                          (TREE / "proxy" / "upstream" / "fetch.def").read_text(), re.M)
-    guide = (TREE / "docs" / "filters.md").read_text()
+    guide = (TREE / "docs" / "filters" / "http.md").read_text()
     assert len(reasons) >= 10
     for name, text in reasons:
         assert f"| `{name}` | {text} |" in guide, name

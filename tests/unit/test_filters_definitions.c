@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* scripts/lintel.d.lua against the API itself: what is in a live VM is in the file, and what is in
- * the file exists. Fields that C functions answer for can't be listed from Lua; they are found in
- * the sources, by the message for one that isn't there: "ctx.req has no '%s'". */
+/* The rows of the API (filters/api.h) against the API itself: what is in a live VM has a row, and
+ * what has one exists. Fields that C functions answer for can't be listed from Lua; they are found
+ * in the sources, by the message for one that isn't there: "ctx.req has no '%s'". */
 #include "filter_bed.h"
 
 #include <lualib.h>
 
+#include "filters/api.h"
 #include "filters/sandbox.h"
 
-/* Arguments: lintel, ctx, OBJECTS, srcdir. Gives the differences as text. */
+/* Arguments: lintel, ctx, OBJECTS, rows by class, srcdir. Gives the differences as text. */
 static const char compare[] =
-    "local lintel, ctx, objects, tree = ...\n"
+    "local lintel, ctx, objects, classes, tree = ...\n"
     "local live, known, out = {}, {}, {}\n"
     /* Objects whose keys are the filter's or the client's, and not ours. */
     "local leaf = {['ctx.conf'] = true, ['ctx.state'] = true, ['ctx.vars'] = true, "
@@ -42,18 +43,6 @@ static const char compare[] =
     "live[path .. '.' .. key] = true end end\n"
     "  end\n"
     "end\n"
-    /* The file. */
-    "local classes, class, variables = {}, nil, {}\n"
-    "for line in read('scripts/lintel.d.lua'):gmatch('[^\\n]+') do\n"
-    "  local name = line:match('^%-%-%-@class ([%w_.]+)')\n"
-    "  if name then class = {} classes[name] = class end\n"
-    "  local field, type = line:match('^%-%-%-@field ([%w_]+)%?? ([^ ]+)')\n"
-    "  if field then class[field] = type:gsub('%?$', '') end\n"
-    "  local variable = line:match('^local ([%w_]+) = {}') or line:match('^(lintel) = {}')\n"
-    "  if variable then variables[variable] = class end\n"
-    "  local owner, method = line:match('^function ([%w_]+)[.:]([%w_]+)%(')\n"
-    "  if owner then variables[owner][method] = 'fun' end\n"
-    "end\n"
     "local function declared(path, class)\n"
     "  for k, type in next, class do\n"
     "    known[path .. '.' .. k] = true\n"
@@ -64,9 +53,9 @@ static const char compare[] =
     "declared('lintel', classes['lintel']) declared('ctx', classes['lintel.Ctx'])\n"
     "for class in next, objects do declared(class, classes[class] or {}) end\n"
     "for name in next, live do if not known[name] then "
-    "out[#out + 1] = name .. ' exists and is not in scripts/lintel.d.lua' end end\n"
+    "out[#out + 1] = name .. ' exists and has no row' end end\n"
     "for name in next, known do if not live[name] then "
-    "out[#out + 1] = name .. ' is in scripts/lintel.d.lua and does not exist' end end\n"
+    "out[#out + 1] = name .. ' has a row and does not exist' end end\n"
     "table.sort(out) local n = 0 for _ in next, live do n = n + 1 end\n"
     "if n < 60 then out[#out + 1] = 'only ' .. n .. ' names were found' end\n"
     "return table.concat(out, '\\n')\n";
@@ -78,6 +67,31 @@ static const char compare[] =
     "['lintel.Cache'] = lintel.cache.new {max = 1}, ['lintel.Shared'] = lintel.shared.open()}"
 
 static char differences[8192];
+
+/* Pushes the classes: name to rows, which are name to type, that of functions being "". */
+static void push_classes(lua_State *L)
+{
+    lua_newtable(L);
+    for (size_t i = 0; i < lt_api_count; i++) {
+        const struct lt_api *api = lt_api_all[i];
+        lua_newtable(L);
+        for (const struct lt_api_row *row = api->rows; row->name != NULL; row++) {
+            if (row->name[0] != '[') {
+                lua_pushstring(L, strchr("(:", row->type[0]) != NULL ? "" : row->type);
+                lua_setfield(L, -2, row->name);
+            }
+        }
+        lua_setfield(L, -2, api->name);
+    }
+    lua_getfield(L, -1, "lintel");
+    for (size_t i = 0; i < lt_api_count; i++) {
+        if (lt_api_part(lt_api_all[i]) != NULL) {
+            lua_pushstring(L, lt_api_all[i]->name);
+            lua_setfield(L, -2, lt_api_part(lt_api_all[i]));
+        }
+    }
+    lua_pop(L, 1);
+}
 
 static int run(lua_State *L)
 {
@@ -105,8 +119,9 @@ static int run(lua_State *L)
     lua_pushvalue(runner->task.co, LT_RUNNER_CTX);
     lua_xmove(runner->task.co, L, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, runner->task.unit->state_ref);
+    push_classes(L);
     lua_pushstring(L, getenv("srcdir"));
-    lua_call(L, 4, 1);
+    lua_call(L, 5, 1);
     snprintf(differences, sizeof(differences), "%s", lua_tostring(L, -1));
     return 0;
 }
@@ -125,13 +140,58 @@ static void test_the_definitions_are_the_api(void **state)
     }
     lt_runner_put(runner);
     if (differences[0] != '\0') {
-        fail_msg("mend scripts/lintel.d.lua:\n%s", differences);
+        fail_msg("mend the rows (filters/api.h):\n%s", differences);
+    }
+}
+
+/* Whether brackets and quotes in text are closed. */
+static bool balanced(const char *text)
+{
+    int depth = 0, quotes = 0;
+    for (; *text != '\0'; text++) {
+        depth += strchr("({[<", *text) != NULL;
+        depth -= strchr(")}]>", *text) != NULL;
+        quotes += *text == '"';
+    }
+    return depth == 0 && quotes % 2 == 0;
+}
+
+/* Each "lintel.Name" in text is a class. */
+static void check_names(const char *name, const char *text)
+{
+    for (const char *p = text; (p = strstr(p, "lintel.")) != NULL;) {
+        size_t n = 7 + strspn(p + 7, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+        bool found = false;
+        for (size_t i = 0; i < lt_api_count; i++) {
+            found |= strlen(lt_api_all[i]->name) == n && memcmp(lt_api_all[i]->name, p, n) == 0;
+        }
+        if (!found) {
+            fail_msg("%s: the type %.*s is no class", name, (int)n, p);
+        }
+        p += n;
+    }
+}
+
+static void test_types_are_written_well(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < lt_api_count; i++) {
+        const struct lt_api *api = lt_api_all[i];
+        assert_true(api->doc[0] != '\0' && api->doc[strlen(api->doc) - 1] == '.');
+        for (const struct lt_api_row *row = api->rows; row->name != NULL; row++) {
+            size_t doc = strlen(row->doc);
+            if (!balanced(row->type) || (doc > 0 && row->doc[doc - 1] != '.')) {
+                fail_msg("%s.%s: brackets, or a text without its full stop", api->name, row->name);
+            }
+            check_names(row->name, row->type);
+        }
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_types_are_written_well),
         cmocka_unit_test_setup_teardown(test_the_definitions_are_the_api, bed_setup, bed_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
