@@ -29,6 +29,7 @@ static void on_check(struct ev_loop *ev, ev_check *w, int revents)
     LT_OBJ_CHECK(loop, LOOP_MAGIC);
     loop->now_us = lt_clock_us();
     loop->wall_us = lt_clock_wall_us();
+    loop->turn_us = loop->now_us;
 }
 
 /* Calls what is on the list now; what these calls defer waits for the next round. */
@@ -65,6 +66,9 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *w, int revents)
     struct lt_loop *loop = w->data;
     LT_OBJ_CHECK(loop, LOOP_MAGIC);
     run_deferred(loop);
+    if (loop->metrics != NULL && loop->turn_us != 0) {
+        lt_metrics_add_turn(loop->metrics, lt_clock_us() - loop->turn_us);
+    }
     if (!lt_list_empty(&loop->deferred)) {
         ev_idle_start(ev, &loop->awake);
     } else if (ev_is_active(&loop->awake)) {

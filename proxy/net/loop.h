@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/rand.h"
 #include "base/str.h"
+#include "shared/metrics.h"
 
 #include <ev.h>
 
@@ -17,10 +18,12 @@
 struct lt_loop {
     uint32_t magic;
     struct ev_loop *ev;
-    uint64_t now_us;         /* monotonic, taken once per turn after waiting */
-    uint64_t wall_us;        /* wall clock, taken with now_us */
-    struct lt_list deferred; /* struct lt_deferred, run at the end of the turn */
-    char *scratch;           /* LT_SCRATCH_SIZE bytes; valid inside one callback */
+    uint64_t now_us;                   /* monotonic, taken once per turn after waiting */
+    uint64_t wall_us;                  /* wall clock, taken with now_us */
+    uint64_t turn_us;                  /* when this turn began; 0: none has */
+    struct lt_metrics_worker *metrics; /* that turns are counted in; NULL: they are not */
+    struct lt_list deferred;           /* struct lt_deferred, run at the end of the turn */
+    char *scratch;                     /* LT_SCRATCH_SIZE bytes; valid inside one callback */
     struct lt_block_pool blocks;
     struct lt_rand rand;
     uint64_t date_s; /* second for which date holds */

@@ -380,6 +380,7 @@ static void init_env(struct lt_worker *worker)
     lt_slab_init(&env->exchanges_slab, sizeof(struct lt_exchange), EXCHANGES_FREE_MAX);
     env->hooks = worker->shared->hooks;
     env->metrics = lt_metrics_for_worker(worker->shared->metrics, worker->number);
+    worker->loop->metrics = env->metrics;
     env->access_log = lt_access_log;
     env->access_keep = lt_access_keep;
     env->challenge_ask = lt_acme_ask;

@@ -44,6 +44,8 @@ struct lt_metrics_worker {
     struct server_row *servers; /* all->servers.max */
     counter counters[LT_COUNTER_COUNT];
     counter refusals[LT_REFUSAL_COUNT];
+    struct histogram turns;
+    counter turn_max_us;
 };
 
 /* Names of rows: id 0 is "other" for routes and "none" for servers. */
@@ -270,6 +272,14 @@ void lt_metrics_add_exchange(struct lt_metrics_worker *w, const struct lt_metric
     }
 }
 
+void lt_metrics_add_turn(struct lt_metrics_worker *w, uint64_t us)
+{
+    observe(&w->turns, us);
+    if (us > get(&w->turn_max_us)) {
+        atomic_store_explicit(&w->turn_max_us, us, memory_order_relaxed);
+    }
+}
+
 void lt_metrics_add(struct lt_metrics_worker *w, enum lt_counter c, int64_t n)
 {
     add(&w->counters[c], (uint64_t)n);
@@ -409,6 +419,17 @@ static void write_counters(struct lt_buf *out, const struct rows *rows, const ch
     }
 }
 
+/* The upper bound of a bucket as the value of the label "le", and how many are up to there. */
+static void end_bucket(struct lt_buf *out, unsigned i, uint64_t below)
+{
+    if (i < LT_METRICS_BUCKETS - 1) {
+        lt_buf_printf(out, "le=\"%g\"", (double)lt_metrics_bounds_us[i] / 1e6);
+    } else {
+        lt_buf_printf(out, "le=\"+Inf\"");
+    }
+    end_sample(out, below);
+}
+
 static void write_histogram(struct lt_buf *out, const struct rows *rows, const char *name,
                             uint32_t id, struct lt_str key, size_t offset)
 {
@@ -425,12 +446,8 @@ static void write_histogram(struct lt_buf *out, const struct rows *rows, const c
     for (unsigned i = 0; i < LT_METRICS_BUCKETS; i++) {
         below += buckets[i];
         sample_start(out, rows, name, "_bucket", id, key);
-        if (i < LT_METRICS_BUCKETS - 1) {
-            lt_buf_printf(out, ",le=\"%g\"", (double)lt_metrics_bounds_us[i] / 1e6);
-        } else {
-            lt_buf_printf(out, ",le=\"+Inf\"");
-        }
-        end_sample(out, below);
+        lt_buf_char(out, ',');
+        end_bucket(out, i, below);
     }
     sample_start(out, rows, name, "_sum", id, key);
     lt_buf_printf(out, "} %.6f\n",
@@ -501,6 +518,33 @@ static void write_servers(const struct lt_metrics *m, struct lt_buf *out)
                    NULL, NULL);
 }
 
+/* Of all workers; the longest by worker. */
+static void write_turns(const struct lt_metrics *m, struct lt_buf *out)
+{
+    uint64_t below = 0, sum_us = 0;
+    type_line(out, "turn_seconds", "histogram",
+              "turns of the workers' loops: for as long other connections of the worker waited");
+    for (unsigned i = 0; i < LT_METRICS_BUCKETS; i++) {
+        for (unsigned j = 0; j < m->n_workers; j++) {
+            const struct lt_metrics_worker *w = worker_at(m, j);
+            below += w != NULL ? get(&w->turns.buckets[i]) : 0;
+            sum_us += w != NULL && i == 0 ? get(&w->turns.sum_us) : 0;
+        }
+        lt_buf_printf(out, "lintel_turn_seconds_bucket{");
+        end_bucket(out, i, below);
+    }
+    lt_buf_printf(out, "lintel_turn_seconds_sum %.6f\nlintel_turn_seconds_count %llu\n",
+                  (double)sum_us / 1e6, (unsigned long long)below);
+    type_line(out, "turn_max_seconds", "gauge", "the longest turn since the gateway began");
+    for (unsigned j = 0; j < m->n_workers; j++) {
+        const struct lt_metrics_worker *w = worker_at(m, j);
+        if (w != NULL && get(&w->turn_max_us) > 0) { /* else the rows are not a worker's */
+            lt_buf_printf(out, "lintel_turn_max_seconds{worker=\"%u\"} %.6f\n", j,
+                          (double)get(&w->turn_max_us) / 1e6);
+        }
+    }
+}
+
 static void write_refusals(const struct lt_metrics *m, struct lt_buf *out)
 {
     type_line(out, "tls_failures_total", "counter", "TLS handshakes that failed, by reason");
@@ -525,6 +569,7 @@ void lt_metrics_write(const struct lt_metrics *m, struct lt_buf *out)
 #include "shared/counter.def"
 #undef X
     write_refusals(m, out);
+    write_turns(m, out);
     /* The lock is not part of what the caller sees change. */
     pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&m->lock;
     pthread_mutex_lock(lock);

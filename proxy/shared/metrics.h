@@ -44,6 +44,9 @@ uint32_t lt_metrics_server_id(struct lt_metrics *m, struct lt_str upstream, stru
 
 void lt_metrics_add_exchange(struct lt_metrics_worker *w, const struct lt_metrics_exchange *e);
 
+/* A turn of the worker's loop: for as long nothing else of the worker went on. */
+void lt_metrics_add_turn(struct lt_metrics_worker *w, uint64_t us);
+
 /* Plain counters, one row per name, from shared/counter.def. */
 enum lt_counter {
 #define X(id, name, type, doc) LT_COUNTER_##id,

@@ -65,6 +65,16 @@ def test_histograms_are_cumulative(shop):
     assert got.sum(name + "_sum") >= 0.35
 
 
+def test_turns_of_workers_are_measured(shop):
+    gw = shop.lintel(basic(workers=2, routes=[{"match": "/*", "respond": 200}]))
+    gw.get("/")
+    got = metrics(gw)
+    turns = got.sum("lintel_turn_seconds_count")
+    assert turns > 0 and got.sum("lintel_turn_seconds_bucket", le="+Inf") == turns
+    longest = [value for _, value in got.samples["lintel_turn_max_seconds"]]
+    assert 1 <= len(longest) <= 2 and 0 < max(longest) <= got.sum("lintel_turn_seconds_sum")
+
+
 def test_open_connections_are_counted(shop):
     gw = shop.lintel(basic(routes=[{"match": "/*", "respond": 200}]))
     clients = [gw.client() for _ in range(3)]

@@ -84,6 +84,25 @@ static void an_exchange_shows_in_its_rows(void **state)
     lt_metrics_free(m);
 }
 
+static void turns_are_counted_and_the_longest_is_told(void **state)
+{
+    (void)state;
+    struct lt_metrics *m = lt_metrics_new(2, 4, 4);
+    struct lt_metrics_worker *a = lt_metrics_for_worker(m, 0), *b = lt_metrics_for_worker(m, 1);
+    lt_metrics_add_turn(a, 400);
+    lt_metrics_add_turn(a, 12000);
+    lt_metrics_add_turn(a, 300);
+    lt_metrics_add_turn(b, 800);
+    const char *text = text_of(m);
+    assert_has(text, "lintel_turn_seconds_bucket{le=\"0.0005\"} 2");
+    assert_has(text, "lintel_turn_seconds_bucket{le=\"0.001\"} 3");
+    assert_has(text, "lintel_turn_seconds_bucket{le=\"+Inf\"} 4");
+    assert_has(text, "lintel_turn_seconds_sum 0.013500\nlintel_turn_seconds_count 4");
+    assert_has(text, "lintel_turn_max_seconds{worker=\"0\"} 0.012000\n"
+                     "lintel_turn_max_seconds{worker=\"1\"} 0.000800");
+    lt_metrics_free(m);
+}
+
 static void a_client_that_leaves_is_no_failure_of_the_server(void **state)
 {
     (void)state;
@@ -129,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counters_are_summed_over_workers),
         cmocka_unit_test(an_exchange_shows_in_its_rows),
+        cmocka_unit_test(turns_are_counted_and_the_longest_is_told),
         cmocka_unit_test(a_client_that_leaves_is_no_failure_of_the_server),
         cmocka_unit_test(what_exceeds_the_table_shares_one_row),
         cmocka_unit_test(a_name_can_not_forge_a_line),
