@@ -11,7 +11,7 @@ bench_handshake_LDADD = $(OPENSSL_LIBS)
 bench_restarts_load_SOURCES = bench/restarts/load.c
 bench_restarts_load_LDADD =
 
-EXTRA_DIST += bench/README.md bench/run bench/balance bench/slow bench/clients.py bench/proxies.py bench/peers \
+EXTRA_DIST += bench/README.md bench/run bench/balance bench/filters bench/slow bench/clients.py bench/proxies.py bench/peers \
 	bench/restarts/run bench/restarts/app.py bench/restarts/peers
 
 # "make bench BENCH_FLAGS='--only tls --json out.json'" measures the lintel of this build.

@@ -80,7 +80,8 @@ check_PROGRAMS += \
 	tests/unit/test_password
 tests_unit_test_filters_async_SOURCES = tests/unit/test_filters_async.c tests/unit/filter_bed.h
 tests_unit_test_filters_cache_SOURCES = tests/unit/test_filters_cache.c tests/unit/filter_bed.h
-tests_unit_test_filters_bombs_SOURCES = tests/unit/test_filters_bombs.c tests/unit/filter_bed.h
+tests_unit_test_filters_bombs_SOURCES = tests/unit/test_filters_bombs.c tests/unit/filter_bed.h \
+	tests/unit/bombs.def
 tests_unit_test_filters_budget_SOURCES = tests/unit/test_filters_budget.c tests/unit/filter_vm.h
 tests_unit_test_filters_call_SOURCES = tests/unit/test_filters_call.c tests/unit/filter_bed.h
 tests_unit_test_filters_definitions_SOURCES = \

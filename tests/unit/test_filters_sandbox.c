@@ -105,6 +105,9 @@ static void test_string_library_works(void **state)
     gives("('abc'):upper():reverse()", "CBA");
     raises("return ('x'):rep(1e10)", "too large");
     gives("#('x'):rep(100000)", "100000");
+    gives("('%q'):format(('x'):rep(30000)):sub(-3)", "xx\"");
+    raises("return ('%q'):format(('x'):rep(40000))", "quotes (%q) at most 32768 bytes");
+    gives("#('%s'):format(('x'):rep(40000))", "40000");
 }
 
 static void test_table_library_works(void **state)
