@@ -186,13 +186,14 @@ RES_READER = """
     end"""
 
 CLOSED = {"on_error": "closed"}
+ROOM = {"buffers": {"total": "256M"}}  # however many workers share it
 ROOMY = {"on_error": "closed", "budget": {"memory": "128M", "cpu": "1s"}}
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_filter_reads_the_body_and_the_server_still_gets_it(shop, size, stream):
-    gw = with_filters(shop, basic(shop.echo(), routes=[
+    gw = with_filters(shop, basic(shop.echo(), limits=ROOM, routes=[
         {"match": "/*", "to": "app", "body": {"max": "20M", "stream": stream}}]),
         f=(READER, ROOMY))
     data = pattern(size)
@@ -360,7 +361,7 @@ def test_calls_and_upgrades_have_no_body_to_wait_for(shop):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", ["bytes", "chunked"])
 def test_a_filter_reads_the_response_and_the_client_still_gets_it(shop, kind, size):
-    gw = with_filters(shop, basic(shop.echo()), f=(RES_READER, ROOMY))
+    gw = with_filters(shop, basic(shop.echo(), limits=ROOM), f=(RES_READER, ROOMY))
     got = gw.get(f"/{kind}/{size}")
     assert got.headers.get("x-res-sum") == sha256(pattern(size)), got.headers
     assert got.body == pattern(size)
@@ -480,7 +481,7 @@ def test_a_large_body_is_replaced_and_compressed_after_that(shop, size):
         while True:
             peer.request()
             peer.send(response(b"a" * size, "Content-Type: text/plain"))
-    gw = with_filters(shop, basic(shop.origin(app), routes=[
+    gw = with_filters(shop, basic(shop.origin(app), limits=ROOM, routes=[
         {"match": "/*", "to": "app", "compress": {"enabled": True, "min": 0,
                                                   "encodings": ["gzip"]}}]), f=(REPLACE, ROOMY))
     wanted = b"<" + b"a" * size + b">"

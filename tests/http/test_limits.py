@@ -323,7 +323,8 @@ def test_a_connection_is_counted_until_it_is_gone(shop, app):
             broken.reset()
             assert silent.ends()
         wait_until(lambda: gw.get().status == 200, "a free place")
-    wait_until(lambda: json.loads(gw.admin("/status").body)["connections"] == 0, "all to be gone")
+        wait_until(lambda: json.loads(gw.admin("/status").body)["connections"] == 0,
+                   "all to be gone")
     with gw.client() as idle, gw.client() as other:
         assert idle.request().status == other.request().status == 200
         one_too_many(gw, None)
