@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the documents show works as shown."""
 import re
+import shutil
 
 import pytest
 
@@ -74,6 +75,50 @@ def test_the_guide_shows_each_example_as_it_is(path):
             assert block and block[1] == wanted, f"{page.name} shows another text"
             return
     pytest.fail("no page shows it")
+
+
+def lua_snippets():
+    for page in PAGES:
+        text = page.read_text()
+        for match in re.finditer(r"^```lua(?: \S+)?\n(.*?)^```$", text, re.M | re.S):
+            line = text[:match.start()].count("\n") + 2
+            yield pytest.param(match[1], id=f"{page.name}:{line}")
+
+
+@pytest.mark.parametrize("text", lua_snippets())
+def test_lua_in_a_document_is_a_filter_or_a_part_of_one(tmp_path, text):
+    """A whole filter is one that the program takes; of a part the syntax is right."""
+    if "\nreturn M\n" not in text:
+        if re.search(r"^(function )?M\.", text, re.M):
+            text += "\nfunction M.log() end"
+        else:
+            text = f"function M.log(ctx)\n{text}\nend"
+        text = f"local M = {{}}\n{text}\nreturn M\n"
+    path = tmp_path / "snippet.lua"
+    path.write_text(text)
+    done = command("filter", "doc", path)
+    assert done.returncode == 0, done.stderr
+
+
+def recipes():
+    text = (TREE / "docs" / "filters" / "cookbook.md").read_text()
+    for name, rest in re.findall(r"\[(\w+\.lua)\]\(cookbook/\1\)(.*?)(?=^##|\Z)", text, re.M | re.S):
+        yield pytest.param(name, re.search(r"^```yaml\n(.*?)^```$", rest, re.M | re.S)[1], id=name)
+
+
+@pytest.mark.parametrize("name, instances", recipes())
+def test_a_recipe_can_be_used_as_its_instance_says(tmp_path, name, instances):
+    (tmp_path / "my_filters").mkdir()
+    shutil.copy(TREE / "docs" / "filters" / "cookbook" / name, tmp_path / "my_filters")
+    instance = re.search(r"^  (\w+):", instances, re.M)[1]
+    path = tmp_path / "lintel.yaml"
+    path.write_text("lintel: 1\nlisten: [{name: main, address: \":0\"}]\n" + instances
+                    + "upstreams: {app: {servers: [\"127.0.0.1:8000\"]}}\n"
+                    "sites: [{hosts: [\"*\"], routes: [{match: \"/*\", filters: [%s], to: app}]}]\n"
+                    % instance)
+    names = re.findall(r"\$\{([A-Z_0-9]+)\}", instances)
+    done = command("check", "-c", path, env={n: "0123456789abcdef" * 4 for n in names})
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_readme_has_a_configuration():
