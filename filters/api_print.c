@@ -60,6 +60,26 @@ static void functions(const struct lt_api *api, struct lt_buf *out)
     }
 }
 
+static const char *title(const struct lt_api *api)
+{
+    return api->as != NULL ? api->as : api->name;
+}
+
+/* Links to all classes, by the anchors that GitHub gives their headings. */
+static void contents(struct lt_buf *out)
+{
+    for (size_t i = 0; i < lt_api_count; i++) {
+        lt_buf_printf(out, "%s[%s](#", i > 0 ? " · " : "", title(lt_api_all[i]));
+        for (const char *p = title(lt_api_all[i]); *p != '\0'; p++) {
+            if (*p != '.') {
+                lt_buf_char(out, lt_char_lower(*p));
+            }
+        }
+        lt_buf_char(out, ')');
+    }
+    lt_buf_printf(out, "\n\n");
+}
+
 void lt_api_markdown(struct lt_buf *out)
 {
     lt_buf_printf(out,
@@ -68,9 +88,10 @@ void lt_api_markdown(struct lt_buf *out)
                   "Every function, field and option, with types as lua-language-server writes "
                   "them: `T?` may be nil, and `name?: T` may be left out. How they are used "
                   "is told in [filters](../filters.md).\n\n");
+    contents(out);
     for (size_t i = 0; i < lt_api_count; i++) {
         const struct lt_api *api = lt_api_all[i];
-        lt_buf_printf(out, "## %s\n\n", api->as != NULL ? api->as : api->name);
+        lt_buf_printf(out, "## %s\n\n", title(api));
         if (api->as != NULL && strcmp(api->as, api->name) != 0) {
             lt_buf_printf(out, "Type `%s`. ", api->name);
         }

@@ -3,14 +3,14 @@ local t = require "lintel.test"
 
 local function run(path, patterns)
   return t.run("block", {
-    conf = { patterns = patterns or { [[\.(bak|sql|git)(/|$)]], "<script" } },
+    conf = { patterns = patterns or { [[\.(bak|sql|git)(/|$)]], "^/wp-" } },
     request = { path = path },
   })
 end
 
-t.case("what matches is refused, also in the query", function()
+t.case("what matches is refused, however it is written", function()
   t.eq(run("/db.SQL").reason, "blocked")
-  t.eq(run("/a?q=<script>").reason, "blocked")
+  t.eq(run("/x/../%77p-login").reason, "blocked")
   t.eq(run("/index.html").upstream_called, true)
 end)
 
