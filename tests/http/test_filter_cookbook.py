@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recipes of docs/filters/cookbook.md where `lintel test` can't see what they are for: time, real
-services, more than one upstream, the clock."""
+services, more than one upstream, the clock. And what docs/filters/hooks.md says about hooks."""
 import json
 import socket
 import threading
@@ -90,3 +90,62 @@ def test_lines_of_json_pass_one_by_one(shop):
         assert b'{"id":2}' not in seen
         gate.set()
         assert b"a@b.c" not in seen + until(client, b'{"id":2}')
+
+
+def hooked(shop, lua, **settings):
+    """A gateway whose requests run a filter of this text, and are answered by Lintel."""
+    (shop.folder / "hooked.lua").write_text(lua)
+    config = basic(routes=[{"match": "/*", "respond": {"body": "ok"}}])
+    config["filters"] = {"hooked": {"filter": str(shop.folder / "hooked.lua"), **settings}}
+    config["sites"][0]["filters"] = ["hooked"]
+    return shop.lintel(config)
+
+
+def test_log_is_called_when_a_client_leaves_a_call_that_waits(shop):
+    gw = hooked(shop, """
+local M = {}
+function M.request(ctx)
+  ctx.vars.began = true
+  ctx.log.info("waits")
+  ctx:sleep("1m")
+end
+function M.log(ctx)
+  ctx.log.info("told", {cause = ctx.cause, began = ctx.vars.began})
+end
+return M
+""", budget={"wall": "2m"})
+    with gw.client() as client:
+        client.send(head("GET", "/"))
+        gw.wait_event("message", message="waits")
+    assert gw.wait_event("message", message="told")["cause"] == "client_gone"
+    assert gw.events("message", message="told")[0]["began"] is True
+
+
+def test_an_open_filter_that_fails_leaves_what_it_has_changed(shop):
+    gw = hooked(shop, """
+local M = {group = "transform"}
+function M.response(ctx)
+  ctx.res.headers["x-done"] = "1"
+  local nothing
+  ctx.res.headers["x-more"] = nothing.field
+end
+return M
+""")
+    gw.allowed.add("filter_error")
+    response = gw.get("/")
+    assert (response.status, response.headers.get("x-done")) == (200, "1")
+    assert response.headers.get("x-more") is None
+
+
+def test_a_closed_filter_that_fails_in_response_replaces_it(shop):
+    gw = hooked(shop, """
+local M = {on_error = "closed"}
+function M.response(ctx)
+  error("broken")
+end
+return M
+""")
+    gw.allowed.add("filter_error")
+    response = gw.get("/")
+    assert response.status == 503
+    assert b"broken" not in response.body
