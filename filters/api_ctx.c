@@ -228,16 +228,17 @@ static const struct lt_api_row upstream_rows[] = {
     LT_API_FIELD("name", "string?", ""),
     LT_API_FIELD("server", "string?", "Once one was chosen."),
     LT_API_FIELD("status", "integer?", "What the server answered."),
+    LT_API_FIELD("pool", "string",
+                 "Can be set in `upstream`, not read: another upstream of the configuration. The "
+                 "route's own options "
+                 "stay; a sticky split forgets its draw."),
     LT_API_FIELD(
-        "pool", "string",
-        "May be set in `upstream`: another upstream of the configuration. The route's own options "
-        "stay; a sticky split forgets its draw."),
-    LT_API_FIELD("hash_key", "string",
-                 "May be set in `upstream`, in place of the expression of `balance: hash`."),
-    LT_API_FIELD(
-        "timeout", "number|string",
-        "May be set in `upstream`: the exchange ends so long from now. It only shortens what is "
-        "configured."),
+        "hash_key", "string",
+        "Can be set in `upstream`, not read, in place of the expression of `balance: hash`."),
+    LT_API_FIELD("timeout", "number|string",
+                 "Can be set in `upstream`, not read: the exchange ends so long from now. It only "
+                 "shortens what is "
+                 "configured."),
     LT_API_END,
 };
 

@@ -160,9 +160,9 @@ function Headers:all(name) end
 ---@field name string?
 ---@field server string? Once one was chosen.
 ---@field status integer? What the server answered.
----@field pool string May be set in `upstream`: another upstream of the configuration. The route's own options stay; a sticky split forgets its draw.
----@field hash_key string May be set in `upstream`, in place of the expression of `balance: hash`.
----@field timeout number|string May be set in `upstream`: the exchange ends so long from now. It only shortens what is configured.
+---@field pool string Can be set in `upstream`, not read: another upstream of the configuration. The route's own options stay; a sticky split forgets its draw.
+---@field hash_key string Can be set in `upstream`, not read, in place of the expression of `balance: hash`.
+---@field timeout number|string Can be set in `upstream`, not read: the exchange ends so long from now. It only shortens what is configured.
 
 ---What a hook returns to end the request: from `ctx:deny`, `ctx:respond` or `ctx:redirect`. One that was made and not returned is an error, since a forgotten `return` would let everybody in.
 ---@class lintel.Answer
