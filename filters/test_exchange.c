@@ -591,6 +591,10 @@ int lt_test_run(lua_State *L)
     set_str(L, "error", x->detail);
     push_user(L, x);
     lua_setfield(L, -2, "user");
+    lt_ctx_log_fields_table(L, x);
+    lua_setfield(L, -2, "fields");
+    lt_lua_push_str(L, x->ids.request_id);
+    lua_setfield(L, -2, "id");
     push_log(L, r);
     lua_setfield(L, -2, "log");
     lua_pushnumber(L, (double)bed->slept_us / 1e6);

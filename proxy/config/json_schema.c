@@ -58,6 +58,7 @@ static void add_type(const struct lt_row *row, enum lt_type type, unsigned level
     case LT_T_REGEX:
     case LT_T_SECRET:
     case LT_T_EXPR:
+    case LT_T_TEMPLATE:
     case LT_T_FILE:
     case LT_T_ADDRESS:
     case LT_T_ENDPOINT:

@@ -62,7 +62,7 @@ static void reads_a_whole_configuration(void **state)
         "  - {name: public, address: \":443\", tls: true, timeouts: {head: 5s}}\n"
         "  - {address: \":80\", redirect: https, max_connections: 100}\n"
         "admin: {listen: \"unix:/run/lintel/admin.sock\", mode: \"0660\", gids: [4]}\n"
-        "log: {access: none, slow: 1s, redact: [Cookie], fields: {user: user.id}}\n"
+        "log: {access: none, slow: 1s, redact: [Cookie], fields: {who: user.id}}\n"
         "defaults:\n"
         "  timeouts: {head: 9s, keepalive: 30s}\n"
         "  upstream: {timeouts: {connect: 3s, idle: 9s}, keepalive: {max: 5, idle: 9s}}\n"
