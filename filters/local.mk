@@ -34,7 +34,7 @@ liblintel_a_SOURCES += \
 	filters/lib_cache.c \
 	filters/lib_crypt.c \
 	filters/lib_crypto.c \
-	filters/lib_expr.c \
+	filters/lib_expr.c filters/lib_file.c \
 	filters/lib_http.c filters/lib_http.h \
 	filters/lib_http_response.c \
 	filters/lib_json.c \
@@ -68,6 +68,7 @@ check_PROGRAMS += \
 	tests/unit/test_filters_cache \
 	tests/unit/test_filters_call \
 	tests/unit/test_filters_definitions tests/unit/test_filters_expr \
+	tests/unit/test_filters_file \
 	tests/unit/test_filters_flow \
 	tests/unit/test_filters_jwt \
 	tests/unit/test_filters_lib \
@@ -86,6 +87,7 @@ tests_unit_test_filters_bombs_SOURCES = tests/unit/test_filters_bombs.c tests/un
 	tests/unit/bombs.def
 tests_unit_test_filters_budget_SOURCES = tests/unit/test_filters_budget.c tests/unit/filter_vm.h
 tests_unit_test_filters_call_SOURCES = tests/unit/test_filters_call.c tests/unit/filter_bed.h
+tests_unit_test_filters_file_SOURCES = tests/unit/test_filters_file.c tests/unit/filter_bed.h
 tests_unit_test_filters_expr_SOURCES = tests/unit/test_filters_expr.c tests/unit/filter_bed.h
 tests_unit_test_filters_definitions_SOURCES = \
 	tests/unit/test_filters_definitions.c tests/unit/filter_bed.h

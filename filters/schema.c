@@ -27,6 +27,7 @@ static const struct {
     {"percent", LT_T_PERCENT},   {"url", LT_T_URL},       {"enum", LT_T_ENUM},
     {"list", LT_T_LIST},         {"map", LT_T_MAP},       {"secret", LT_T_SECRET},
     {"expr", LT_T_EXPR},         {"record", LT_T_OBJECT}, {"template", LT_T_TEMPLATE},
+    {"file", LT_T_FILE},
 };
 
 struct reader {

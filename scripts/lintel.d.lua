@@ -182,6 +182,7 @@ function Headers:all(name) end
 ---@field re lintel.re
 ---@field header lintel.header
 ---@field fields lintel.fields
+---@field file lintel.file
 lintel = {}
 ---Seconds since 1970, with fractions.
 ---@return number
@@ -562,3 +563,13 @@ local fields = {}
 ---For `init`: raises when lines of the access log can't have a member of this name.
 ---@param name string
 function fields.check(name) end
+
+---What lies on the disk. Filters read no files: settings may hold `${file:PATH}`.
+---@class lintel.file
+local file = {}
+---Whether there is a file or a folder of this path, which starts at the root, as settings of the type `file` do. Waits for a thread that looks. nil and `busy` or `unreadable`: it can't be told.
+---@param path string
+---@return boolean?
+---@return string? reason
+---@return string? detail
+function file.exists(path) end

@@ -215,7 +215,7 @@ static void test_the_id_of_a_request(void **state)
 {
     (void)state;
     struct lt_exchange *x = request("ctx.id = 'abc-' .. #ctx.trace_id", ", on_error: closed");
-    assert_str(x->ids.request_id, "abc-0");
+    assert_str(x->ids.request_id, "abc-32");
     raises("ctx.id = ''", "a request id is 1 to 128");
     raises("ctx.id = 'a b'", "a request id is 1 to 128");
     raises("ctx.id = ('x'):rep(129)", "a request id is 1 to 128");
