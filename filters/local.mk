@@ -18,6 +18,7 @@ liblintel_a_SOURCES += \
 	filters/every.c filters/every.h \
 	filters/filter_conf.c filters/filter_conf.h \
 	filters/filter_doc.c filters/filter_doc.h \
+	filters/filter_json.c filters/filter_json.h \
 	filters/filter_tool.c filters/filter_tool.h \
 	filters/filter_tls.c filters/filter_tls.h \
 	filters/flow.c filters/flow.h \

@@ -488,7 +488,7 @@ static void the_json_schema_is_json(void **state)
     json_error_t error;
     (void)state;
     lt_buf_init(&out, (size_t)1 << 20);
-    lt_config_json_schema(&lt_root_schema, "t", &out);
+    lt_config_json_schema(&lt_root_schema, "t", NULL, &out);
     json_t *schema = json_loadb(out.p, out.len, 0, &error);
     if (schema == NULL) {
         fail_msg("%s at %d", error.text, error.position);
