@@ -70,6 +70,10 @@ void lt_api_definitions(struct lt_buf *out);
 extern const struct lt_api lt_api_filter, lt_api_ctx, lt_api_request, lt_api_response,
     lt_api_headers, lt_api_client, lt_api_tls, lt_api_cert, lt_api_route, lt_api_upstream,
     lt_api_answer;
+/* In ctx_fields.c. */
+extern const struct lt_api lt_api_fields;
+/* In lib_file.c. */
+extern const struct lt_api lt_api_file;
 /* In lib*.c. */
 extern const struct lt_api lt_api_lintel, lt_api_log, lt_api_header, lt_api_limit, lt_api_rate,
     lt_api_crypto, lt_api_json, lt_api_http, lt_api_http_options, lt_api_http_response, lt_api_jwt,

@@ -55,12 +55,21 @@ static const struct lt_api_row ctx_rows[] = {
         "What filters leave for later hooks and for each other during one exchange. Strings, "
         "numbers "
         "and booleans are seen by all filters, tables and functions by those of the same file."),
+    LT_API_FIELD(
+        "fields", "table<string, any>",
+        "Members of the access line: `ctx.fields.plan = \"gold\"`. Text, numbers and booleans, or "
+        "a "
+        "setting of the type `expr`, whose value is taken when the line is written and hides what "
+        "`log.redact` names. nil takes one out. At most 32; they can't be read."),
     LT_API_FIELD("conf", "table<string, any>", "The settings."),
     LT_API_FIELD("state", "any", "What `init` returned."),
     LT_API_FIELD("name", "string", "Of the instance."),
     LT_API_FIELD("priority", "\"high\"|\"normal\"|\"low\"",
                  "May be set in `request`: who is served first while requests wait for a server."),
-    LT_API_FIELD("id", "string", "Of the request."),
+    LT_API_FIELD("id", "string",
+                 "Of the request, in logs, for servers and in answers of Lintel's own. May be set "
+                 "in `request`: 1 to 128 visible characters."),
+    LT_API_FIELD("trace_id", "string", "The W3C trace id, 32 digits."),
     LT_API_FIELD("cause", "string", "Why it ended as it did, so far: `\"ok\"`."),
     LT_API_FIELD("elapsed", "number", "Seconds since the exchange began."),
     LT_API_FIELD("log", "lintel.Log", "Lines carry the id of the request."),

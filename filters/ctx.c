@@ -167,6 +167,8 @@ static int ctx_get(lua_State *L)
     struct lt_str key = lt_lua_check_str(L, 2);
     if (lt_str_eq_c(key, "id")) {
         lt_lua_push_str(L, x->ids.request_id);
+    } else if (lt_str_eq_c(key, "trace_id")) {
+        lt_lua_push_str(L, x->ids.trace_id);
     } else if (lt_str_eq_c(key, "user")) {
         if (x->user == NULL) {
             return 0;
@@ -186,12 +188,28 @@ static int ctx_get(lua_State *L)
     return 1;
 }
 
+/* ctx.id = text: what logs, the server and our own answers name the request by from here on. */
+static void set_id(lua_State *L, struct lt_runner *runner)
+{
+    struct lt_str id = lt_lua_check_str(L, 3);
+    if (runner->hook != LT_FILTER_REQUEST) {
+        luaL_error(L, "ctx.id can be set in `request` only");
+    }
+    luaL_argcheck(L, lt_hop_request_id_ok(id), 3,
+                  "a request id is 1 to 128 visible characters without '\"', '\\' and ','");
+    runner->x->ids.request_id = lt_ctx_keep(L, runner, id);
+}
+
 static int ctx_set(lua_State *L)
 {
     struct lt_runner *runner = lt_runner_of(L);
     struct lt_str key = lt_lua_check_str(L, 2);
     if (lt_str_eq_c(key, "priority")) {
         runner->x->pick.priority = luaL_checkoption(L, 3, NULL, priorities) + LT_PRIORITY_HIGH;
+        return 0;
+    }
+    if (lt_str_eq_c(key, "id")) {
+        set_id(L, runner);
         return 0;
     }
     if (!lt_str_eq_c(key, "user")) {
@@ -225,7 +243,7 @@ static void push_fields(lua_State *L, int ctx, const struct lt_filter_unit *unit
         void (*push)(lua_State *L, int ctx);
     } parts[] = {
         {"req", lt_ctx_push_req},   {"res", lt_ctx_push_res}, {"upstream", lt_ctx_push_upstream},
-        {"vars", lt_ctx_push_vars}, {"log", push_log},
+        {"vars", lt_ctx_push_vars}, {"log", push_log},        {"fields", lt_ctx_push_log_fields},
     };
     static const struct {
         const char *name;

@@ -85,6 +85,7 @@ void lt_ctx_push_res(lua_State *L, int ctx);
 void lt_ctx_push_upstream(lua_State *L, int ctx);
 void lt_ctx_push_vars(lua_State *L, int ctx);
 void lt_ctx_push_user(lua_State *L, int ctx);
+void lt_ctx_push_log_fields(lua_State *L, int ctx);
 void lt_ctx_set_user(lua_State *L, struct lt_runner *runner, int index);
 /* Functions of ctx, ctx.req and ctx.res; api_ctx.c says what they do. */
 int lt_ctx_deny(lua_State *L);
@@ -98,6 +99,11 @@ int lt_ctx_req_set_body(lua_State *L);
 int lt_ctx_res_body(lua_State *L);
 int lt_ctx_res_json(lua_State *L);
 int lt_ctx_res_set_body(lua_State *L);
+
+/* Raises unless the access log can have a member of this name. */
+void lt_ctx_field_check(lua_State *L, struct lt_str name);
+/* Pushes the members that filters have added, as a table; expressions by their values. */
+void lt_ctx_log_fields_table(lua_State *L, struct lt_exchange *x);
 
 /* Pushes a new object: __index is the value on top of the stack (taken; a table or a function),
  * __newindex is `set` with ctx as upvalue, or NULL: refused. */

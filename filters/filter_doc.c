@@ -191,6 +191,8 @@ static void add_sample(const struct lt_row *row, enum lt_type type, struct lt_bu
         [LT_T_URL] = "\"https://example.com/\"",
         [LT_T_SECRET] = "\"${SECRET}\"",
         [LT_T_EXPR] = "client.ip",
+        [LT_T_TEMPLATE] = "text",
+        [LT_T_FILE] = "/path/of/a/file",
     };
     if (type == LT_T_ENUM) {
         add_scalar(lt_str_c(row->choices[0]), out);

@@ -60,7 +60,7 @@ static int explain(const char *name, enum form form)
         lt_diags_print(&diags, &out);
         status = put(&out, stderr, 1);
     } else if (form == JSON_SCHEMA) {
-        lt_config_json_schema(&file->schema, file->name.p, &out);
+        lt_config_json_schema(&file->schema, file->name.p, NULL, &out);
         status = put(&out, stdout, 0);
     } else {
         lt_filter_doc(file, lt_str_c(name), form == MARKDOWN, &out);

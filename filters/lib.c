@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table `lintel`: now, uuid, log, header and the parts of the other lib_*.c; and the function
- * that settings of the type expr become. */
+/* The table `lintel`: now, uuid, log, header and the parts of the other lib_*.c. */
 #include "filters/lib.h"
 
 #include <stdio.h>
 
 #include "base/rand.h"
-#include "config/expr.h"
 #include "config/units.h"
 #include "filters/api.h"
 #include "filters/host_impl.h"
@@ -201,28 +199,6 @@ static int header_check(lua_State *L)
     bool request = luaL_checkoption(L, 1, NULL, sides) == 0;
     lt_ctx_header_check(L, request, lt_lua_check_str(L, 2), 3);
     return 0;
-}
-
-/* ---- expressions ---- */
-
-/* conf.key(ctx): the expression's value as text, or nil. Upvalue: the expression. */
-static int evaluate(lua_State *L)
-{
-    const struct lt_expr *expr = lua_touserdata(L, lua_upvalueindex(1));
-    struct lt_runner *runner = lt_runner_check(L, 1);
-    char scratch[32];
-    struct lt_str text;
-    if (!lt_expr_text(expr, lt_exchange_expr_get, runner->x, scratch, &text)) {
-        return lt_lua_nil(L);
-    }
-    lt_lua_push_str(L, text);
-    return 1;
-}
-
-void lt_lua_push_expr(lua_State *L, const struct lt_expr *expr)
-{
-    lua_pushlightuserdata(L, (void *)(uintptr_t)expr);
-    lua_pushcclosure(L, evaluate, 1);
 }
 
 /* ---- the table ---- */

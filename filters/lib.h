@@ -13,7 +13,9 @@
 
 struct json_t;
 struct lt_crypto;
+struct lt_exchange;
 struct lt_expr;
+struct lt_template;
 struct lt_filters;
 
 /* Adds `lintel` to the globals of the sandbox. */
@@ -32,8 +34,19 @@ int lt_lua_crypt_verify(lua_State *L);
 /* Pushes a rate: fields count and seconds, and what lintel.limit takes. */
 void lt_lua_push_rate(lua_State *L, const struct lt_rate *rate);
 
-/* Pushes a function of ctx that gives the expression's value as text, or nil. */
+/* Pushes what an expression says of an exchange: text, a boolean where it is a condition, or nil.
+ * Raises when a pattern in it exceeds its limits. */
+void lt_lua_push_value(lua_State *L, const struct lt_expr *expr, struct lt_exchange *x);
+
+/* Pushes a function of ctx that gives the expression's value. */
 void lt_lua_push_expr(lua_State *L, const struct lt_expr *expr);
+
+/* The expression of such a function at index, or NULL. */
+const struct lt_expr *lt_lua_expr_of(lua_State *L, int index);
+
+/* Pushes the text of a template without expressions; of another one a function of ctx that gives
+ * its text, or nil when the value of one of its expressions is absent. */
+void lt_lua_push_template(lua_State *L, const struct lt_template *t);
 
 /* Writes the value at index as JSON; raises on what JSON can't hold and beyond the limits. */
 void lt_lua_json_write(lua_State *L, int index, struct lt_buf *out);

@@ -12,11 +12,13 @@ liblintel_a_SOURCES += \
 	filters/ctx.c filters/ctx.h \
 	filters/ctx_answer.c \
 	filters/ctx_body.c \
+	filters/ctx_fields.c \
 	filters/ctx_http.c \
 	filters/ctx_upstream.c \
 	filters/every.c filters/every.h \
 	filters/filter_conf.c filters/filter_conf.h \
 	filters/filter_doc.c filters/filter_doc.h \
+	filters/filter_json.c filters/filter_json.h \
 	filters/filter_tool.c filters/filter_tool.h \
 	filters/filter_tls.c filters/filter_tls.h \
 	filters/flow.c filters/flow.h \
@@ -33,6 +35,7 @@ liblintel_a_SOURCES += \
 	filters/lib_cache.c \
 	filters/lib_crypt.c \
 	filters/lib_crypto.c \
+	filters/lib_expr.c filters/lib_file.c \
 	filters/lib_http.c filters/lib_http.h \
 	filters/lib_http_response.c \
 	filters/lib_json.c \
@@ -65,7 +68,8 @@ check_PROGRAMS += \
 	tests/unit/test_filters_budget \
 	tests/unit/test_filters_cache \
 	tests/unit/test_filters_call \
-	tests/unit/test_filters_definitions \
+	tests/unit/test_filters_definitions tests/unit/test_filters_expr \
+	tests/unit/test_filters_file \
 	tests/unit/test_filters_flow \
 	tests/unit/test_filters_jwt \
 	tests/unit/test_filters_lib \
@@ -84,6 +88,8 @@ tests_unit_test_filters_bombs_SOURCES = tests/unit/test_filters_bombs.c tests/un
 	tests/unit/bombs.def
 tests_unit_test_filters_budget_SOURCES = tests/unit/test_filters_budget.c tests/unit/filter_vm.h
 tests_unit_test_filters_call_SOURCES = tests/unit/test_filters_call.c tests/unit/filter_bed.h
+tests_unit_test_filters_file_SOURCES = tests/unit/test_filters_file.c tests/unit/filter_bed.h
+tests_unit_test_filters_expr_SOURCES = tests/unit/test_filters_expr.c tests/unit/filter_bed.h
 tests_unit_test_filters_definitions_SOURCES = \
 	tests/unit/test_filters_definitions.c tests/unit/filter_bed.h
 tests_unit_test_filters_flow_SOURCES = tests/unit/test_filters_flow.c tests/unit/filter_bed.h

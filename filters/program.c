@@ -52,9 +52,9 @@ static bool find_path(struct lt_schema_load *load, struct lt_str filter, struct 
     return lt_arena_printf(load->arena, path, "%s/%.*s.lua", LT_SCRIPTS_DIR, LT_STR_ARG(filter));
 }
 
-/* Adds the names of the filters in folder to names; gives how many there are then. */
+/* Adds the names of the filters in folder to names; gives how many there are then, at most max. */
 static size_t add_installed(struct lt_schema_load *load, const char *folder, const char **names,
-                            size_t n)
+                            size_t n, size_t max)
 {
     struct lt_str pattern, *found = NULL, name;
     size_t n_found = 0;
@@ -63,34 +63,46 @@ static size_t add_installed(struct lt_schema_load *load, const char *folder, con
     } else if (lt_files_glob(load->files, load->arena, pattern.p, &found, &n_found) != LT_OK) {
         n_found = 0; /* a folder that isn't there has none */
     }
-    for (size_t i = 0; i < n_found && n < INSTALLED_MAX; i++) {
+    for (size_t i = 0; i < n_found && n < max; i++) {
         if (lt_str_ends(found[i], LT_STR("_test.lua")) || lt_str_ends(found[i], LT_STR(".d.lua"))) {
             continue; /* tests, definitions for editors */
         }
         size_t slash = lt_str_rchr(found[i], '/');
-        if (lt_arena_dup(load->arena, lt_str_sub(found[i], slash + 1, found[i].len - 4), &name)) {
+        name = lt_str_sub(found[i], slash + 1, found[i].len - 4);
+        bool again = false; /* it stands in a folder that is looked at before */
+        for (size_t j = 0; j < n; j++) {
+            again = again || lt_str_eq_c(name, names[j]);
+        }
+        if (!again && lt_arena_dup(load->arena, name, &name)) {
             names[n++] = name.p;
         }
     }
     return n;
 }
 
+size_t lt_filter_names(struct lt_schema_load *load, const char **names, size_t max)
+{
+    const char *folder = getenv("LINTEL_SCRIPTS");
+    size_t n = 0;
+    if (folder != NULL && folder[0] != '\0') {
+        n = add_installed(load, folder, names, n, max);
+    }
+    return add_installed(load, LT_SCRIPTS_DIR, names, n, max);
+}
+
 /* Says why a filter's file can't be read, and which filters there are. */
 static void say_not_found(struct lt_schema_load *load, struct lt_pos pos, struct lt_str filter,
                           struct lt_str why)
 {
-    const char *names[INSTALLED_MAX], *folder = getenv("LINTEL_SCRIPTS");
+    const char *names[INSTALLED_MAX];
     char space[HINT_MAX], hint[HINT_MAX + 200];
-    size_t n = 0;
+    size_t n;
     if (is_path(filter)) {
         lt_diag_error(load->diags, pos, "the path starts at the folder of this file",
                       "filter \"%.*s\": %.*s", LT_STR_ARG(filter), LT_STR_ARG(why));
         return;
     }
-    if (folder != NULL && folder[0] != '\0') {
-        n = add_installed(load, folder, names, n);
-    }
-    n = add_installed(load, LT_SCRIPTS_DIR, names, n);
+    n = lt_filter_names(load, names, INSTALLED_MAX);
     bool there = false;
     for (size_t i = 0; i < n; i++) {
         there |= lt_str_eq_c(filter, names[i]);
@@ -394,6 +406,18 @@ struct lt_filter_file *lt_filter_file_describe(struct lt_schema_load *load, stru
     return ok ? file : NULL;
 }
 
+/* Where to complain about what `init` raised: at the setting that its message begins with, as in
+ * "origins: ...", else at the instance. */
+static struct lt_pos init_pos(const struct lt_filter_instance *instance, const char *error)
+{
+    char name[64];
+    size_t n = strspn(error, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    bool named = n < sizeof(name) && (error[n] == ':' || error[n] == '.');
+    memcpy(name, error, named ? n : 0);
+    name[named ? n : 0] = '\0';
+    return lt_schema_pos(instance->settings, name);
+}
+
 static void add_instance(struct compiler *c, struct lt_str name, const struct lt_filter_conf *conf)
 {
     struct lt_filter_program *p = c->program;
@@ -432,8 +456,9 @@ static void add_instance(struct compiler *c, struct lt_str name, const struct lt
         char hint[HINT_MAX];
         snprintf(hint, sizeof(hint), "`init` in %.*s doesn't take the settings written here",
                  LT_STR_ARG(file->path));
-        lt_diag_error(c->load->diags, conf->conf.node->pos, hint, "filter \"%.*s\": init: %s",
-                      LT_STR_ARG(name), lt_filter_vm_error(fvm));
+        const char *error = lt_filter_vm_error(fvm);
+        lt_diag_error(c->load->diags, init_pos(instance, error), hint, "filter \"%.*s\": init: %s",
+                      LT_STR_ARG(name), error);
     }
 }
 

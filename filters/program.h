@@ -102,6 +102,9 @@ const struct lt_filter_instance *lt_filter_program_find(const struct lt_filter_p
 struct lt_filter_file *lt_filter_file_find(struct lt_schema_load *load, struct lt_str filter,
                                            struct lt_str dir, struct lt_str *why) LT_MUST_CHECK;
 
+/* The names of the filters that are installed, at most max, in load->arena; gives how many. */
+size_t lt_filter_names(struct lt_schema_load *load, const char **names, size_t max);
+
 /* Finds and runs a file, and reads its table: hooks, group, on_error and schema, without an
  * instance. The result lives in load->arena. NULL: load->diags says why, or memory was short. */
 struct lt_filter_file *lt_filter_file_describe(struct lt_schema_load *load,

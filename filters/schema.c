@@ -26,7 +26,8 @@ static const struct {
     {"duration", LT_T_DURATION}, {"size", LT_T_SIZE},     {"rate", LT_T_RATE},
     {"percent", LT_T_PERCENT},   {"url", LT_T_URL},       {"enum", LT_T_ENUM},
     {"list", LT_T_LIST},         {"map", LT_T_MAP},       {"secret", LT_T_SECRET},
-    {"expr", LT_T_EXPR},         {"record", LT_T_OBJECT},
+    {"expr", LT_T_EXPR},         {"record", LT_T_OBJECT}, {"template", LT_T_TEMPLATE},
+    {"file", LT_T_FILE},
 };
 
 struct reader {

@@ -74,6 +74,9 @@ static void push_value(lua_State *L, const struct lt_row *row, enum lt_type type
     case LT_T_EXPR:
         lt_lua_push_expr(L, *(struct lt_expr *const *)value);
         break;
+    case LT_T_TEMPLATE:
+        lt_lua_push_template(L, *(struct lt_template *const *)value);
+        break;
     case LT_T_LIST:
         push_list(L, row, value);
         break;

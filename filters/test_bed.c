@@ -223,6 +223,7 @@ static bool fill_request(struct lt_exchange *x, const struct lt_test_request *r)
     x->client.ip = r->client_ip;
     x->client.scheme = r->tls ? LT_STR("https") : LT_STR("http");
     x->ids.request_id = LT_STR("00000000000000000000000000000001");
+    x->ids.trace_id = LT_STR("00000000000000000000000000000002");
     x->request_done = true;
     return x->req.method != LT_METHOD_UNKNOWN && r->target.len > 0 && r->target.p[0] == '/' &&
            lt_path_normalise(&x->arena, lt_str_sub(r->target, 0, query), LT_PATH_SLASHES,

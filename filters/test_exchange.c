@@ -268,8 +268,8 @@ static void push_body(lua_State *L, struct lt_exchange *x, enum lt_side side)
 /* Begins the exchange that the table at index (or nil) describes. */
 static struct lt_exchange *begin(lua_State *L, struct lt_test *r, int index)
 {
-    static const char *const known[] = {"method",    "path",    "host",        "scheme",
-                                        "client_ip", "headers", "client_cert", "body"};
+    static const char *const known[] = {"method",  "path",        "host", "scheme", "client_ip",
+                                        "headers", "client_cert", "body", "trusted"};
     if (lua_isnil(L, index)) {
         lua_newtable(L);
         lua_replace(L, index);
@@ -288,6 +288,8 @@ static struct lt_exchange *begin(lua_State *L, struct lt_test *r, int index)
     if (x == NULL) {
         luaL_error(L, "request: the method, path or client_ip is malformed");
     }
+    lua_getfield(L, index, "trusted");
+    x->client.trusted = lua_toboolean(L, -1);
     lua_getfield(L, index, "headers");
     lt_test_fill_headers(L, &x->arena, lua_gettop(L), &x->req.headers);
     if (lua_getfield(L, index, "body") != LUA_TNIL) {
@@ -591,6 +593,10 @@ int lt_test_run(lua_State *L)
     set_str(L, "error", x->detail);
     push_user(L, x);
     lua_setfield(L, -2, "user");
+    lt_ctx_log_fields_table(L, x);
+    lua_setfield(L, -2, "fields");
+    lt_lua_push_str(L, x->ids.request_id);
+    lua_setfield(L, -2, "id");
     push_log(L, r);
     lua_setfield(L, -2, "log");
     lua_pushnumber(L, (double)bed->slept_us / 1e6);

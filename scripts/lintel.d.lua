@@ -26,11 +26,13 @@
 ---@field upstream lintel.Upstream
 ---@field user table<string, string>? Who it is. `ctx.user = {id = "alice", plan = "free"}` sets it, `ctx.user.plan = "paid"` adds to it. Expressions see `user.id`.
 ---@field vars table<string, any> What filters leave for later hooks and for each other during one exchange. Strings, numbers and booleans are seen by all filters, tables and functions by those of the same file.
+---@field fields table<string, any> Members of the access line: `ctx.fields.plan = "gold"`. Text, numbers and booleans, or a setting of the type `expr`, whose value is taken when the line is written and hides what `log.redact` names. nil takes one out. At most 32; they can't be read.
 ---@field conf table<string, any> The settings.
 ---@field state any What `init` returned.
 ---@field name string Of the instance.
 ---@field priority "high"|"normal"|"low" May be set in `request`: who is served first while requests wait for a server.
----@field id string Of the request.
+---@field id string Of the request, in logs, for servers and in answers of Lintel's own. May be set in `request`: 1 to 128 visible characters.
+---@field trace_id string The W3C trace id, 32 digits.
 ---@field cause string Why it ended as it did, so far: `"ok"`.
 ---@field elapsed number Seconds since the exchange began.
 ---@field log lintel.Log Lines carry the id of the request.
@@ -179,6 +181,8 @@ function Headers:all(name) end
 ---@field crypto lintel.crypto
 ---@field re lintel.re
 ---@field header lintel.header
+---@field fields lintel.fields
+---@field file lintel.file
 lintel = {}
 ---Seconds since 1970, with fractions.
 ---@return number
@@ -552,3 +556,20 @@ local header = {}
 ---@param name string
 ---@param value? string|number
 function header.check(side, name, value) end
+
+---For filters that get names of `ctx.fields` by settings.
+---@class lintel.fields
+local fields = {}
+---For `init`: raises when lines of the access log can't have a member of this name.
+---@param name string
+function fields.check(name) end
+
+---What lies on the disk. Filters read no files: settings may hold `${file:PATH}`.
+---@class lintel.file
+local file = {}
+---Whether there is a file or a folder of this path, which starts at the root, as settings of the type `file` do. Waits for a thread that looks. nil and `busy` or `unreadable`: it can't be told.
+---@param path string
+---@return boolean?
+---@return string? reason
+---@return string? detail
+function file.exists(path) end

@@ -34,7 +34,7 @@ end
 function M.request(ctx)
   local state = ctx.state
   local allowed, remaining, retry_after, reset =
-    gcra(state.key(ctx) or "", state.rate, state.burst, state.scope)
+    gcra(tostring(state.key(ctx) or ""), state.rate, state.burst, state.scope)
   announce(ctx, state.name, state.policy, remaining, reset)
   if not allowed then
     return ctx:deny(429, "rate_limited", { ["retry-after"] = math.max(1, retry_after) })

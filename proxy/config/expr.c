@@ -265,23 +265,31 @@ bool lt_expr_path_terms(const struct lt_expr *expr, lt_expr_get_fn get, void *so
     return !failed;
 }
 
-bool lt_expr_text(const struct lt_expr *expr, lt_expr_get_fn get, void *source, char scratch[32],
-                  struct lt_str *out)
+enum lt_expr_kind lt_expr_value(const struct lt_expr *expr, lt_expr_get_fn get, void *source,
+                                char scratch[32], struct lt_str *out, bool *failed)
 {
-    const struct eval e = {.expr = expr, .get = get, .source = source};
+    const struct eval e = {.expr = expr, .get = get, .source = source, .failed = failed};
     struct value v = run(&e, expr->root);
     if (v.kind == ABSENT) {
-        return false;
+        return LT_EXPR_ABSENT;
+    }
+    if (v.kind == BOOL) {
+        *out = v.number != 0 ? LT_STR("true") : LT_STR("false");
+        return LT_EXPR_BOOL;
     }
     if (v.kind == TEXT) {
         *out = v.text;
-    } else if (v.kind == BOOL) {
-        *out = v.number != 0 ? LT_STR("true") : LT_STR("false");
     } else {
         int n = snprintf(scratch, 32, "%lld", (long long)v.number);
         *out = lt_str(scratch, (size_t)n);
     }
-    return true;
+    return LT_EXPR_TEXT;
+}
+
+bool lt_expr_text(const struct lt_expr *expr, lt_expr_get_fn get, void *source, char scratch[32],
+                  struct lt_str *out)
+{
+    return lt_expr_value(expr, get, source, scratch, out, NULL) != LT_EXPR_ABSENT;
 }
 
 unsigned lt_expr_terms(const struct lt_expr *expr)

@@ -19,6 +19,7 @@ liblintel_a_SOURCES += \
 	proxy/config/schema_finish.c \
 	proxy/config/source.c proxy/config/source.h \
 	proxy/config/suggest.c \
+	proxy/config/template.c proxy/config/template.h \
 	proxy/config/types.c proxy/config/types.h \
 	proxy/config/units.c proxy/config/units.h \
 	proxy/config/vars.c proxy/config/vars.h \

@@ -11,8 +11,22 @@
 /* docs/config-reference.md. */
 void lt_config_reference(const struct lt_schema *root, struct lt_buf *out);
 
-/* A JSON Schema (draft 2020-12) of what root reads. */
-void lt_config_json_schema(const struct lt_schema *root, const char *title, struct lt_buf *out);
+/* What a JSON Schema says besides of the objects that `of` reads: members of their schema, each
+ * after a comma. */
+struct lt_json_schema_more {
+    const struct lt_schema *of;
+    void (*add)(void *arg, struct lt_buf *out);
+    void *arg;
+};
+
+/* A JSON Schema (draft 2020-12) of what root reads; more may be NULL. */
+void lt_config_json_schema(const struct lt_schema *root, const char *title,
+                           const struct lt_json_schema_more *more, struct lt_buf *out);
+
+/* The members of a schema of the objects that `schema` reads, when rows of `around`, which are
+ * checked elsewhere, may stand there as well. */
+void lt_config_json_schema_object(const struct lt_schema *schema, const struct lt_schema *around,
+                                  struct lt_buf *out);
 
 /* What is known of an option, named by its path ("upstreams.*.balance"; names and numbers may stand
  * for stars and brackets, which may be left out) or by the end of it ("balance"). False when there

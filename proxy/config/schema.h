@@ -30,6 +30,7 @@ enum lt_type {
     LT_T_SECRET,   /* struct lt_str; never printed */
     LT_T_FILE,     /* struct lt_str, a path made absolute relative to the file it stands in */
     LT_T_EXPR,     /* struct lt_expr * (config/expr.h) */
+    LT_T_TEMPLATE, /* struct lt_template * (config/template.h): text with {EXPRESSION} in it */
     LT_T_OBJECT,   /* the struct itself, embedded at offset; row->sub says which */
     LT_T_LIST,     /* struct lt_conf_list of row->item */
     LT_T_MAP,      /* struct lt_conf_map of row->item, key order as written */

@@ -9,6 +9,7 @@
 #include "config/expr.h"
 #include "config/file.h"
 #include "config/redact.h"
+#include "config/template.h"
 #include "config/units.h"
 
 /* One value on its way: what the parsers below get. */
@@ -256,6 +257,14 @@ static const char *parse_expr(struct parse *p, void *out)
     return *(struct lt_expr **)out != NULL ? NULL : nomem;
 }
 
+static const char *parse_template(struct parse *p, void *out)
+{
+    struct lt_pos pos = p->node->pos;
+    pos.col += p->node->quoted;
+    *(struct lt_template **)out = lt_template_compile(p->load->arena, p->load->diags, pos, p->text);
+    return *(struct lt_template **)out != NULL ? NULL : nomem;
+}
+
 static const struct {
     const char *name;
     size_t size;
@@ -277,6 +286,7 @@ static const struct {
     [LT_T_SECRET] = {"secret", sizeof(struct lt_str), parse_string},
     [LT_T_FILE] = {"file", sizeof(struct lt_str), parse_file},
     [LT_T_EXPR] = {"expression", sizeof(struct lt_expr *), parse_expr},
+    [LT_T_TEMPLATE] = {"text with expressions", sizeof(struct lt_template *), parse_template},
     [LT_T_OBJECT] = {"mapping", 0, NULL},
     [LT_T_LIST] = {"list", sizeof(struct lt_conf_list), NULL},
     [LT_T_MAP] = {"mapping", sizeof(struct lt_conf_map), NULL},
@@ -450,6 +460,11 @@ void lt_type_print(const struct lt_row *row, enum lt_type type, const void *valu
     case LT_T_EXPR: {
         const struct lt_expr *expr = *(struct lt_expr *const *)value;
         lt_buf_str(out, expr != NULL ? lt_expr_source(expr) : LT_STR_NONE);
+        break;
+    }
+    case LT_T_TEMPLATE: {
+        const struct lt_template *t = *(struct lt_template *const *)value;
+        lt_buf_str(out, t != NULL ? t->source : LT_STR_NONE);
         break;
     }
     case LT_T_OBJECT:

@@ -53,6 +53,7 @@ struct lt_body_wait; /* exchange/body.h */
 struct lt_flow;      /* exchange/flow.h */
 struct lt_tls_info;  /* net/tls_info.h */
 struct lt_tunnel;
+struct lt_log_field; /* exchange/log_field.h */
 
 #define LT_EXCHANGE_ARENA_FIRST 4096
 /* What one exchange may allocate for heads, replies and filters, beyond the first block. */
@@ -104,6 +105,7 @@ struct lt_exchange {
     const struct lt_route_target *split_drawn; /* by lot, to be kept in a cookie; or NULL */
     struct lt_str split_choices;               /* of the client's cookie */
     struct lt_user_field *user;                /* user.id and friends */
+    struct lt_log_field *log_fields;           /* of filters (log_field.h), in order; or NULL */
 
     enum lt_step step;
     bool running;       /* inside the run loop */

@@ -14,6 +14,7 @@ liblintel_a_SOURCES += \
 	proxy/exchange/flow.c proxy/exchange/flow.h \
 	proxy/exchange/hold.c \
 	proxy/exchange/hooks.h \
+	proxy/exchange/log_field.c proxy/exchange/log_field.h proxy/exchange/log_member.def \
 	proxy/exchange/internal.h \
 	proxy/exchange/misdirected.c \
 	proxy/exchange/pick.c proxy/exchange/wait.c \

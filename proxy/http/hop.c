@@ -267,7 +267,7 @@ static bool traceparent_ok(struct lt_str s)
            !is_zeros(trace) && is_hex_lower(parent) && !is_zeros(parent) && is_hex_lower(flags);
 }
 
-static bool request_id_ok(struct lt_str s)
+bool lt_hop_request_id_ok(struct lt_str s)
 {
     for (size_t i = 0; i < s.len; i++) {
         if (s.p[i] <= 0x20 || s.p[i] >= 0x7f || s.p[i] == '"' || s.p[i] == '\\' || s.p[i] == ',') {
@@ -312,7 +312,7 @@ enum lt_err lt_hop_ids(struct lt_arena *arena, struct lt_rand *rand,
     out->trace_id = lt_str(p + 3, 32);
 
     struct lt_str id = trusted ? single_value(headers, LT_HEADER_X_REQUEST_ID) : LT_STR_NONE;
-    if (!request_id_ok(id)) {
+    if (!lt_hop_request_id_ok(id)) {
         id = lt_str(p + TRACEPARENT_LEN, REQUEST_ID_DIGITS);
         lt_rand_hex(rand, p + TRACEPARENT_LEN, REQUEST_ID_DIGITS);
     }

@@ -49,6 +49,9 @@ struct lt_hop_ids {
     bool continued;            /* the client's traceparent was valid: tracestate goes on too */
 };
 
+/* Whether it does as a request id: 1 to 128 visible ASCII characters that need no quoting. */
+bool lt_hop_request_id_ok(struct lt_str s);
+
 /* Request id and traceparent for this exchange; an invalid traceparent is replaced. */
 enum lt_err lt_hop_ids(struct lt_arena *arena, struct lt_rand *rand,
                        const struct lt_headers *headers, bool trusted,

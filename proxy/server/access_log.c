@@ -3,6 +3,7 @@
 #include "server/access_log.h"
 
 #include "base/clock.h"
+#include "exchange/log_field.h"
 #include "net/tls_info.h"
 #include "server/log_writer.h"
 #include "server/snapshot.h"
@@ -91,6 +92,15 @@ static void put_peer(struct line *l, const struct lt_exchange *x)
     }
 }
 
+/* Who the client is, as an auth filter found. */
+static void put_user(struct line *l, struct lt_exchange *x)
+{
+    struct lt_str id;
+    if (lt_exchange_expr_get(x, LT_EXPR_USER, LT_STR("id"), &id)) {
+        put_opt(l, "user", id);
+    }
+}
+
 /* Empty where the head's first line wasn't understood. */
 static struct lt_str protocol_of(const struct lt_request *req)
 {
@@ -116,6 +126,7 @@ static void put_request(struct line *l, struct lt_exchange *x)
     put_opt(l, "trace_id", x->ids.trace_id);
     put_opt(l, "client", x->client.ip);
     put_peer(l, x);
+    put_user(l, x);
     put_opt(l, "method", method);
     put_opt(l, "host", x->req.host);
     put_opt(l, "path", lt_str_sub(target, 0, lt_str_chr(target, '?', 0)));
@@ -258,19 +269,60 @@ static bool get_field(void *source, enum lt_expr_name name, struct lt_str key, s
     return true;
 }
 
+static void put_expr(struct line *l, struct lt_str name, const struct lt_expr *expr,
+                     struct field_source *source)
+{
+    char scratch[32];
+    struct lt_str value;
+    if (lt_expr_text(expr, get_field, source, scratch, &value)) {
+        size_t start = l->out->len;
+        put_key(l, name);
+        l->cut |= value.len > VALUE_MAX;
+        lt_buf_json_str(l->out, lt_str_sub(value, 0, VALUE_MAX));
+        settle(l, start);
+    }
+}
+
+/* A member by a filter. */
+static void put_member(struct line *l, const struct lt_log_field *f, struct field_source *source)
+{
+    if (f->kind == LT_LOG_FIELD_EXPR) {
+        put_expr(l, f->name, f->expr, source);
+        return;
+    }
+    size_t start = l->out->len;
+    put_key(l, f->name);
+    if (f->kind == LT_LOG_FIELD_PLAIN) {
+        lt_buf_str(l->out, f->text);
+    } else {
+        l->cut |= f->text.len > VALUE_MAX;
+        lt_buf_json_str(l->out, lt_str_sub(f->text, 0, VALUE_MAX));
+    }
+    settle(l, start);
+}
+
+static bool is_field(struct lt_str name, const struct lt_snapshot_field *fields, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (lt_str_eq(fields[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Those of the configuration, then those of filters; a name of the configuration is its own. */
 static void put_fields(struct line *l, struct lt_exchange *x,
                        const struct lt_snapshot_field *fields, size_t n,
                        const struct lt_str *redact, size_t n_redact)
 {
     struct field_source source = {.x = x, .redact = redact, .n_redact = n_redact};
     for (size_t i = 0; i < n; i++) {
-        char scratch[32];
-        struct lt_str value;
-        if (lt_expr_text(fields[i].expr, get_field, &source, scratch, &value)) {
-            size_t start = l->out->len;
-            put_key(l, fields[i].name);
-            lt_buf_json_str(l->out, lt_str_sub(value, 0, VALUE_MAX));
-            settle(l, start);
+        put_expr(l, fields[i].name, fields[i].expr, &source);
+    }
+    for (const struct lt_log_field *f = x->log_fields; f != NULL; f = f->next) {
+        if (!is_field(f->name, fields, n)) {
+            put_member(l, f, &source);
         }
     }
 }
@@ -311,7 +363,11 @@ bool lt_access_keep(struct lt_exchange *x)
     lt_buf_init_fixed(&out, memory, sizeof(memory));
     lt_buf_char(&out, '}'); /* any but the beginning of an object: each member has its comma */
     put_fields(&l, x, snapshot->fields, snapshot->n_fields, redact->items, redact->n);
-    return lt_arena_dup(&x->arena, lt_str_sub(lt_buf_view(&out), 1, out.len), &x->log_members);
+    if (!lt_arena_dup(&x->arena, lt_str_sub(lt_buf_view(&out), 1, out.len), &x->log_members)) {
+        return false;
+    }
+    x->log_fields = NULL; /* written; their expressions go with the snapshot */
+    return true;
 }
 
 void lt_access_log(struct lt_exchange *x)

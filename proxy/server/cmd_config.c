@@ -11,6 +11,7 @@
 #include "config/dump.h"
 #include "config/reference.h"
 #include "filters/api.h"
+#include "filters/filter_json.h"
 #include "filters/program.h"
 #include "server/privileges.h"
 #include "server/root_conf.h"
@@ -196,6 +197,31 @@ static int show_config(int argc, char **argv)
     return status;
 }
 
+/* The JSON Schema, with the settings of the filters that are installed here. */
+static int show_schema(void)
+{
+    struct lt_arena arena;
+    struct lt_diags diags;
+    struct lt_schema_load load;
+    struct lt_filter_json filters;
+    struct lt_buf out;
+    lt_arena_init(&arena, NULL, 0, LT_LOAD_ARENA_MAX);
+    lt_diags_init(&diags, &arena);
+    lt_load_init(&load, &arena, &diags);
+    lt_buf_init(&out, OUTPUT_MAX);
+    int status = EXIT_WELL;
+    if (lt_filter_json_load(&filters, &load)) {
+        const struct lt_json_schema_more more = {&lt_filter_schema, lt_filter_json_add, &filters};
+        lt_config_json_schema(&lt_root_schema, "Lintel configuration", &more, &out);
+        status = put(&out, stdout, EXIT_WELL);
+    } else {
+        lt_diags_print(&diags, &out);
+        status = put(&out, stderr, EXIT_ERRORS);
+    }
+    lt_arena_fini(&arena);
+    return status;
+}
+
 int lt_cmd_show(int argc, char **argv)
 {
     struct lt_buf out;
@@ -205,8 +231,7 @@ int lt_cmd_show(int argc, char **argv)
         return show_config(argc - 1, argv + 1);
     }
     if (argc == 2 && lt_str_eq_c(what, "schema")) {
-        lt_config_json_schema(&lt_root_schema, "Lintel configuration", &out);
-        return put(&out, stdout, EXIT_WELL);
+        return show_schema();
     }
     if (argc == 2 && lt_str_eq_c(what, "reference")) {
         lt_config_reference(&lt_root_schema, &out);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "exchange/log_field.h"
 #include "http/headers.h"
 #include "route/error_pages.h"
 
@@ -112,25 +113,15 @@ static void check_errors(struct lt_schema_load *load, const struct lt_node *node
 #undef AT
 #define AT(member) offsetof(struct lt_log_conf, member)
 
-/* Members that an access line has by itself. */
-static const char *const own_fields[] = {
-    "time",       "id",          "trace_id",        "client", "method",      "host",
-    "path",       "protocol",    "status",          "cause",  "stage",       "error",
-    "denied_by",  "reason",      "detail",          "site",   "route",       "upstream",
-    "server",     "tries",       "upstream_status", "steps",  "slow",        "bytes_in",
-    "bytes_out",  "duration_ms", "upstream_ms",     "tls",    "client_cert", "truncated",
-    "grpc_status"};
-
 static void check_fields(struct lt_schema_load *load, const struct lt_node *node LT_UNUSED,
                          const void *value)
 {
     const struct lt_conf_map *map = value;
     for (size_t i = 0; i < map->n; i++) {
-        for (size_t j = 0; j < lt_countof(own_fields); j++) {
-            if (lt_str_eq_c(map->entries[i].key, own_fields[j])) {
-                lt_diag_error(load->diags, map->entries[i].key_node->pos, "choose another name",
-                              "each line has \"%s\" already", own_fields[j]);
-            }
+        struct lt_str name = map->entries[i].key;
+        if (lt_log_field_is_ours(name)) {
+            lt_diag_error(load->diags, map->entries[i].key_node->pos, "choose another name",
+                          "each line has \"%.*s\" already", LT_STR_ARG(name));
         }
     }
 }

@@ -38,6 +38,18 @@ def test_each_shipped_filter_explains_itself(name):
     assert all(row["description"] for row in schema["properties"].values())
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_guide_names_every_setting_of_a_shipped_filter(name):
+    page = TREE / "docs" / "filters" / f"{name}.md"
+    guide = (TREE / "docs" / "filters" / "shipped.md").read_text()
+    section = re.search(rf"^## {name}\n(.*?)(?=^##|\Z)", guide, re.M | re.S)
+    text = page.read_text() if page.exists() else section[1]
+    settings = json.loads(command("filter", "schema", name).stdout)["properties"]
+    told = set(re.findall(r"`(\w+)`", text))
+    assert set(settings) <= told, sorted(set(settings) - told)
+    assert (TREE / "conf" / f"{name}.yaml").exists() or name in ("key_auth", "rate_limit")
+
+
 def test_doc_of_records(tmp_path):
     path = tmp_path / "n.lua"
     path.write_text(NESTED)

@@ -667,6 +667,20 @@ end}
         assert gw.get(target, headers=WS).status == code
 
 
+def test_members_of_filters_stay_with_a_tunnel(shop):
+    """They are written when it ends, when the snapshot with their expressions is gone."""
+    config = basic(shop.origin(echo_tunnel), site={"filters": ["more"]}, filters={"more": {
+        "filter": "log_fields", "fields": {"wants": "header.sec-websocket-protocol"}}})
+    gw = shop.lintel(config)
+    with gw.client() as client:
+        opened(client, after=b"abc")
+        assert received(client, 3) == b"abc"
+        gw.reload(config)
+        wait_until(lambda: status(gw)["config"]["snapshots"] == 1, "the old snapshot to be freed")
+    line = gw.access(status=101)[0]
+    assert line["wants"] == "chat, superchat"
+
+
 def test_many_tunnels_survive_reloads(shop):
     """The short form of 100 tunnels for a minute."""
     app = shop.origin(echo_tunnel)

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "exchange/log_field.h"
 #include "server/access_log.h"
 #include "server/snapshot.h"
 
@@ -193,6 +194,49 @@ static void redacted_headers_stay_hidden_in_further_members(void **state)
     lt_arena_fini(&arena);
 }
 
+/* Those of filters come after those of the configuration, whose names are theirs alone. */
+static void members_of_filters(void **state)
+{
+    (void)state;
+    struct lt_arena arena;
+    struct lt_diags diags;
+    lt_arena_init(&arena, NULL, 0, 65536);
+    lt_diags_init(&diags, &arena);
+    lt_arena_init(&x.arena, NULL, 0, 65536);
+    struct lt_pos nowhere = {.source = NULL};
+    struct lt_snapshot_field fields[1] = {
+        {LT_STR("agent"), lt_expr_compile(&arena, &diags, nowhere, LT_STR("header.user-agent"))}};
+    struct lt_expr *key = lt_expr_compile(&arena, &diags, nowhere, LT_STR("header.x-api-key"));
+    struct lt_str redact[1] = {LT_STR("x-api-key")};
+    lt_headers_init(&x.req.headers, &arena, 8);
+    assert_int_equal(lt_headers_add(&x.req.headers, LT_STR("User-Agent"), LT_STR("me")), LT_OK);
+    assert_int_equal(lt_headers_add(&x.req.headers, LT_STR("X-API-Key"), LT_STR("k1")), LT_OK);
+    static char longest[3000];
+    memset(longest, 'x', sizeof(longest));
+    *lt_log_field_put(&x, LT_STR("agent")) =
+        (struct lt_log_field){.name = LT_STR("agent"), .text = LT_STR("mine")};
+    struct lt_log_field *f = lt_log_field_put(&x, LT_STR("n"));
+    f->kind = LT_LOG_FIELD_PLAIN;
+    f->text = LT_STR("1.5");
+    f = lt_log_field_put(&x, LT_STR("key"));
+    f->kind = LT_LOG_FIELD_EXPR;
+    f->expr = key;
+    f = lt_log_field_put(&x, LT_STR("long"));
+    f->text = lt_str(longest, sizeof(longest));
+    struct lt_user_field user = {.name = LT_STR("id"), .value = LT_STR("al\"ice")};
+    x.user = &user;
+    json_t *root = line_of(fields, 1, redact, 1, sizeof(memory));
+    assert_string_equal(text(root, "agent"), "me");
+    assert_true(json_real_value(json_object_get(root, "n")) == 1.5);
+    assert_string_equal(text(root, "key"), "[redacted]");
+    assert_int_equal(strlen(text(root, "long")), 2048);
+    assert_true(json_is_true(json_object_get(root, "truncated")));
+    assert_string_equal(text(root, "user"), "al\"ice");
+    json_decref(root);
+    lt_arena_fini(&x.arena);
+    lt_arena_fini(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +245,7 @@ int main(void)
         cmocka_unit_test_setup(what_went_wrong, setup),
         cmocka_unit_test_setup(a_client_can_not_forge_a_line, setup),
         cmocka_unit_test_setup(a_line_that_is_too_long_is_still_json, setup),
+        cmocka_unit_test_setup(members_of_filters, setup),
         cmocka_unit_test_setup(redacted_headers_stay_hidden_in_further_members, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,7 +62,7 @@ static void reads_a_whole_configuration(void **state)
         "  - {name: public, address: \":443\", tls: true, timeouts: {head: 5s}}\n"
         "  - {address: \":80\", redirect: https, max_connections: 100}\n"
         "admin: {listen: \"unix:/run/lintel/admin.sock\", mode: \"0660\", gids: [4]}\n"
-        "log: {access: none, slow: 1s, redact: [Cookie], fields: {user: user.id}}\n"
+        "log: {access: none, slow: 1s, redact: [Cookie], fields: {who: user.id}}\n"
         "defaults:\n"
         "  timeouts: {head: 9s, keepalive: 30s}\n"
         "  upstream: {timeouts: {connect: 3s, idle: 9s}, keepalive: {max: 5, idle: 9s}}\n"
@@ -488,7 +488,7 @@ static void the_json_schema_is_json(void **state)
     json_error_t error;
     (void)state;
     lt_buf_init(&out, (size_t)1 << 20);
-    lt_config_json_schema(&lt_root_schema, "t", &out);
+    lt_config_json_schema(&lt_root_schema, "t", NULL, &out);
     json_t *schema = json_loadb(out.p, out.len, 0, &error);
     if (schema == NULL) {
         fail_msg("%s at %d", error.text, error.position);
