@@ -11,6 +11,7 @@
 #include "shared/value_table.h"
 
 struct lt_filters;
+struct lt_filter_unit;
 struct lt_origins; /* upstream/fetch.h */
 struct lt_mailbox;
 struct lt_work_pool;
@@ -29,6 +30,9 @@ struct lt_filters_spec {
     void (*wake)(struct lt_exchange *x);
     /* Ends an exchange whose body a filter failed to change; NULL: lt_flow_fail. */
     void (*fail)(struct lt_exchange *x, enum lt_cause cause);
+    /* Told of each failure besides the log (`lintel test`): as lt_filter_failed; NULL: nobody. */
+    void (*failed)(struct lt_filter_unit *unit, const char *hook, enum lt_cause cause,
+                   const char *error);
     /* Opens more libraries in each state (`lintel test`); NULL: none. */
     int (*open_more)(struct lua_State *L);
 };

@@ -16,6 +16,7 @@ liblintel_a_SOURCES += \
 	filters/ctx_http.c \
 	filters/ctx_upstream.c \
 	filters/every.c filters/every.h \
+	filters/excerpt.c filters/excerpt.h \
 	filters/filter_conf.c filters/filter_conf.h \
 	filters/filter_doc.c filters/filter_doc.h \
 	filters/filter_json.c filters/filter_json.h \

@@ -2,7 +2,10 @@
 /* Failures of filters: the log, the counters, the quarantine (report.h). */
 #include "filters/report.h"
 
+#include <stdio.h>
+
 #include "base/log.h"
+#include "filters/excerpt.h"
 #include "filters/host_impl.h"
 
 /* So many stops in one minute switch an instance off for a while. */
@@ -10,6 +13,7 @@
 #define QUARANTINE_US (UINT64_C(30) * 1000000)
 /* Failures of one instance that are logged on one worker. */
 #define LOG_EVERY_US UINT64_C(1000000)
+#define PLACE_MAX 512u
 
 static const struct lt_filters_spec *spec_of(const struct lt_filter_unit *unit)
 {
@@ -31,17 +35,49 @@ enum lt_cause lt_filter_cause(enum lt_vm_end end)
     return LT_CAUSE_FILTER_ERROR;
 }
 
+/* The path and line that error begins with, or else the innermost of its traceback, as
+ * "path:line"; *line is its text. */
+static void find_place(const struct lt_filter_vm *fvm, const char *error, char *place,
+                       struct lt_str *line)
+{
+    char path[PLACE_MAX - 16];
+    struct lt_place at;
+    struct lt_str text;
+    place[0] = '\0';
+    *line = LT_STR_NONE;
+    bool known = (lt_place_read(lt_str_c(error), &at) &&
+                  lt_excerpt_file(fvm, at.name, &text, path, sizeof(path))) ||
+                 (lt_place_read(lt_str_c(fvm->vm->trace), &at) &&
+                  lt_excerpt_file(fvm, at.name, &text, path, sizeof(path)));
+    if (known) {
+        snprintf(place, PLACE_MAX, "%s:%d", path, at.line);
+        *line = lt_excerpt_line(text, at.line);
+        while (line->len > 0 && lt_char_is_space(line->p[0])) {
+            *line = lt_str_sub(*line, 1, line->len);
+        }
+        line->len = lt_min(line->len, (size_t)LT_EXCERPT_MAX);
+    }
+}
+
 /* Once a second per instance and worker; the rest is counted. */
 static void log_failure(struct lt_filter_unit *unit, const char *hook, struct lt_str id,
                         enum lt_cause cause, const char *error)
 {
     uint64_t now = spec_of(unit)->loop->now_us;
+    char place[PLACE_MAX];
+    struct lt_str line;
+    if (spec_of(unit)->failed != NULL) {
+        spec_of(unit)->failed(unit, hook, cause, error);
+    }
     if (unit->logged_us != 0 && now - unit->logged_us < LOG_EVERY_US) {
         unit->unlogged++;
         return;
     }
+    find_place(unit->fvm, error, place, &line);
     lt_log_error("filter", lt_cause_info(cause)->name, LT_KV_STR("filter", unit->instance->name),
                  LT_KV_CSTR("hook", hook), LT_KV_STR("request_id", id), LT_KV_CSTR("error", error),
+                 LT_KV_CSTR("at", place), LT_KV_STR("source", line),
+                 LT_KV_CSTR("traceback", unit->fvm->vm->trace),
                  LT_KV_INT("unlogged", unit->unlogged));
     unit->logged_us = now;
     unit->unlogged = 0;

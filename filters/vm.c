@@ -3,6 +3,7 @@
 #include "filters/vm.h"
 
 #include <lauxlib.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -11,7 +12,6 @@
 #define MAGIC 0x10a57a7eu
 /* Instructions between two looks at the clock where there is no watchdog. */
 #define CLOCK_COUNT 1000
-#define TRACE_LEVELS 6
 
 static void on_hook(lua_State *L, lua_Debug *ar);
 
@@ -48,25 +48,47 @@ static void *allocate(void *arg, void *p, size_t old, size_t size)
     return NULL;
 }
 
+/* What the function of a level is called, by who called it. */
+static void print_function(lua_Debug *ar, char *out, size_t size)
+{
+    if (ar->name != NULL) {
+        snprintf(out, size, "in %s '%.60s'", ar->namewhat, ar->name);
+    } else if (ar->what[0] == 'm') {
+        snprintf(out, size, "in the file itself");
+    } else {
+        snprintf(out, size, "in function <%s:%d>", ar->short_src, ar->linedefined);
+    }
+}
+
+/* Appends to a text of size bytes as far as it fits. */
+LT_PRINTF(3, 4) static void append(char *out, size_t size, const char *fmt, ...)
+{
+    size_t len = strlen(out);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(out + len, size - len, fmt, args);
+    va_end(args);
+}
+
 void lt_vm_where(lua_State *L, char *out, size_t size)
 {
+    struct lt_vm *vm = lt_vm_of(L);
+    char function[160];
     lua_Debug ar;
-    size_t len = 0;
     int shown = 0;
-    for (int level = 0; shown < TRACE_LEVELS && lua_getstack(L, level, &ar) == 1; level++) {
-        lua_getinfo(L, "Sl", &ar);
+    out[0] = vm->trace[0] = '\0';
+    for (int level = 0; shown < LT_VM_TRACE_LEVELS && lua_getstack(L, level, &ar) == 1; level++) {
+        lua_getinfo(L, "Sln", &ar);
         if (ar.currentline < 0) {
             continue;
         }
-        int n = snprintf(out + len, size - len, "%s%s:%d", shown > 0 ? ", called from " : "",
-                         ar.short_src, ar.currentline);
-        if (n < 0 || (size_t)n >= size - len) {
-            break;
-        }
-        len += (size_t)n;
+        print_function(&ar, function, sizeof(function));
+        append(out, size, "%s%s:%d", shown > 0 ? ", called from " : "", ar.short_src,
+               ar.currentline);
+        append(vm->trace, sizeof(vm->trace), "%s%s:%d %s", shown > 0 ? "\n" : "", ar.short_src,
+               ar.currentline, function);
         shown++;
     }
-    out[lt_min(len, size - 1)] = '\0';
 }
 
 static void note_stop(struct lt_vm *vm, lua_State *L)
@@ -189,7 +211,7 @@ static void note_trace(struct lt_vm *vm, lua_State *co)
     size_t len = strlen(vm->error), n = strlen(where);
     bool said = strncmp(vm->error, where, n) == 0 && vm->error[n] == ':';
     if (n > 0 && !said && len < sizeof(vm->error) - 8) {
-        snprintf(vm->error + len, sizeof(vm->error) - len, " (at %s)", where);
+        append(vm->error, sizeof(vm->error), " (at %s)", where);
     }
 }
 
@@ -212,6 +234,7 @@ enum lt_vm_end lt_vm_resume(struct lt_vm *vm, lua_State *co, int n, uint64_t cpu
     tidy(vm);
     vm->refusals = 0;
     vm->over_memory = vm->stopped = false;
+    vm->trace[0] = '\0';
     vm->running = co;
     *n_results = 0;
     if (budget->watch == NULL) {

@@ -16,6 +16,8 @@
 #include <lua.h>
 
 #define LT_VM_TRACE_MAX 600u
+/* Levels of calls that are shown. */
+#define LT_VM_TRACE_LEVELS 8
 /* Refused allocations in one call after which it is stopped. */
 #define LT_VM_REFUSALS_MAX 100u
 
@@ -39,6 +41,7 @@ struct lt_vm {
     bool stopped;                /* the hook stopped the call */
     lua_State *running;          /* coroutine that runs now, or NULL */
     void *owner;                 /* struct lt_filter_vm, the loader's or a test's */
+    char trace[LT_VM_TRACE_MAX]; /* of the last call, if it failed: a line for each level */
     char error[LT_VM_TRACE_MAX]; /* of the last call: message and where, NUL-terminated */
 };
 
@@ -58,7 +61,8 @@ static inline struct lt_vm *lt_vm_of(lua_State *L)
 enum lt_vm_end lt_vm_resume(struct lt_vm *vm, lua_State *co, int n, uint64_t cpu_ms,
                             int *n_results) LT_MUST_CHECK;
 
-/* Writes where L is, or waits, as "file:line, called from file:line"; allocates nothing. */
+/* Writes where L is, or waits, as "file:line, called from file:line", and the traceback to
+ * vm->trace: lines as "file:line in function 'name'"; allocates nothing. */
 void lt_vm_where(lua_State *L, char *out, size_t size);
 
 /* Makes the hook run at the next instruction of L. Safe in a signal's action. */

@@ -467,6 +467,35 @@ def test_an_error_in_a_filter_is_logged_with_file_and_line_and_told_to_nobody(sh
     assert "the inside story" in told and "bad.lua:5" in told
 
 
+def test_an_error_is_logged_with_its_source_line_and_its_traceback(shop):
+    """Also one in a module that the filter requires, and a stop."""
+    env = with_lua(shop, bad="local rules = require 'deep.rules'\n" + misbehaving(
+        "local plan = rules.judge({}) return plan"))
+    deep = shop.folder / "scripts" / "deep"
+    deep.mkdir()
+    (deep / "rules.lua").write_text(
+        "local M = {}\n\nfunction M.judge(user)\n  return user.plan.name\nend\n\nreturn M\n")
+    gw = shop.lintel(filtered(basic(routes=RESPOND), bad={"filter": "bad", "on_error": "closed"}),
+                     env=env)
+    gw.allowed.add("filter_error")
+    problem(gw.get("/bad"), 503, "filter_error")
+    told = gw.wait_event("filter_error")
+    assert told["error"].startswith("deep.rules.lua:4: attempt to index a nil value (field 'plan')")
+    assert told["at"] == f"{deep}/rules.lua:4"
+    assert told["source"] == "return user.plan.name"
+    lines = told["traceback"].split("\n")
+    assert lines[0].startswith("deep.rules.lua:4 in ") and "judge" in lines[0]
+    assert lines[1].startswith("bad.lua:6 in ")
+
+
+def test_a_stop_is_logged_with_its_source_line(shop):
+    gw = bad_filter(shop, "while true do end", on_error="closed")
+    problem(gw.get("/bad"), 503, "filter_cpu")
+    told = gw.wait_event("filter_cpu")
+    assert told["at"].endswith("/bad.lua:5") and "while true do" in told["source"]
+    assert told["traceback"].startswith("bad.lua:5 in ")
+
+
 @pytest.mark.parametrize("body,told", [
     ("ctx:deny(403, 'no')", "bad.lua:3: `request` made an answer and did not return it"),
     ("return 1", "bad.lua:3: `request` returned something else"),
