@@ -191,7 +191,9 @@ void lt_budget_begin(struct lt_budget *budget, struct lua_State *L, uint64_t cpu
     budget->L = L;
     budget->expired = 0;
     if (budget->watch == NULL) {
-        budget->deadline_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) + cpu_ns;
+        uint64_t now = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        budget->deadline_ns = now + cpu_ns;
+        budget->used_ns -= now; /* the end adds its own */
     }
     atomic_store_explicit(&budget->cpu_ns, cpu_ns, memory_order_relaxed);
     atomic_store_explicit(&budget->running, running + 1, memory_order_release);
@@ -207,6 +209,9 @@ void lt_budget_end(struct lt_budget *budget)
     uint32_t running = atomic_load_explicit(&budget->running, memory_order_relaxed);
     atomic_store_explicit(&budget->running, running + 1, memory_order_release);
     atomic_signal_fence(memory_order_seq_cst);
+    if (budget->watch == NULL) {
+        budget->used_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    }
 }
 
 bool lt_budget_expired(struct lt_budget *budget)

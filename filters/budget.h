@@ -40,6 +40,7 @@ struct lt_budget {
     struct lua_State *volatile L;  /* runs now; read by the signal's action on the same thread */
     volatile sig_atomic_t expired; /* the running call is over its limit */
     uint64_t deadline_ns;          /* of the thread's clock; used without a watchdog */
+    uint64_t used_ns;              /* by all calls so far; counted without a watchdog */
     struct lt_budget_watch *watch; /* NULL: the hook reads the clock */
     struct lt_list link;           /* in the watch; its lock */
     pthread_t thread;

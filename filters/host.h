@@ -26,6 +26,7 @@ struct lt_filters_spec {
     struct lt_origins *origins;              /* where lintel.http goes; borrowed */
     struct lt_work_pool *pool;               /* for slow hashes, with box; NULL: the loop does it */
     struct lt_mailbox *box;                  /* of this thread; borrowed */
+    bool busy;                               /* no hash is taken on, as if too many waited */
     /* Called when a filter that waited may go on; NULL: lt_exchange_wake. */
     void (*wake)(struct lt_exchange *x);
     /* Ends an exchange whose body a filter failed to change; NULL: lt_flow_fail. */

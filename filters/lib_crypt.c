@@ -134,9 +134,9 @@ int lt_lua_crypt_verify(lua_State *L)
     }
     const struct lt_filters_spec *spec = &task->unit->fvm->host->spec;
     op->work.box = spec->box;
-    if (spec->pool == NULL) {
+    if (spec->pool == NULL && !spec->busy) {
         lt_loop_defer(spec->loop, &op->here, hash_here, op);
-    } else if (lt_work_pool_put(spec->pool, &op->work)) {
+    } else if (!spec->busy && lt_work_pool_put(spec->pool, &op->work)) {
         op->lent = true;
     } else {
         op_free(op);

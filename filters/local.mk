@@ -55,11 +55,18 @@ liblintel_a_SOURCES += \
 	filters/schema_values.c \
 	filters/task.c filters/task.h \
 	filters/test_bed.c filters/test_bed.h \
+	filters/test_cases.c \
 	filters/test_checks.c \
+	filters/test_coverage.c \
+	filters/test_diff.c \
 	filters/test_exchange.c \
 	filters/test_http.c \
 	filters/test_impl.h \
+	filters/test_lines.c \
+	filters/test_report.c \
+	filters/test_result.c \
 	filters/test_runner.c filters/test_runner.h \
+	filters/test_spec.c \
 	filters/unit.c filters/unit.h \
 	filters/vm.c filters/vm.h
 

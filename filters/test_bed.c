@@ -32,6 +32,7 @@ static void on_fail(struct lt_exchange *x, enum lt_cause cause)
 static void on_wake(struct lt_exchange *x)
 {
     struct lt_test_bed *bed = lt_container_of(x->env, struct lt_test_bed, env);
+    x->hooks_waiting = false;
     bed->woken |= x == bed->x;
 }
 
@@ -79,6 +80,7 @@ struct lt_test_bed *lt_test_bed_new(void)
     lt_list_init(&bed->env.exchanges);
     lt_spool_env_init(&bed->env.spools, &bed->loop->blocks, NULL, NULL);
     bed->env.heads.max = SIZE_MAX;
+    bed->bodies = &bed->own;
     bed->route = (struct lt_route){.name = LT_STR("/*"), .site = LT_STR("test")};
     lt_test_bed_reset(bed);
     return bed;
@@ -86,9 +88,13 @@ struct lt_test_bed *lt_test_bed_new(void)
 
 static void unload(struct lt_test_bed *bed)
 {
-    if (bed->x != NULL) {
+    lt_test_bed_end(bed);
+    lt_list_each(it, tmp, &bed->env.exchanges) /* of a test that failed in their midst */
+    {
+        bed->x = lt_container_of(it, struct lt_exchange, link);
         lt_test_bed_end(bed);
     }
+    bed->bodies = &bed->own;
     lt_filters_free(bed->filters);
     bed->filters = NULL;
     bed->view.filters = NULL;
@@ -188,6 +194,7 @@ bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, 
         .origins = bed->origins,
         .wake = on_wake,
         .fail = on_fail,
+        .failed = bed->filter_failed,
         .open_more = bed->open_more,
     };
     bed->filters = lt_filters_new(&spec, why, why_size);
@@ -195,18 +202,21 @@ bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, 
     return bed->filters != NULL;
 }
 
-/* One reference is the bed's own: the exchange never frees it. */
-static void fill_tls(struct lt_test_bed *bed, struct lt_exchange *x,
-                     const struct lt_test_request *r)
+/* One reference is the arena's: the exchange never frees it. */
+static bool fill_tls(struct lt_exchange *x, const struct lt_test_request *r)
 {
     bool verified = r->subject.len + r->san.len + r->fingerprint.len > 0;
-    bed->tls = (struct lt_tls_info){.refs = 1,
+    struct lt_tls_info *tls = r->tls ? lt_arena_new(&x->arena, struct lt_tls_info) : NULL;
+    if (tls != NULL) {
+        *tls = (struct lt_tls_info){.refs = 1,
                                     .version = "TLSv1.3",
                                     .verified = verified,
                                     .subject = r->subject,
                                     .san = r->san,
                                     .fingerprint = r->fingerprint};
-    x->tls = r->tls ? lt_tls_info_ref(&bed->tls) : NULL;
+        x->tls = lt_tls_info_ref(tls);
+    }
+    return tls != NULL || !r->tls;
 }
 
 static bool fill_request(struct lt_exchange *x, const struct lt_test_request *r)
@@ -241,17 +251,21 @@ struct lt_exchange *lt_test_bed_begin(struct lt_test_bed *bed,
     bed->x = x;
     bed->slept_us = 0;
     bed->failed = false;
-    bed->n_pieces[LT_SIDE_REQUEST] = bed->n_pieces[LT_SIDE_RESPONSE] = 0;
+    bed->gone = bed->busy = false;
+    bed->leaves_us = 0;
+    for (int side = 0; side < 2; side++) {
+        bed->bodies->n_pieces[side] = bed->bodies->n_left[side] = 0;
+        bed->bodies->leave_after[side] = 0;
+    }
     x->route = &bed->route;
-    fill_tls(bed, x, request);
-    if (!fill_request(x, request)) {
+    if (!fill_tls(x, request) || !fill_request(x, request)) {
         lt_test_bed_end(bed);
         return NULL;
     }
     return x;
 }
 
-enum lt_step_result lt_test_bed_step(struct lt_test_bed *bed, enum lt_filter_hook hook)
+static enum lt_step_result call_hook(struct lt_test_bed *bed, enum lt_filter_hook hook)
 {
     switch (hook) {
     case LT_FILTER_REQUEST:
@@ -273,16 +287,27 @@ enum lt_step_result lt_test_bed_step(struct lt_test_bed *bed, enum lt_filter_hoo
     return LT_STEP_NEXT;
 }
 
+enum lt_step_result lt_test_bed_step(struct lt_test_bed *bed, enum lt_filter_hook hook)
+{
+    bed->filters->spec.busy = bed->busy;
+    enum lt_step_result result = call_hook(bed, hook);
+    bed->x->hooks_waiting = result == LT_STEP_WAIT;
+    return result;
+}
+
 /* The end of a turn in which no time passes: deferred calls are made, exchanges freed. */
 static void turn(struct lt_loop *loop)
 {
     lt_loop_end_turn(loop); /* tasks go on at our time */
 }
 
-/* Moves the clock to when the first task that waits goes on. False: none does. */
-static bool move_clock(struct lt_test_bed *bed)
+void lt_test_bed_turn(struct lt_test_bed *bed)
 {
-    struct lt_loop *loop = bed->loop;
+    turn(bed->loop);
+}
+
+static struct lt_timer *next_timer(const struct lt_test_bed *bed)
+{
     struct lt_timer *first = NULL;
     lt_list_each(it, tmp, &bed->filters->parked)
     {
@@ -291,16 +316,49 @@ static bool move_clock(struct lt_test_bed *bed)
             first = timer;
         }
     }
-    if (first == NULL) {
-        return false;
-    }
-    uint64_t until = lt_max(first->deadline_us, loop->now_us);
+    return first;
+}
+
+uint64_t lt_test_bed_next_us(const struct lt_test_bed *bed)
+{
+    const struct lt_timer *timer = next_timer(bed);
+    return timer != NULL ? lt_max(timer->deadline_us, bed->loop->now_us) : UINT64_MAX;
+}
+
+void lt_test_bed_wait_until(struct lt_test_bed *bed, uint64_t us)
+{
+    struct lt_loop *loop = bed->loop;
+    uint64_t until = lt_max(us, loop->now_us);
     bed->slept_us += until - loop->now_us;
     loop->wall_us += until - loop->now_us;
     loop->now_us = until;
-    lt_timer_clear(first);
-    first->fn(first->arg);
+}
+
+void lt_test_bed_go_on(struct lt_test_bed *bed)
+{
+    struct lt_timer *timer = next_timer(bed);
+    lt_test_bed_wait_until(bed, timer->deadline_us);
+    lt_timer_clear(timer);
+    timer->fn(timer->arg);
+}
+
+/* Moves the clock to when the first task that waits goes on. False: none does. */
+static bool move_clock(struct lt_test_bed *bed)
+{
+    if (next_timer(bed) == NULL) {
+        return false;
+    }
+    lt_test_bed_go_on(bed);
     return true;
+}
+
+size_t lt_test_bed_memory(const struct lt_test_bed *bed)
+{
+    size_t sum = 0;
+    for (unsigned i = 0; bed->filters != NULL && i < bed->filters->n_vms; i++) {
+        sum += bed->filters->vms[i].vm->peak;
+    }
+    return sum;
 }
 
 enum lt_step_result lt_test_bed_run(struct lt_test_bed *bed, enum lt_filter_hook hook)
@@ -339,45 +397,75 @@ const struct lt_every *lt_test_bed_every(struct lt_test_bed *bed, struct lt_str 
     return NULL;
 }
 
+/* Bytes that have left the filters. */
+static size_t flown(const struct lt_exchange *x, enum lt_side side)
+{
+    const struct lt_flow *flow = x->flow[side];
+    if (side == LT_SIDE_RESPONSE) {
+        return x->held.len;
+    }
+    return (size_t)lt_spool_len(&x->spool) + (flow != NULL ? flow->out.len : 0);
+}
+
 /* Until all tasks wait for what doesn't come by itself; false: the exchange has ended. */
 static bool run_flow(struct lt_test_bed *bed, enum lt_side side)
 {
+    struct lt_test_bodies *b = bed->bodies;
+    size_t before = flown(bed->x, side);
     lt_flow_moved(bed->x, side);
     do {
         turn(bed->loop);
-    } while (!bed->failed && move_clock(bed));
-    return !bed->failed;
+        uint64_t next = lt_test_bed_next_us(bed);
+        bed->gone =
+            !bed->failed && bed->leaves_us != 0 && next != UINT64_MAX && bed->leaves_us < next;
+        if (bed->gone) {
+            lt_test_bed_wait_until(bed, bed->leaves_us);
+        }
+    } while (!bed->failed && !bed->gone && move_clock(bed));
+    if (!bed->failed && flown(bed->x, side) > before && b->n_left[side] < LT_TEST_PIECES_MAX) {
+        b->left[side][b->n_left[side]++] = flown(bed->x, side) - before;
+    }
+    return !bed->failed && !bed->gone;
+}
+
+/* Gives the filters a piece of so many bytes of rest. False: there is no memory. */
+static bool give_piece(struct lt_flow *flow, struct lt_chain *rest, size_t size)
+{
+    struct iovec iov;
+    size_t left = lt_min(size, rest->len);
+    while (left > 0 && lt_chain_peek(rest, &iov, 1) > 0) {
+        size_t part = lt_min(left, iov.iov_len);
+        if (!lt_flow_add(flow, iov.iov_base, part)) {
+            return false;
+        }
+        lt_chain_consume(rest, part);
+        left -= part;
+    }
+    return true;
 }
 
 enum lt_step_result lt_test_bed_flow(struct lt_test_bed *bed, enum lt_side side)
 {
-    const size_t *sizes = bed->pieces[side];
-    size_t n = bed->n_pieces[side];
+    const struct lt_test_bodies *b = bed->bodies;
+    unsigned n = b->n_pieces[side];
     struct lt_exchange *x = bed->x;
     enum lt_step_result result =
         side == LT_SIDE_REQUEST ? lt_flow_begin_request(x) : lt_flow_begin_response(x);
     struct lt_flow *flow = x->flow[side];
     struct lt_chain rest;
     if (result != LT_STEP_NEXT || flow == NULL) {
-        return result;
+        bed->gone = result == LT_STEP_NEXT && b->leave_after[side] > 0;
+        return bed->gone ? LT_STEP_FAIL : result;
     }
     lt_chain_init(&rest, flow->in.pool);
     lt_chain_move(&rest, &flow->in);
     flow->in_ended = false;
     bool lives = run_flow(bed, side);
-    for (size_t i = 0; lives && (i < n || rest.len > 0); i++) {
-        struct iovec iov;
-        size_t left = i < n ? lt_min(sizes[i], rest.len) : rest.len;
-        while (left > 0 && lt_chain_peek(&rest, &iov, 1) > 0) {
-            size_t part = lt_min(left, iov.iov_len);
-            if (!lt_flow_add(flow, iov.iov_base, part)) {
-                lives = false;
-                break;
-            }
-            lt_chain_consume(&rest, part);
-            left -= part;
-        }
-        lives = lives && run_flow(bed, side);
+    for (unsigned i = 0; lives && (i < n || rest.len > 0); i++) {
+        lives =
+            give_piece(flow, &rest, i < n ? b->pieces[side][i] : rest.len) && run_flow(bed, side);
+        bed->gone |= lives && i + 1 == b->leave_after[side];
+        lives = lives && !bed->gone;
     }
     lt_chain_clear(&rest);
     if (lives) {

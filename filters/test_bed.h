@@ -14,6 +14,17 @@ struct lt_every; /* filters/every.h */
 #define LT_TEST_UPSTREAMS_MAX 16u
 #define LT_TEST_PIECES_MAX 1024u
 
+/* How the bodies of one exchange come and go, by enum lt_side. */
+struct lt_test_bodies {
+    /* Sizes of the pieces in which they come; what these don't cover comes as one more. */
+    size_t pieces[2][LT_TEST_PIECES_MAX];
+    unsigned n_pieces[2];
+    /* Sizes of what had left the filters of the hook `body` after each of those. */
+    size_t left[2][LT_TEST_PIECES_MAX];
+    unsigned n_left[2];
+    unsigned leave_after[2]; /* the client leaves after so many pieces; 0: it stays */
+};
+
 struct lt_test_bed {
     struct lt_loop *loop; /* its clock is moved by us; it is run only to free exchanges */
     struct lt_metrics *metrics;
@@ -30,6 +41,8 @@ struct lt_test_bed {
     uint64_t start_us, start_wall_us; /* the clock after a reset */
     uint64_t slept_us;                /* how long filters of this exchange slept */
     int (*open_more)(struct lua_State *L);
+    void (*filter_failed)(struct lt_filter_unit *unit, const char *hook, enum lt_cause cause,
+                          const char *error); /* NULL: nobody is told */
 
     /* Of the filters that are loaded. */
     bool loaded;
@@ -40,13 +53,14 @@ struct lt_test_bed {
     struct lt_filters *filters;
     struct lt_route route;
 
-    struct lt_exchange *x;  /* the exchange, or NULL */
-    struct lt_tls_info tls; /* its connection's, if it is one by TLS */
-    bool woken;
-    bool failed; /* a filter has failed to change a body */
-    /* Sizes of the pieces in which bodies come, by enum lt_side. */
-    size_t pieces[2][LT_TEST_PIECES_MAX];
-    unsigned n_pieces[2];
+    struct lt_exchange *x;         /* the exchange that is looked at, or NULL */
+    bool woken;                    /* it was */
+    bool busy;                     /* nothing is hashed for its filters */
+    bool failed;                   /* a filter has failed to change a body of its */
+    bool gone;                     /* its client has left in the midst of a body */
+    uint64_t leaves_us;            /* monotonic: its client leaves then; 0: it stays */
+    struct lt_test_bodies *bodies; /* of it; `own` unless the caller has others */
+    struct lt_test_bodies own;
 };
 
 /* What a client asks. Texts are borrowed until the exchange ends. */
@@ -88,10 +102,23 @@ enum lt_step_result lt_test_bed_step(struct lt_test_bed *bed, enum lt_filter_hoo
  * Gives it (borrowed until the filters are freed); NULL: there is none. */
 const struct lt_every *lt_test_bed_every(struct lt_test_bed *bed,
                                          struct lt_str period) LT_MUST_CHECK;
-/* Runs the hook `body` over a body, which it is given in bed->pieces; what these don't cover comes
- * as one more. LT_STEP_FAIL: a filter has failed, by whose policy the exchange ends. The
- * request's body is where lt_body_len looks before and after; the response's lies in x->held. */
+/* Runs the hook `body` over a body, which it is given as bed->bodies says. LT_STEP_FAIL: a filter
+ * has failed, by whose policy the exchange ends; or bed->gone. The request's body is where
+ * lt_body_len looks before and after; the response's lies in x->held. */
 enum lt_step_result lt_test_bed_flow(struct lt_test_bed *bed, enum lt_side side);
+
+/* For who steps several exchanges at once: x->hooks_waiting says of each whether it still waits.
+ * The end of a turn, in which tasks go on. */
+void lt_test_bed_turn(struct lt_test_bed *bed);
+/* When the next task goes on by itself (monotonic); UINT64_MAX: none does. */
+uint64_t lt_test_bed_next_us(const struct lt_test_bed *bed);
+/* Moves the clock to that time, and tells the task. There is one. */
+void lt_test_bed_go_on(struct lt_test_bed *bed);
+/* Moves the clock to that time, before any task goes on. Not backwards. */
+void lt_test_bed_wait_until(struct lt_test_bed *bed, uint64_t us);
+
+/* The most memory that the states of the filters which are loaded have used, together. */
+size_t lt_test_bed_memory(const struct lt_test_bed *bed);
 
 /* Ends the exchange: cancels what waits, frees it. */
 void lt_test_bed_end(struct lt_test_bed *bed);

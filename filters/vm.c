@@ -14,6 +14,13 @@
 #define CLOCK_COUNT 1000
 
 static void on_hook(lua_State *L, lua_Debug *ar);
+/* Written once, before there are other threads; only read where there is no watchdog. */
+static void (*on_line)(lua_State *L, lua_Debug *ar);
+
+void lt_vm_watch_lines(void (*fn)(lua_State *L, lua_Debug *ar))
+{
+    on_line = fn;
+}
 
 /* lua_sethook is made to be called from a signal's action. */
 void lt_vm_arm(lua_State *L)
@@ -39,6 +46,7 @@ static void *allocate(void *arg, void *p, size_t old, size_t size)
         size - had <= vm->max - lt_min(vm->used, vm->max) ? lt_realloc(p, 1, size) : NULL;
     if (bigger != NULL) {
         vm->used += size - had;
+        vm->peak = lt_max(vm->peak, vm->used);
         return bigger;
     }
     if (++vm->refusals >= LT_VM_REFUSALS_MAX && vm->running != NULL) {
@@ -116,6 +124,10 @@ static bool must_stop(struct lt_vm *vm)
 static void on_hook(lua_State *L, lua_Debug *ar)
 {
     struct lt_vm *vm = lt_vm_of(L);
+    if (ar->event == LUA_HOOKLINE) {
+        on_line(L, ar);
+        return;
+    }
     if (!must_stop(vm)) {
         return;
     }
@@ -238,7 +250,8 @@ enum lt_vm_end lt_vm_resume(struct lt_vm *vm, lua_State *co, int n, uint64_t cpu
     vm->running = co;
     *n_results = 0;
     if (budget->watch == NULL) {
-        lua_sethook(co, on_hook, LUA_MASKCOUNT, CLOCK_COUNT);
+        lua_sethook(co, on_hook, on_line != NULL ? LUA_MASKCOUNT | LUA_MASKLINE : LUA_MASKCOUNT,
+                    CLOCK_COUNT);
     }
     lt_budget_begin(budget, co, cpu_ms * 1000000u);
     int status = lua_resume(co, NULL, n, n_results);

@@ -34,6 +34,7 @@ struct lt_vm {
     lua_State *L;                /* main state; runs no filter code itself */
     struct lt_budget *budget;    /* of the thread, borrowed */
     size_t used, max;            /* bytes */
+    size_t peak;                 /* the most that was used */
     size_t kept;                 /* bytes that were left by the last full collection */
     bool collect;                /* collect before the next call */
     unsigned refusals;           /* allocations refused in this call */
@@ -67,6 +68,10 @@ void lt_vm_where(lua_State *L, char *out, size_t size);
 
 /* Makes the hook run at the next instruction of L. Safe in a signal's action. */
 void lt_vm_arm(lua_State *L);
+
+/* fn is told of each line that is about to run, in states without a watchdog; budgets go on to hold.
+ * NULL: nobody is. For `lintel test`, before any state is opened. */
+void lt_vm_watch_lines(void (*fn)(lua_State *L, lua_Debug *ar));
 
 /* For C functions that loop, every few hundred rounds: raises when the call is to be stopped. */
 void lt_vm_poll(lua_State *L);

@@ -40,7 +40,7 @@ static int usage(FILE *out)
           "  weight UPSTREAM/SERVER N        change the servers of an upstream\n"
           "  pause | resume UPSTREAM         hold its requests; let them go on\n"
           "        (from status on: [-c FILE | --admin ADDRESS] says where the gateway is)\n"
-          "  test FILE...                    run the tests of filters\n"
+          "  test [OPTION...] FILE|FOLDER... run the tests of filters; `lintel help test`\n"
           "  filter doc NAME [--markdown]    print what a filter does and its settings\n"
           "  filter schema NAME              ... its settings as a JSON Schema\n"
           "  filter new NAME [FOLDER]        write a new filter and its test\n"
@@ -121,6 +121,10 @@ static int cmd_gateway(int argc, char **argv)
 
 static int cmd_help(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "test") == 0) {
+        lt_cmd_test_help(stdout);
+        return 0;
+    }
     return argc > 1 ? lt_cmd_help(argc, argv) : usage(stdout);
 }
 

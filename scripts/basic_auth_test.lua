@@ -36,6 +36,22 @@ t.case("a user is let in and the application learns the name, not the password",
   end
 end)
 
+t.case("a password that was verified is not hashed again for a while, others are", function()
+  local guard = t.load("basic_auth", { conf = { users = { carol = SHA512 }, remember = "1m" } })
+  -- `busy`: nothing can be hashed.
+  local function try(credentials, busy)
+    return guard:run { busy = busy, request = {
+      headers = { authorization = "Basic " .. crypto.base64_encode(credentials) } } }
+  end
+  t.eq(try("carol:password", true).reason, "busy")
+  t.eq(try("carol:password").status, 200)
+  t.eq(try("carol:password", true).status, 200)
+  local r = try("carol:other", true)
+  t.eq({ r.status, r.reason, r.headers["retry-after"] }, { 503, "busy", "1" })
+  t.advance(61)
+  t.eq(try("carol:password", true).status, 503)
+end)
+
 t.case("a wrong password and an unknown user look the same", function()
   refused(ask("alice:Password"), "wrong_credentials")
   refused(ask("alice:"), "wrong_credentials")

@@ -144,10 +144,8 @@ function M.request(ctx)
   end
   local body, reason = req:body { max = state.max }
   if not body then
-    if not statuses[reason] then
-      error("the body can't be read: " .. reason)
-    end
-    return ctx:deny(statuses[reason], "body_" .. reason)
+    local status = statuses[reason] or error("the body can't be read: " .. reason)
+    return ctx:deny(status, "body_" .. reason)
   end
   local text = signed_text(state,
     { body = body, timestamp = timestamp, method = req.method, path = req.path })

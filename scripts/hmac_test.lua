@@ -56,6 +56,12 @@ t.case("another body, another secret and other forms don't fit", function()
     "two_signatures")
 end)
 
+t.case("what is signed may end with a text of its own", function()
+  local conf = github { signed = "{method} {path} {body}!" }
+  local value = "sha256=" .. hex("sha256", "POST /hook Hello, World!!")
+  t.eq(ask(conf, { ["x-hub-signature-256"] = value }).status, 200)
+end)
+
 t.case("either of two secrets fits while they are changed", function()
   local conf = github { secrets = { SECRET, "the secret before this one" } }
   for _, secret in ipairs { SECRET, "the secret before this one" } do

@@ -100,9 +100,7 @@ local function text_of(value)
 end
 
 local function refuse(ctx, state, reason)
-  if reason == "out_of_memory" then
-    error(reason)
-  end
+  assert(reason ~= "out_of_memory", reason)
   if reason == "insufficient_scope" then
     return ctx:deny(403, reason, state.no_scope)
   end

@@ -20,7 +20,7 @@ static struct lt_exchange *begin_with(const char *body, size_t piece)
         assert_int_equal(lt_spool_append(&x->spool, body, len), LT_OK);
     }
     for (size_t at = 0; piece > 0 && at < len; at += piece) {
-        bed->pieces[LT_SIDE_REQUEST][bed->n_pieces[LT_SIDE_REQUEST]++] = piece;
+        bed->own.pieces[LT_SIDE_REQUEST][bed->own.n_pieces[LT_SIDE_REQUEST]++] = piece;
     }
     return x;
 }

@@ -55,12 +55,13 @@ static void test_cases_pass_and_fail_with_their_place(void **state)
     prints("ok    ");
     prints("t_test.lua: good\n");
     prints("FAIL  ");
-    prints("t_test.lua: bad\n      t_test.lua:4: is 1, should be 2\n");
-    prints("1 passed, 1 failed\n");
+    prints("t_test.lua: bad\n      ");
+    prints("t_test.lua:4: is 1, should be 2\n           4 |   t.eq(1, 2)\n");
+    prints("1 passed, 1 failed (1 file, ");
     assert_int_equal(run_text("local t = require 'lintel.test'\n"
                               "t.case('good', function() t.ok(true) end)\n"),
                      0);
-    prints("1 passed, 0 failed\n");
+    prints("1 passed, 0 failed (1 file, ");
 }
 
 static void test_checks_notice_what_they_should(void **state)
@@ -224,12 +225,12 @@ static void test_broken_files_fail(void **state)
     assert_int_equal(run_text("local x = = 1"), 1);
     prints("unexpected symbol");
     assert_int_equal(run_text("local t = require 'lintel.test'"), 1);
-    prints("no t.case in it");
+    prints("there is no t.case in it");
     assert_int_equal(run_text("error('outside')"), 1);
     prints("t_test.lua:1: outside");
     assert_int_equal(run_command("/nowhere/x_test.lua"), 1);
     prints("can't read /nowhere/x_test.lua: No such file");
-    prints("0 passed, 1 failed\n");
+    prints("0 passed, 1 failed (1 file, ");
 }
 
 static void test_folders_and_usage(void **state)
@@ -238,7 +239,7 @@ static void test_folders_and_usage(void **state)
     write_file("t_test.lua", "local t = require 'lintel.test' t.case('in folder', function() end)");
     assert_int_equal(run_command(folder), 0);
     prints("t_test.lua: in folder\n");
-    prints("1 passed, 0 failed\n");
+    prints("1 passed, 0 failed (1 file, ");
     int saved = dup(STDERR_FILENO);
     assert_non_null(freopen("/dev/null", "w", stderr));
     assert_int_equal(run_command(NULL), 2);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What tests are told: the result of t.run. */
+#include "exchange/flow.h"
+#include "filters/ctx.h"
+#include "filters/sandbox.h"
+#include "filters/test_impl.h"
+
+/* Pushes a body as it is now. */
+static void push_body(lua_State *L, struct lt_exchange *x, enum lt_side side)
+{
+    luaL_Buffer text;
+    size_t len = lt_body_len(x, side);
+    if (lt_body_copy(x, side, luaL_buffinitsize(L, &text, len)) != LT_OK) {
+        luaL_error(L, "out of memory");
+    }
+    luaL_pushresultsize(&text, len);
+}
+
+/* Pushes the body on top of the stack cut into pieces: as it left the filters that changed it, else
+ * as it came. */
+static void push_pieces(lua_State *L, const struct lt_test_bodies *b, enum lt_side side)
+{
+    size_t len, at = 0;
+    const char *text = lua_tolstring(L, -1, &len);
+    bool flown = b->n_left[side] > 0;
+    const size_t *sizes = flown ? b->left[side] : b->pieces[side];
+    unsigned n = flown ? b->n_left[side] : b->n_pieces[side];
+    size_t sum = 0;
+    for (unsigned i = 0; i < n; i++) {
+        sum += sizes[i];
+    }
+    if (sum != len) {
+        n = 0; /* another body was put in its place */
+    }
+    lua_newtable(L);
+    for (unsigned i = 0; at < len; i++) {
+        size_t size = i < n ? sizes[i] : len - at;
+        if (size > 0) {
+            lua_pushlstring(L, text + at, size);
+            lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+        }
+        at += size;
+    }
+}
+
+/* Sets `body` and `pieces`. */
+static void set_body(lua_State *L, struct lt_test_bed *bed, enum lt_side side)
+{
+    push_body(L, bed->x, side);
+    push_pieces(L, bed->bodies, side);
+    lua_setfield(L, -3, "pieces");
+    lua_setfield(L, -2, "body");
+}
+
+/* Pushes a table of the headers, names in lower case; of repeated ones the first. */
+static void push_headers(lua_State *L, const struct lt_headers *headers)
+{
+    lua_newtable(L);
+    for (unsigned i = headers->n; i-- > 0;) {
+        lua_getfield(L, LUA_REGISTRYINDEX, LT_SANDBOX_GLOBALS);
+        lua_getfield(L, -1, "string");
+        lua_getfield(L, -1, "lower");
+        lua_replace(L, -3);
+        lua_pop(L, 1);
+        lt_lua_push_str(L, headers->v[i].name);
+        lua_call(L, 1, 1);
+        lt_lua_push_str(L, headers->v[i].value);
+        lua_rawset(L, -3);
+    }
+}
+
+static void push_user(lua_State *L, const struct lt_exchange *x)
+{
+    if (x->user == NULL) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_newtable(L);
+    for (const struct lt_user_field *f = x->user; f != NULL; f = f->next) {
+        lt_lua_push_str(L, f->name);
+        lt_lua_push_str(L, f->value);
+        lua_rawset(L, -3);
+    }
+}
+
+void lt_test_set_log(lua_State *L, const struct lt_test *r)
+{
+    lua_newtable(L);
+    for (unsigned i = 0; i < r->n_lines; i++) {
+        lua_getfield(L, LUA_REGISTRYINDEX, LT_SANDBOX_GLOBALS);
+        lua_getfield(L, -1, "lintel");
+        lua_getfield(L, -1, "json");
+        lua_getfield(L, -1, "decode");
+        lua_pushstring(L, r->lines[i]);
+        lua_call(L, 1, 1);
+        lua_rawseti(L, -5, (lua_Integer)i + 1);
+        lua_pop(L, 3);
+    }
+    lua_setfield(L, -2, "log");
+}
+
+void lt_test_set_str(lua_State *L, const char *name, struct lt_str value)
+{
+    if (value.len > 0) {
+        lt_lua_push_str(L, value);
+        lua_setfield(L, -2, name);
+    }
+}
+
+void lt_test_set_asked(lua_State *L, struct lt_test_bed *bed)
+{
+    struct lt_exchange *x = bed->x;
+    lua_newtable(L);
+    lt_test_set_str(L, "method", lt_method_name(x->req.method));
+    lt_test_set_str(L, "path", x->req.path);
+    push_headers(L, &x->req.headers);
+    lua_setfield(L, -2, "headers");
+    set_body(L, bed, LT_SIDE_REQUEST);
+    lt_test_set_str(L, "upstream", x->upstream->name);
+    lua_setfield(L, -2, "upstream_request");
+}
+
+void lt_test_set_outcome(lua_State *L, struct lt_test_bed *bed)
+{
+    struct lt_exchange *x = bed->x;
+    if (x->res.status != 0) {
+        lua_pushinteger(L, x->res.status);
+        lua_setfield(L, -2, "status");
+    }
+    push_headers(L, &x->res.headers);
+    lua_setfield(L, -2, "headers");
+    lt_test_set_str(L, "reason", x->reply.reason);
+    if (!x->replied_here || x->reply.body.p != NULL) {
+        set_body(L, bed, LT_SIDE_RESPONSE);
+    }
+    if (x->cause != LT_CAUSE_NONE) {
+        lt_test_set_str(L, "cause", lt_str_c(lt_cause_info(x->cause)->name));
+    }
+    lt_test_set_str(L, "error", x->detail);
+    push_user(L, x);
+    lua_setfield(L, -2, "user");
+    lt_ctx_log_fields_table(L, x);
+    lua_setfield(L, -2, "fields");
+    lt_lua_push_str(L, x->ids.request_id);
+    lua_setfield(L, -2, "id");
+}
