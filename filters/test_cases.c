@@ -104,8 +104,10 @@ int lt_test_case(lua_State *L)
         lua_insert(L, 2);
     }
     lua_settop(L, 3);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    luaL_checktype(L, 3, LUA_TFUNCTION);
+    if (!lua_istable(L, 2) || !lua_isfunction(L, 3)) {
+        return luaL_error(L, "write t.case(\"name\", function() ... end), with {cpu = ..., "
+                             "memory = ...} between them or without");
+    }
     lt_lua_check_keys(L, 2, "t.case", keys, lt_countof(keys));
     lua_getfield(L, 2, "cpu");
     uint64_t cpu_ns = cpu_option(L, 4);

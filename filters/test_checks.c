@@ -153,6 +153,7 @@ static int raises(lua_State *L)
         return fail(L, &out, 3);
     }
     must_match(L, 4, "raised ");
+    lua_settop(L, 4);
     return 1;
 }
 
@@ -168,6 +169,7 @@ static int failed(lua_State *L)
         return fail(L, &out, 3);
     }
     must_match(L, 4, "the error ");
+    lua_settop(L, 4);
     return 1;
 }
 

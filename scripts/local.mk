@@ -3,7 +3,7 @@
 
 pkgscriptsdir = $(pkgdatadir)/scripts
 dist_pkgscripts_DATA = \
-	scripts/lintel.d.lua \
+	scripts/lintel.d.lua scripts/lintel.test.d.lua \
 	scripts/basic_auth.lua scripts/basic_auth_test.lua \
 	scripts/cors.lua scripts/cors_test.lua \
 	scripts/headers.lua scripts/headers_test.lua \
