@@ -69,8 +69,8 @@ void lt_vm_where(lua_State *L, char *out, size_t size);
 /* Makes the hook run at the next instruction of L. Safe in a signal's action. */
 void lt_vm_arm(lua_State *L);
 
-/* fn is told of each line that is about to run, in states without a watchdog; budgets go on to hold.
- * NULL: nobody is. For `lintel test`, before any state is opened. */
+/* fn is told of each line that is about to run, in states without a watchdog; budgets go on to
+ * hold. NULL: nobody is. For `lintel test`, before any state is opened. */
 void lt_vm_watch_lines(void (*fn)(lua_State *L, lua_Debug *ar));
 
 /* For C functions that loop, every few hundred rounds: raises when the call is to be stopped. */
