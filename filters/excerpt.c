@@ -81,6 +81,15 @@ struct lt_str lt_excerpt_line(struct lt_str text, int n)
     return line;
 }
 
+struct lt_str lt_excerpt_brief(struct lt_str text, int n)
+{
+    struct lt_str line = lt_excerpt_line(text, n);
+    while (line.len > 0 && lt_char_is_space(line.p[0])) {
+        line = lt_str_sub(line, 1, line.len);
+    }
+    return lt_str_sub(line, 0, LT_EXCERPT_MAX);
+}
+
 /* ---- the caret ---- */
 
 static bool is_word(char c)

@@ -29,6 +29,9 @@ bool lt_excerpt_file(const struct lt_filter_vm *fvm, struct lt_str name, struct 
 /* Line n (from 1) of text, without its end; empty when there is none. */
 struct lt_str lt_excerpt_line(struct lt_str text, int n);
 
+/* The same for a message in one line: without its indent, at most LT_EXCERPT_MAX bytes. */
+struct lt_str lt_excerpt_brief(struct lt_str text, int n);
+
 /* The byte of line at which the message's variable or word stands, if it stands there once. Gives
  * SIZE_MAX when there is nothing to point at. */
 size_t lt_excerpt_caret(struct lt_str line, struct lt_str message);

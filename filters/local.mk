@@ -86,6 +86,7 @@ check_PROGRAMS += \
 	tests/unit/test_filters_re \
 	tests/unit/test_filters_sandbox \
 	tests/unit/test_filters_schema \
+	tests/unit/test_filters_test_lines \
 	tests/unit/test_filters_test_runner \
 	tests/unit/test_jose \
 	tests/unit/test_jwt \
@@ -110,6 +111,7 @@ tests_unit_test_filters_program_SOURCES = \
 tests_unit_test_filters_re_SOURCES = tests/unit/test_filters_re.c tests/unit/filter_bed.h
 tests_unit_test_filters_sandbox_SOURCES = tests/unit/test_filters_sandbox.c tests/unit/filter_vm.h
 tests_unit_test_filters_schema_SOURCES = tests/unit/test_filters_schema.c tests/unit/filter_bed.h
+tests_unit_test_filters_test_lines_SOURCES = tests/unit/test_filters_test_lines.c
 tests_unit_test_filters_test_runner_SOURCES = \
 	tests/unit/test_filters_test_runner.c tests/unit/filter_bed.h
 tests_unit_test_jose_SOURCES = tests/unit/test_jose.c tests/unit/jwt_forge.h

@@ -13,6 +13,7 @@
 #include "config/file.h"
 #include "config/units.h"
 #include "filters/api.h"
+#include "filters/excerpt.h"
 #include "filters/filter_tls.h"
 #include "filters/schema.h"
 #include "filters/unit.h"
@@ -337,6 +338,22 @@ static uint64_t memory_of(const struct lt_filter_conf *conf)
     return lt_max(conf->budget.memory, MEMORY_MIN);
 }
 
+/* Where a file that does not run is to be mended; HINT_MAX bytes. */
+static void print_hint(const struct lt_filter_vm *fvm, char *hint)
+{
+    struct lt_place place;
+    struct lt_str text;
+    char path[HINT_MAX / 2];
+    if (lt_place_read(lt_str_c(lt_filter_vm_error(fvm)), &place) &&
+        lt_excerpt_file(fvm, place.name, &text, path, sizeof(path))) {
+        struct lt_str line = lt_excerpt_brief(text, place.line);
+        snprintf(hint, HINT_MAX, "mend %s: %.*s", path, LT_STR_ARG(line));
+    } else {
+        snprintf(hint, HINT_MAX, "mend %.*s; `lintel test` runs a filter by itself",
+                 LT_STR_ARG(fvm->file->path));
+    }
+}
+
 /* Runs a file in a state of its own, which the caller closes, and reads its table. False: said, and
  * the file has no schema. */
 static bool open_file(struct lt_schema_load *load, struct lt_filter_vm *fvm,
@@ -351,8 +368,7 @@ static bool open_file(struct lt_schema_load *load, struct lt_filter_vm *fvm,
     if (runs && lt_filter_vm_run(fvm, read_table, &trial)) {
         return true;
     }
-    snprintf(hint, sizeof(hint), "mend %.*s; `lintel test` runs a filter by itself",
-             LT_STR_ARG(file->path));
+    print_hint(fvm, hint);
     lt_diag_error(load->diags, pos, hint, "filter \"%.*s\": %s", LT_STR_ARG(filter),
                   lt_filter_vm_error(fvm));
     file->schema.name = NULL;

@@ -51,11 +51,7 @@ static void find_place(const struct lt_filter_vm *fvm, const char *error, char *
                   lt_excerpt_file(fvm, at.name, &text, path, sizeof(path)));
     if (known) {
         snprintf(place, PLACE_MAX, "%s:%d", path, at.line);
-        *line = lt_excerpt_line(text, at.line);
-        while (line->len > 0 && lt_char_is_space(line->p[0])) {
-            *line = lt_str_sub(*line, 1, line->len);
-        }
-        line->len = lt_min(line->len, (size_t)LT_EXCERPT_MAX);
+        *line = lt_excerpt_brief(text, at.line);
     }
 }
 

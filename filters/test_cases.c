@@ -45,6 +45,9 @@ void lt_test_check_case(lua_State *L, const char *what)
     if (!lt_test_of(L)->in_case) {
         luaL_error(L, "%s: only within t.case", what);
     }
+    if (lt_test_of(L)->in_mock) {
+        luaL_error(L, "%s: not in a function that plays a service", what);
+    }
 }
 
 /* ---- registering ---- */

@@ -182,6 +182,7 @@ static void finish(lua_State *L, struct lt_test *r, struct one *one)
     lua_setfield(L, -2, "slept");
     lua_pop(L, 1);
     lt_test_bed_end(bed);
+    bed->bodies = &bed->own;
     one->x = NULL;
 }
 
@@ -359,6 +360,7 @@ int lt_test_run(lua_State *L)
 /* Raises unless argument 1 is an object of t.load whose filter is still there. */
 static void check_object(lua_State *L, const struct lt_test *r, const char *method)
 {
+    lt_test_check_case(L, method);
     if (!lua_istable(L, 1) || lua_getfield(L, 1, "loaded") != LUA_TNUMBER) {
         luaL_error(L, "write filter:%s(...) with a colon, filter being what t.load gave", method);
     }

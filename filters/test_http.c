@@ -183,7 +183,10 @@ static void on_fetch(void *arg, struct lt_fetch *f)
     int top = lua_gettop(L);
     lua_pushcfunction(L, answer);
     lua_pushlightuserdata(L, f);
-    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+    r->in_mock = true;
+    int status = lua_pcall(L, 1, 0, 0);
+    r->in_mock = false;
+    if (status != LUA_OK) {
         const char *why = lua_tostring(L, -1);
         snprintf(r->http_error, sizeof(r->http_error), "%s", why != NULL ? why : "t.http");
         lt_fetch_fail(f, LT_FETCH_CONNECT_REFUSED, LT_STR("there is no network in tests"));

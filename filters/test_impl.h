@@ -35,6 +35,7 @@ struct lt_test {
     unsigned matched;         /* cases, of all files */
     unsigned in_file;         /* cases of this one, whether they matched or not */
     bool in_case;
+    bool in_mock;                   /* a function of the test plays a service */
     unsigned loaded;                /* counts what was loaded: objects of t.load go out of date */
     size_t memory;                  /* bytes: the most that the filters of this case used */
     char *lines[LT_TEST_LINES_MAX]; /* what filters logged in this exchange */

@@ -26,7 +26,7 @@ static void push_pieces(lua_State *L, const struct lt_test_bodies *b, enum lt_si
     const size_t *sizes = flown ? b->left[side] : b->pieces[side];
     unsigned n = flown ? b->n_left[side] : b->n_pieces[side];
     size_t sum = 0;
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n && sum < len; i++) {
         sum += sizes[i];
     }
     if (sum != len) {
@@ -43,10 +43,29 @@ static void push_pieces(lua_State *L, const struct lt_test_bodies *b, enum lt_si
     }
 }
 
+/* Cuts the body on top of the stack to what the client got before it left. */
+static void cut_body(lua_State *L, const struct lt_exchange *x, const struct lt_test_bodies *b)
+{
+    size_t got = 0, len;
+    const char *text = lua_tolstring(L, -1, &len);
+    unsigned n = b->leave_after[LT_SIDE_RESPONSE];
+    if (x->cause != LT_CAUSE_CLIENT_GONE || n == 0 || b->n_left[LT_SIDE_RESPONSE] > 0) {
+        return;
+    }
+    for (unsigned i = 0; i < lt_min(n, b->n_pieces[LT_SIDE_RESPONSE]); i++) {
+        got += b->pieces[LT_SIDE_RESPONSE][i];
+    }
+    lua_pushlstring(L, text, lt_min(got, len));
+    lua_replace(L, -2);
+}
+
 /* Sets `body` and `pieces`. */
 static void set_body(lua_State *L, struct lt_test_bed *bed, enum lt_side side)
 {
     push_body(L, bed->x, side);
+    if (side == LT_SIDE_RESPONSE) {
+        cut_body(L, bed->x, bed->bodies);
+    }
     push_pieces(L, bed->bodies, side);
     lua_setfield(L, -3, "pieces");
     lua_setfield(L, -2, "body");

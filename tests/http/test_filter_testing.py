@@ -257,9 +257,14 @@ def test_a_broken_file_says_where(tmp_path, case, told):
     ("t.run('faulty', {abort = {request = 0}})", "abort: after 1 to"),
     ("t.run('faulty', {abort = {respons = 1}})", "did you mean `response`"),
     ("t.run('faulty', {conf = {wat = 1}})", 'did you mean "what"?'),
-    ("t.run('broken', {})", "   2 | local x = = 1")])
+    ("t.run('broken', {})", "   2 | local x = = 1"),
+    ("t.http('GET http://x.test/', function() return t.run('faulty', {}) end) t.run('asks', {})",
+     "not in a function that plays a service"),
+    ("local f = t.load('asks') t.http('GET http://x.test/', function() f:every('1s') end) f:run{}",
+     "not in a function that plays a service")])
 def test_mistakes_of_a_case_are_explained(tmp_path, code, told):
     said = fails(tmp_path, f"t.case('it', function() {code} end)\n", filters={
+        "asks": "return { request = function(ctx) lintel.http.get('http://x.test/') end }",
         "broken": "-- x\nlocal x = = 1\n"})
     assert told in said["it"][1], said["it"][1]
 
@@ -323,10 +328,12 @@ t.case("in the midst of a body", function()
   t.eq(r.pieces, { "A", "B" })
   r = t.run("both", { request = { body = { "a", "b" } }, abort = { request = 1 } })
   t.eq({ r.aborted, r.upstream_called }, { true, false })
+  r = t.run("plain", { response = { body = { "a", "b", "c" } }, abort = { response = 2 } })
+  t.eq({ r.aborted, r.pieces, r.body, r.cause }, { true, { "a", "b" }, "ab", "client_gone" })
   r = t.run("slow", { response = { body = { "a", "b" } }, abort = "1500ms" })
   t.eq({ r.aborted, r.body, r.slept }, { true, "a", 1.5 })
 end)
-""", filters={"both": "return { body = { request = function(ctx, chunks) "
+""", filters={"plain": "return { log = function() end }", "both": "return { body = { request = function(ctx, chunks) "
               "for c in chunks do ctx:emit(c) end end } }",
               "slow": "return { body = function(ctx, chunks) "
               "for c in chunks do lintel.sleep(1) ctx:emit(c) end end }"})
@@ -532,10 +539,18 @@ def test_the_example_of_the_manual(tmp_path):
             (tmp_path / name[1]).write_text(text)
     rest = [text for name, text in named if not name]
     for name in ("relink", "quota"):
-        (tmp_path / f"{name}.lua").write_text((TREE / "docs" / "filters" / f"{name}.lua").read_text())
+        example = next((TREE / "docs" / "filters").rglob(f"{name}.lua"))
+        (tmp_path / f"{name}.lua").write_text(example.read_text())
     (tmp_path / "more_test.lua").write_text('local t = require "lintel.test"\n' + "\n".join(rest))
     done = command("test", tmp_path)
     assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout
+
+
+def test_a_filter_that_cannot_be_loaded_is_shown_with_its_line(tmp_path):
+    (tmp_path / "bad.lua").write_text("return {\n  log = function()\n    local x = = 1\n  end,\n}\n")
+    done = command("filter", "doc", tmp_path / "bad.lua")
+    assert done.returncode == 1 and "bad.lua:3: unexpected symbol" in done.stderr
+    assert f"mend {tmp_path}/bad.lua: local x = = 1" in done.stderr
 
 
 def test_definitions_for_editors_know_all_of_lintel_test(tmp_path):
