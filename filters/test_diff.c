@@ -7,6 +7,7 @@
  * Raw access: nothing of the test runs. Raises without memory only. */
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "filters/ctx.h"
 #include "filters/test_impl.h"
@@ -251,10 +252,38 @@ static bool same(lua_State *L, struct diff *d, int got, int wanted, int depth)
     return same_fields(L, d, got, wanted, depth);
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+    return lt_str_cmp(*(const struct lt_str *)a, *(const struct lt_str *)b);
+}
+
+/* Lua visits keys in an order that is another one each time: places are sorted. Each begins with
+ * two spaces, what goes on with it with more. */
+static void sort_places(struct lt_buf *out)
+{
+    char copy[LT_TEST_TEXT_MAX];
+    struct lt_str places[DIFFERENCES_MAX], all = lt_str(copy, lt_min(out->len, sizeof(copy)));
+    size_t n = 0;
+    memcpy(copy, out->p, all.len);
+    for (size_t at = 0, end; at < all.len && n < DIFFERENCES_MAX; at = end + 1) {
+        end = lt_min(lt_str_chr(all, '\n', at), all.len);
+        while (end + 3 < all.len && memcmp(copy + end, "\n   ", 4) == 0) {
+            end = lt_min(lt_str_chr(all, '\n', end + 1), all.len);
+        }
+        places[n++] = lt_str_sub(all, at, end);
+    }
+    qsort(places, n, sizeof(places[0]), by_bytes);
+    out->len = 0;
+    for (size_t i = 0; i < n; i++) {
+        lt_buf_printf(out, "%s%.*s", i > 0 ? "\n" : "", LT_STR_ARG(places[i]));
+    }
+}
+
 bool lt_test_same(lua_State *L, int got, int wanted, struct lt_buf *out)
 {
     struct diff d = {.out = out};
     bool equal = same(L, &d, got, wanted, 0);
+    sort_places(out);
     if (d.n > DIFFERENCES_MAX) {
         lt_buf_printf(out, "\n  and %u more", d.n - DIFFERENCES_MAX);
     }

@@ -123,6 +123,8 @@ t.case("bytes", function() t.eq("a\\n\\0\\"", "b") end)
                  "  .b: is 1, should not be there", '  .d: is missing, should be "new"',
                  'they part at byte 101: is ..."long long x", should be ..."long long y"'):
         assert line in text, line
+    places = re.findall(r"^ {8}([.\[].*?): is", text, re.M)
+    assert places == sorted(places) and len(places) == 5
     assert ".c" not in text
     assert said["many"][1].count("should not be there") == 10 and "and 5 more" in said["many"][1]
     assert "in a circle" in said["circle"][1]
