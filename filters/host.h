@@ -12,6 +12,7 @@
 
 struct lt_filters;
 struct lt_origins; /* upstream/fetch.h */
+struct lt_redis;   /* upstream/redis.h */
 struct lt_mailbox;
 struct lt_work_pool;
 
@@ -23,6 +24,7 @@ struct lt_filters_spec {
     struct lt_loop *loop;                    /* the clock and the timers; borrowed */
     struct lt_metrics_worker *metrics;       /* this worker's counters; borrowed */
     struct lt_origins *origins;              /* where lintel.http goes; borrowed */
+    struct lt_redis *redis;                  /* ... and lintel.redis; borrowed */
     struct lt_work_pool *pool;               /* for slow hashes, with box; NULL: the loop does it */
     struct lt_mailbox *box;                  /* of this thread; borrowed */
     /* Called when a filter that waited may go on; NULL: lt_exchange_wake. */

@@ -42,6 +42,7 @@ liblintel_a_SOURCES += \
 	filters/lib_jwt.c \
 	filters/lib_limit.c \
 	filters/lib_re.c filters/lib_re.h \
+	filters/lib_redis.c \
 	filters/lib_shared.c \
 	filters/lua_match.c filters/lua_match.h \
 	filters/lua_table.c filters/lua_table.h \
@@ -58,6 +59,7 @@ liblintel_a_SOURCES += \
 	filters/test_exchange.c \
 	filters/test_http.c \
 	filters/test_impl.h \
+	filters/test_redis.c \
 	filters/test_runner.c filters/test_runner.h \
 	filters/unit.c filters/unit.h \
 	filters/vm.c filters/vm.h

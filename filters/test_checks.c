@@ -20,6 +20,7 @@ static int run_case(lua_State *L)
     lua_settop(L, 2);
     lt_test_bed_reset(r->bed);
     lt_test_http_forget(L);
+    lt_test_redis_forget(L);
     r->in_file++;
     if (lua_pcall(L, 0, 0, 0) == LUA_OK) {
         r->passed++;
@@ -139,12 +140,19 @@ static int advance(lua_State *L)
 /* Adds lintel.test to the table of loaded modules on top of the stack. */
 int lt_test_open(lua_State *L)
 {
-    static const luaL_Reg lib[] = {
-        {"case", run_case}, {"run", lt_test_run}, {"every", lt_test_every},
-        {"eq", eq},         {"ok", ok},           {"match", match},
-        {"raises", raises}, {"advance", advance}, {"http", lt_test_http},
-        {NULL, NULL}};
+    static const luaL_Reg lib[] = {{"case", run_case},
+                                   {"run", lt_test_run},
+                                   {"every", lt_test_every},
+                                   {"eq", eq},
+                                   {"ok", ok},
+                                   {"match", match},
+                                   {"raises", raises},
+                                   {"advance", advance},
+                                   {"http", lt_test_http},
+                                   {"redis", lt_test_redis},
+                                   {NULL, NULL}};
     lt_test_http_forget(L);
+    lt_test_redis_forget(L);
     luaL_newlibtable(L, lib);
     lua_pushlightuserdata(L, lt_test_current);
     luaL_setfuncs(L, lib, 1);

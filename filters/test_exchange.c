@@ -539,6 +539,7 @@ int lt_test_every(lua_State *L)
     set_clock(L, bed, 5);
     load_filter(L, r, 4);
     lt_test_http_begin(L, r);
+    lt_test_redis_begin(L, r);
     const struct lt_every *e = lt_test_bed_every(bed, period);
     if (e == NULL) {
         return luaL_error(L, "the filter has no function in `every` for \"%s\"", period.p);
@@ -553,6 +554,7 @@ int lt_test_every(lua_State *L)
     lua_pushnumber(L, (double)bed->slept_us / 1e6);
     lua_setfield(L, -2, "slept");
     lt_test_http_end(L, r);
+    lt_test_redis_end(L);
     return 1;
 }
 
@@ -575,6 +577,7 @@ int lt_test_run(lua_State *L)
     take_upstreams(L, bed, 8);
     struct lt_exchange *x = begin(L, r, 4);
     lt_test_http_begin(L, r);
+    lt_test_redis_begin(L, r);
     fill_user(L, x, 6);
     lua_newtable(L);
     run_exchange(L, bed, 5);
@@ -602,5 +605,6 @@ int lt_test_run(lua_State *L)
     lua_pushnumber(L, (double)bed->slept_us / 1e6);
     lua_setfield(L, -2, "slept");
     lt_test_http_end(L, r);
+    lt_test_redis_end(L);
     return 1;
 }

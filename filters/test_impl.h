@@ -19,7 +19,7 @@ struct lt_test {
     char *lines[LT_TEST_LINES_MAX]; /* what filters logged in this exchange */
     unsigned n_lines;
     lua_State *L;         /* of the test that is in t.run */
-    char http_error[400]; /* what was wrong with an answer of t.http, or empty */
+    char http_error[400]; /* what was wrong with an answer of t.http or t.redis, or empty */
 };
 
 /* The one that runs: log lines come without an argument. */
@@ -46,6 +46,13 @@ void lt_test_http_forget(lua_State *L);
  * into the result on top of the stack. */
 void lt_test_http_begin(lua_State *L, struct lt_test *r);
 void lt_test_http_end(lua_State *L, struct lt_test *r);
+
+/* t.redis(answer), test_redis.c; forget and begin as with t.http (before), end (after) puts the
+ * commands into the result. */
+int lt_test_redis(lua_State *L);
+void lt_test_redis_forget(lua_State *L);
+void lt_test_redis_begin(lua_State *L, struct lt_test *r);
+void lt_test_redis_end(lua_State *L);
 
 /* Adds name = "value" or {"a", "b"} of the table at index (or nil) to headers, copied to arena. */
 void lt_test_fill_headers(lua_State *L, struct lt_arena *arena, int index,

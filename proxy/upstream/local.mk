@@ -30,6 +30,11 @@ liblintel_a_SOURCES += \
 	proxy/upstream/fetch.c proxy/upstream/fetch.h proxy/upstream/fetch.def \
 	proxy/upstream/fetch_redirect.c \
 	proxy/upstream/origins.c proxy/upstream/origins.h \
+	proxy/upstream/redis.c proxy/upstream/redis.h proxy/upstream/redis.def \
+	proxy/upstream/redis_impl.h proxy/upstream/redis_refused.def \
+	proxy/upstream/redis_node.c \
+	proxy/upstream/redis_reply.c proxy/upstream/redis_reply.h \
+	proxy/upstream/redis_url.c proxy/upstream/redis_url.h \
 	proxy/upstream/server_set.c proxy/upstream/server_set.h \
 	proxy/upstream/servers_file.c proxy/upstream/servers_file.h
 liblintel_a_SOURCES += \
