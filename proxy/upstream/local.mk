@@ -32,7 +32,10 @@ liblintel_a_SOURCES += \
 	proxy/upstream/origins.c proxy/upstream/origins.h \
 	proxy/upstream/redis.c proxy/upstream/redis.h proxy/upstream/redis.def \
 	proxy/upstream/redis_impl.h proxy/upstream/redis_refused.def \
+	proxy/upstream/redis_cluster.c \
+	proxy/upstream/redis_discover.c \
 	proxy/upstream/redis_node.c \
+	proxy/upstream/redis_slots.c proxy/upstream/redis_slots.h \
 	proxy/upstream/redis_reply.c proxy/upstream/redis_reply.h \
 	proxy/upstream/redis_url.c proxy/upstream/redis_url.h \
 	proxy/upstream/server_set.c proxy/upstream/server_set.h \

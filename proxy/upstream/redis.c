@@ -74,6 +74,8 @@ const char *lt_redis_refused(struct lt_str command)
 
 static void service_free(struct lt_redis_service *s)
 {
+    lt_redis_discover_fini(s);
+    lt_redis_cluster_fini(s);
     lt_list_each(it, tmp, &s->nodes)
     {
         lt_redis_node_free(lt_container_of(it, struct lt_redis_node, link));
@@ -98,17 +100,26 @@ static bool make_room(struct lt_redis *r)
     return false;
 }
 
-/* The servers that the URL names. */
+/* The servers that the URL names; the master that sentinels know is nowhere yet. */
 static bool add_seeds(struct lt_redis_service *s)
 {
-    for (unsigned i = 0; i < s->url.n_seeds; i++) {
-        struct lt_redis_node *node = lt_redis_node_new(s, &s->url.seeds[i], LT_REDIS_SERVER);
-        if (node == NULL) {
-            return false;
+    static const struct lt_redis_place nowhere = {.host = LT_STR_INIT("master")};
+    const struct lt_redis_url *url = &s->url;
+    bool sentinels = url->kind == LT_REDIS_SENTINEL, ok = true;
+    for (unsigned i = 0; ok && i < url->n_seeds; i++) {
+        struct lt_redis_node *node =
+            lt_redis_node_new(s, &url->seeds[i], sentinels ? LT_REDIS_WATCHER : LT_REDIS_SERVER);
+        ok = node != NULL;
+        if (ok) {
+            node->seed = true;
+            s->main = url->kind == LT_REDIS_SINGLE ? node : NULL;
         }
-        s->main = i == 0 ? node : s->main;
     }
-    return true;
+    if (ok && sentinels) {
+        s->main = lt_redis_node_new(s, &nowhere, LT_REDIS_SERVER);
+        ok = s->main != NULL;
+    }
+    return ok && lt_redis_discover_init(s);
 }
 
 static struct lt_redis_service *service_new(struct lt_redis *r, struct lt_str key,
@@ -130,6 +141,7 @@ static struct lt_redis_service *service_new(struct lt_redis *r, struct lt_str ke
     s->redis = r;
     s->tls = call->url->tls && call->tls != NULL ? lt_tls_client_policy_ref(call->tls) : NULL;
     lt_list_init(&s->nodes);
+    lt_redis_cluster_init(s);
     lt_list_push_front(&r->services, &s->link);
     enum lt_err err =
         lt_redis_url_parse(lt_str(call->url->text, call->url->text_len), &s->url, &why);
@@ -186,11 +198,11 @@ void lt_redis_free(struct lt_redis *r)
     if (r == NULL) {
         return;
     }
-    assert(r->n_calls == 0);
     lt_list_each(it, tmp, &r->services)
     {
         service_free(lt_container_of(it, struct lt_redis_service, link));
     }
+    assert(r->n_calls == 0);
     lt_loop_cancel(&r->bury);
     lt_redis_bury(r);
     lt_pools_free(r->pools);
@@ -315,10 +327,14 @@ static void on_timeout(void *arg)
 
 /* ---- replies ---- */
 
-void lt_redis_take_reply(struct lt_redis_command *command, struct lt_str records)
+void lt_redis_take_reply(struct lt_redis_command *command, struct lt_redis_node *node,
+                         struct lt_str records)
 {
     struct lt_redis_call *call = command->call;
     struct lt_redis *r = call->redis;
+    if (lt_redis_again(command, node, records)) {
+        return;
+    }
     if (r->held + records.len > LT_REDIS_HELD_MAX) {
         lt_redis_call_fail(call, LT_REDIS_BUSY, LT_STR("replies hold too much memory"));
         return;
@@ -380,12 +396,14 @@ static bool split(struct lt_redis_call *call)
     return call->commands != NULL;
 }
 
-/* Sends the commands to where they belong. A failure ends the call, and with it the round. */
-static void place(struct lt_redis_call *call)
+void lt_redis_send(struct lt_redis_command *command)
 {
+    struct lt_redis_call *call = command->call;
     struct lt_redis_node *node = call->node != NULL ? call->node : call->service->main;
-    for (unsigned i = 0; i < call->n && !call->over; i++) {
-        lt_redis_node_send(node, &call->commands[i]);
+    if (node == NULL) {
+        lt_redis_cluster_send(command);
+    } else {
+        lt_redis_node_send(node, command);
     }
 }
 
@@ -417,5 +435,7 @@ void lt_redis_call_start(struct lt_redis_call *call, lt_redis_fn fn, void *owner
     r->n_calls++;
     s->connect_ms = call->connect_ms;
     lt_timer_set(&call->timer, call->timeout_ms);
-    place(call);
+    for (unsigned i = 0; i < call->n && !call->over; i++) {
+        lt_redis_send(&call->commands[i]); /* a failure ends the call */
+    }
 }

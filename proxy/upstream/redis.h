@@ -78,7 +78,6 @@ unsigned lt_redis_connections(const struct lt_redis *r);
 typedef void (*lt_redis_fn)(void *owner);
 
 struct lt_redis_command;
-struct lt_redis_conn;
 struct lt_redis_service;
 struct lt_redis_node;
 
@@ -102,7 +101,6 @@ struct lt_redis_call {
     struct lt_redis_service *service;
     struct lt_redis_node *node;        /* not NULL: the only one to ask */
     struct lt_redis_command *commands; /* n; owned */
-    struct lt_redis_conn *conn;        /* that its last command went over; may be gone */
     unsigned left;                     /* replies to come */
     size_t counted;                    /* bytes of received that redis->held has */
     bool sent, over;

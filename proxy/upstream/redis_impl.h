@@ -7,8 +7,7 @@
 #include "base/map.h"
 #include "upstream/dial.h"
 #include "upstream/redis.h"
-
-#define LT_REDIS_SLOTS 16384u
+#include "upstream/redis_slots.h"
 
 /* A command of a call on its way. On one list, or in one connection's ring, or answered. */
 struct lt_redis_command {
@@ -18,7 +17,6 @@ struct lt_redis_command {
     struct lt_redis_conn *conn; /* that it went over, with its place in the ring */
     uint32_t at;
     size_t reply;       /* where it begins in call->received */
-    uint16_t slot;      /* CLUSTER */
     uint8_t redirected; /* how often */
     uint8_t tried;      /* how often it had to be sent once more later */
     bool asking, answered;
@@ -76,7 +74,8 @@ struct lt_redis_node {
     uint64_t asked_us;      /* when somebody wanted it last */
     uint64_t open_after_us; /* no further connection before */
     struct lt_timer timer;  /* of what is being opened, else the next try, else the next look */
-    bool marked;            /* for a sweep */
+    bool seed;              /* the URL names it */
+    bool marked;            /* it is in the newest map of slots */
     char host[LT_DNS_NAME_MAX + 1];
     char name[LT_ENDPOINT_TEXT_MAX];
     char why[LT_REDIS_DETAIL_MAX];
@@ -93,6 +92,22 @@ struct lt_redis_service {
     unsigned n_calls;
     uint64_t connect_ms;
     struct lt_redis_node *main; /* SINGLE, SENTINEL */
+
+    /* Asking where things are (redis_discover.c). */
+    bool asking; /* query is under way */
+    struct lt_redis_call query;
+    struct lt_str question; /* its text */
+    unsigned to_ask;        /* nodes that may still be asked */
+    uint64_t asked_us;      /* when the last round began */
+    char question_space[LT_REDIS_URL_MAX + 100];
+    char why[LT_REDIS_DETAIL_MAX]; /* why nobody knew */
+
+    /* CLUSTER (redis_cluster.c). */
+    struct lt_redis_node **slots; /* owned; NULL in it: nobody has it */
+    bool mapped;                  /* slots holds */
+    struct lt_list waiting;       /* struct lt_redis_command, until it does */
+    struct lt_list later;         /* ... that are to be sent once more */
+    struct lt_timer later_timer;
 };
 
 struct lt_redis {
@@ -113,8 +128,12 @@ struct lt_redis {
 
 /* ---- redis.c ---- */
 
-/* The reply to command has come whole; it is for whoever waits. */
-void lt_redis_take_reply(struct lt_redis_command *command, struct lt_str records);
+/* The reply to command, which went to node, has come whole. */
+void lt_redis_take_reply(struct lt_redis_command *command, struct lt_redis_node *node,
+                         struct lt_str records);
+
+/* Sends command to where it belongs, or fails its call. */
+void lt_redis_send(struct lt_redis_command *command);
 
 /* ---- redis_node.c ---- */
 
@@ -146,5 +165,40 @@ void lt_redis_command_drop(struct lt_redis_command *command, bool late);
 
 /* No new command goes over the node's connections as they are. */
 void lt_redis_node_renew(struct lt_redis_node *node);
+
+/* ---- redis_discover.c ---- */
+
+/* Writes the question; false: it has no room. */
+bool lt_redis_discover_init(struct lt_redis_service *s) LT_MUST_CHECK;
+void lt_redis_discover_fini(struct lt_redis_service *s);
+
+/* Asks around, unless that is being done. */
+void lt_redis_ask(struct lt_redis_service *s);
+
+/* Whether records are an error, whose text is *text. */
+bool lt_redis_is_error(struct lt_str records, struct lt_str *text);
+
+/* ---- redis_cluster.c ---- */
+
+void lt_redis_cluster_init(struct lt_redis_service *s);
+void lt_redis_cluster_fini(struct lt_redis_service *s);
+
+/* Sends command to who has its slot, when that is known. */
+void lt_redis_cluster_send(struct lt_redis_command *command);
+
+/* Somebody's map of the slots; NULL: it was understood, else what is wrong with it (static). */
+const char *lt_redis_cluster_take(struct lt_redis_service *s, const struct lt_redis_node *from,
+                                  struct lt_str records) LT_MUST_CHECK;
+/* After that; or nobody knows. */
+void lt_redis_cluster_found(struct lt_redis_service *s);
+void lt_redis_cluster_lost(struct lt_redis_service *s);
+
+/* A server moved or was lost: the map is asked for again, unless that was done a moment ago. */
+void lt_redis_cluster_renew(struct lt_redis_service *s);
+
+/* Whether the reply from node, which was not given up, says that the command was not run and where
+ * or when it will be: then it is sent again. */
+bool lt_redis_again(struct lt_redis_command *command, struct lt_redis_node *from,
+                    struct lt_str records) LT_MUST_CHECK;
 
 #endif

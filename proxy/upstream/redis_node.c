@@ -139,7 +139,6 @@ static void put_command(struct lt_redis_conn *conn, struct lt_redis_command *com
         command->asking = false;
     }
     put(conn, command->text, command);
-    command->call->conn = conn;
     command->call->sent = true;
 }
 
@@ -180,18 +179,33 @@ static bool may_open(const struct lt_redis_node *node)
            now_us(node) >= node->open_after_us;
 }
 
-/* The connection for command: that of the call's command before, so that they keep their order,
- * else the one with the least to do; NULL: there is none now. */
+/* The connection over which an earlier command of the same call is under way; or NULL. */
+static struct lt_redis_conn *conn_before(const struct lt_redis_node *node,
+                                         const struct lt_redis_command *command)
+{
+    const struct lt_redis_command *first = command->call->commands;
+    while (command > first) {
+        command--;
+        if (command->conn != NULL && command->conn->node == node) {
+            return command->conn;
+        }
+    }
+    return NULL;
+}
+
+/* The connection for command: that of a command before it, so that they keep their order, else the
+ * one with the least to do; NULL: there is none now. */
 static struct lt_redis_conn *choose(struct lt_redis_node *node,
                                     const struct lt_redis_command *command)
 {
-    struct lt_redis_conn *best = NULL;
+    struct lt_redis_conn *best = conn_before(node, command);
+    if (best != NULL && best->state == LT_REDIS_CONN_READY) {
+        return has_room(best, command) ? best : NULL;
+    }
+    best = NULL;
     lt_list_each(it, tmp, &node->conns)
     {
         struct lt_redis_conn *conn = lt_container_of(it, struct lt_redis_conn, link);
-        if (conn == command->call->conn && conn->state == LT_REDIS_CONN_READY) {
-            return has_room(conn, command) ? conn : NULL;
-        }
         if (has_room(conn, command) &&
             (best == NULL || conn->tail - conn->head < best->tail - best->head)) {
             best = conn;
@@ -346,6 +360,7 @@ static void take_reply(struct lt_redis_conn *conn, struct lt_str records)
         conn_failed(conn, LT_REDIS_MALFORMED, LT_STR("a reply came that nobody asked for"));
         return;
     }
+    struct lt_redis_node *node = conn->node;
     struct lt_redis_command *command = conn->ring[conn->head++ % LT_REDIS_IN_FLIGHT_MAX];
     if (conn->state == LT_REDIS_CONN_GREETING) {
         greeted(conn, records);
@@ -354,7 +369,7 @@ static void take_reply(struct lt_redis_conn *conn, struct lt_str records)
     if (command != NULL) {
         command->conn = NULL;
         conn->live--;
-        lt_redis_take_reply(command, records);
+        lt_redis_take_reply(command, node, records);
     }
     if (conn->state == LT_REDIS_CONN_ENDING && conn->live == 0) {
         close_conn(conn, LT_REDIS_CLOSED, LT_STR_NONE);
@@ -549,7 +564,11 @@ static void open_conn(struct lt_redis_node *node)
         return;
     }
     lt_timer_set(&node->timer, node->service->connect_ms);
-    lt_redis_node_dial(node);
+    if (node == node->service->main && node->service->url.kind == LT_REDIS_SENTINEL) {
+        lt_redis_ask(node->service); /* goes on with lt_redis_node_dial */
+    } else {
+        lt_redis_node_dial(node);
+    }
 }
 
 static void fail_waiting(struct lt_redis_node *node)
@@ -592,6 +611,9 @@ void lt_redis_node_failed(struct lt_redis_node *node, struct lt_str why)
     lt_timer_set(&node->timer,
                  node->backoff_ms - lt_rand_below(&r->loop->rand, node->backoff_ms / 4));
     fail_waiting(node);
+    if (node->service->mapped) {
+        lt_redis_cluster_renew(node->service);
+    }
 }
 
 /* Closes what nobody has used for long. */

@@ -10,7 +10,7 @@ import pytest
 from lib.configs import basic
 from lib.gateway import TREE
 from lib.prometheus import Metrics
-from lib.redis import RedisServer
+from lib.redis import RedisServer, free_port
 from lib.wait import wait_until
 
 # Does what the client says in X-Ask, a list {method, argument, ...}.
@@ -111,6 +111,265 @@ def test_commands_that_change_or_hold_the_connection_raise(shop):
         got = told(gw, "call", *words)
         assert not got["fine"] and "is not for filters" in got["reply"], got
     assert told(gw, "call", "XREAD", "STREAMS", "block", 0)["reason"] == "unreachable"
+
+
+def test_a_login_a_database_and_a_socket_are_in_the_url(shop, redis):
+    server = redis("--requirepass", "p@ss/w:rd")
+    sock = server.folder / "s.sock"
+    server.stop()
+    server.args += ["--unixsocket", str(sock)]
+    server.start()
+    good = f"redis://:p%40ss%2Fw%3Ard@{server.address}/4"
+    gw = shop.lintel(asking(shop, good))
+    assert call(gw, "SET", "k", "four") == "OK"
+    gw.reload(asking(shop, good.replace("redis://:", "redis://default:").replace("/4", "")))
+    assert told(gw, "call", "GET", "k")["null"]
+    gw.reload(asking(shop, f"redis://:wrong@{server.address}"))
+    got = told(gw, "call", "GET", "k")
+    assert got["reason"] == "unreachable" and "the login was refused: WRONGPASS" in got["detail"]
+    assert "wrong@" not in got["detail"]
+    gw.reload(asking(shop, f"redis://{server.address}"))
+    got = told(gw, "call", "GET", "k")
+    assert got["reason"] == "unreachable" and "NOAUTH" in got["detail"]
+    server.call("CONFIG", "SET", "requirepass", "", password="p@ss/w:rd")
+    gw.reload(asking(shop, f"unix://{sock}?db=4"))
+    assert call(gw, "GET", "k") == "four"
+
+
+def test_tls_is_verified(shop, redis, authority):
+    cert, key = authority.leaf("localhost")
+    ca = str(authority.ca)
+    server = redis()
+    server.stop()
+    server.args += ["--tls-port", str(server.port), "--port", "0", "--tls-cert-file", str(cert),
+                    "--tls-key-file", str(key), "--tls-ca-cert-file", ca,
+                    "--tls-auth-clients", "no"]
+    server.start()
+    url = f"rediss://localhost:{server.port}"
+    gw = shop.lintel(asking(shop, url, tls={"ca": ca}))
+    fill = "return redis.call('SET', KEYS[1], string.rep('x', 100000))"
+    assert told(gw, "eval", fill, ["k"])["reply"] == "OK"
+    assert call(gw, "GET", "k") == "x" * 100_000
+    gw.reload(asking(shop, f"rediss://127.0.0.2:{server.port}", tls={"ca": ca}))
+    assert told(gw, "call", "GET", "k")["reason"] == "unreachable"
+    other, _ = authority.leaf("other.test")
+    gw.reload(asking(shop, url, tls={"ca": str(other)}))
+    got = told(gw, "call", "GET", "k")
+    assert got["reason"] == "unreachable" and "certificate" in got["detail"], got
+    gw.reload(asking(shop, f"redis://localhost:{server.port}"))
+    assert told(gw, "call", "GET", "k")["reason"] == "unreachable"
+
+
+# Sharing.
+
+def test_calls_of_many_requests_share_a_connection(shop, redis):
+    server = redis()
+    gw = shop.lintel(asking(shop, f"redis://{server.address}"))
+    sums = []
+
+    def ask():
+        for _ in range(10):
+            sums.append(call(gw, "INCR", "n"))
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(sums) == list(range(1, 81))
+    metrics = Metrics(gw.admin("/metrics").body.decode())
+    assert metrics.sum("lintel_filter_redis_connects_total") == 1
+    assert metrics.sum("lintel_filter_redis_calls_total") == 80
+
+
+LEAVES = ASK.replace("function M.request(ctx)", """function M.request(ctx)
+  if ctx.req.path == "/slow" then
+    ctx.state.redis:eval("local i = 0 while redis.call('EXISTS', 'go') == 0 and i < 3000 do i = i + 1 "
+                         .. "redis.call('DEBUG', 'SLEEP', 0.001) end return 'late'", {"go"})
+    return
+  end""")
+
+
+def test_a_client_that_leaves_does_not_shift_the_replies(shop, redis):
+    server = redis("--enable-debug-command", "yes")
+    gw = shop.lintel(asking(shop, f"redis://{server.address}", lua=LEAVES))
+    assert call(gw, "SET", "k", "mine") == "OK"
+    client = gw.client()
+    client.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+    time.sleep(0.2)
+    client.close()
+    for _ in range(3):
+        assert call(gw, "GET", "k") == "mine"
+    assert Metrics(gw.admin("/metrics").body.decode()).sum("lintel_filter_redis_connects_total") == 1
+
+
+# Without Redis.
+
+def ask_until(gw, reason, *words):
+    """Asks until that is the reason (None: a reply)."""
+    wait_until(lambda: told(gw, "call", *words).get("reason") == reason, f"reason {reason}")
+
+
+def test_a_redis_that_is_killed_fails_at_once_and_is_found_again(shop, redis):
+    server = redis()
+    gw = shop.lintel(asking(shop, f"redis://{server.address}"))
+    assert call(gw, "SET", "k", 1) == "OK"
+    server.stop()
+    ask_until(gw, "unreachable", "GET", "k")
+    began = time.monotonic()
+    for _ in range(20):
+        got = told(gw, "call", "GET", "k")
+        assert got["reason"] == "unreachable" and "refused" in got["detail"]
+    assert time.monotonic() - began < 4  # not 20 times connect_timeout
+    server.start()
+    began = time.monotonic()
+    ask_until(gw, None, "GET", "k")
+    assert time.monotonic() - began < 5
+
+
+def test_a_redis_that_hangs_costs_one_timeout(shop, redis):
+    server = redis()
+    gw = shop.lintel(asking(shop, f"redis://{server.address}", timeout="300ms", connect="300ms"))
+    assert call(gw, "SET", "k", "mine") == "OK"
+    server.freeze()
+    assert told(gw, "call", "SET", "k", "late")["reason"] == "timeout"
+    assert told(gw, "call", "GET", "k")["reason"] == "unreachable"  # its greeting had no answer
+    began = time.monotonic()
+    for _ in range(10):
+        assert told(gw, "call", "GET", "k")["reason"] == "unreachable"
+    assert time.monotonic() - began < 2.5
+    server.thaw()
+    ask_until(gw, None, "PING")
+    assert call(gw, "GET", "k") == "late"  # it was run, and its reply was for nobody
+
+
+# Sentinel.
+
+@pytest.fixture
+def watched(redis):
+    """A master, a replica, and a sentinel that watches them."""
+    master = redis()
+    replica = redis("--replicaof", "127.0.0.1", str(master.port))
+    sentinel = redis(sentinel=True, lines=f"""
+sentinel monitor mine 127.0.0.1 {master.port} 1
+sentinel down-after-milliseconds mine 1000
+sentinel failover-timeout mine 4000
+""")
+    wait_until(lambda: "connected_slaves:1" in master.call("INFO", "replication"), "a replica")
+    wait_until(lambda: "slaves=1" in sentinel.call("INFO", "sentinel"), "the sentinel knows it")
+    return master, replica, sentinel
+
+
+def test_the_master_that_a_sentinel_names_and_its_successor(shop, redis, watched):
+    master, replica, sentinel = watched
+    nobody = redis()
+    nobody.stop()
+    gw = shop.lintel(asking(shop, f"redis+sentinel://{nobody.address},{sentinel.address}/mine"))
+    assert call(gw, "SET", "k", "v") == "OK"
+    assert master.call("GET", "k") == "v"
+    wait_until(lambda: replica.call("GET", "k") == "v", "the replica has it")
+    master.stop()
+    ask_until(gw, None, "SET", "k", "new")
+    assert replica.call("GET", "k") == "new"
+    gw.reload(asking(shop, f"redis+sentinel://{sentinel.address}/other"))
+    got = told(gw, "call", "GET", "k")
+    assert got["reason"] == "unreachable" and "no master of this name" in got["detail"]
+
+
+def test_a_master_that_becomes_a_replica_is_left(shop, watched):
+    master, replica, sentinel = watched
+    gw = shop.lintel(asking(shop, f"redis+sentinel://{sentinel.address}/mine"))
+    assert call(gw, "SET", "k", 1) == "OK"
+    sentinel.call("SENTINEL", "FAILOVER", "mine")
+    wait_until(lambda: "role:master" in replica.call("INFO", "replication"), "the failover")
+    wait_until(lambda: "role:slave" in master.call("INFO", "replication"), "the master's end")
+    ask_until(gw, None, "SET", "k", 2)
+    assert replica.call("GET", "k") == "2"
+
+
+# Cluster.
+
+@pytest.fixture
+def cluster(redis):
+    """Three masters with a third of the slots each."""
+    nodes = []
+    for _ in range(3):
+        server = redis("--cluster-enabled", "yes", "--cluster-port", str(free_port()),
+                       "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no")
+        nodes.append(server)
+    bounds = [0, 5461, 10923, 16384]
+    for node, first, end in zip(nodes, bounds, bounds[1:]):
+        node.call("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+        bus = node.args[node.args.index("--cluster-port") + 1]
+        nodes[0].call("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
+
+    def joined(node):
+        return "cluster_state:ok" in node.call("CLUSTER", "INFO") \
+            and "cluster_known_nodes:3" in node.call("CLUSTER", "INFO") \
+            and len(node.call("CLUSTER", "SLOTS")) == 3
+    for node in nodes:
+        wait_until(lambda n=node: joined(n), "the cluster")
+    return nodes
+
+
+def test_commands_go_to_who_has_their_slot(shop, cluster):
+    gw = shop.lintel(asking(shop, f"redis+cluster://{cluster[1].address}"))
+    for i in range(30):
+        assert call(gw, "SET", f"k{i}", i) == "OK"
+    assert sum(node.call("DBSIZE") for node in cluster) == 30
+    assert all(node.call("DBSIZE") > 0 for node in cluster)
+    got = told(gw, "pipeline", [["GET", f"k{i}"] for i in range(30)])
+    assert got["reply"] == [str(i) for i in range(30)]
+    got = told(gw, "pipeline", [["INCR", "{a}n"], ["EXPIRE", "{a}n", 100], ["INCR", "{a}n"],
+                                ["GET", "b"], ["PING"]])
+    assert got["reply"] == [1, 1, 2, False, "PONG"]
+    assert told(gw, "eval", "return redis.call('INCR', KEYS[1])", ["{a}n"])["reply"] == 3
+    got = told(gw, "call", "MGET", "k1", "k2")
+    assert got["reason"] == "redis_error" and got["detail"].startswith("CROSSSLOT")
+
+
+def owner(cluster, key):
+    slot = cluster[0].call("CLUSTER", "KEYSLOT", key)
+    for first, last, (_, port, *_), *_ in cluster[0].call("CLUSTER", "SLOTS"):
+        if first <= slot <= last:
+            return slot, next(n for n in cluster if n.port == port)
+    raise AssertionError(slot)
+
+
+def test_a_slot_that_moves_is_followed(shop, cluster):
+    gw = shop.lintel(asking(shop, f"redis+cluster://{cluster[0].address},{cluster[1].address}"))
+    assert call(gw, "SET", "{m}a", "1") == "OK"
+    slot, source = owner(cluster, "{m}a")
+    target = next(n for n in cluster if n is not source)
+    ids = {n: n.call("CLUSTER", "MYID") for n in cluster}
+    target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
+    source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
+    assert call(gw, "SET", "{m}b", "2") == "OK"  # ASK: the new key is where the slot goes to
+    assert call(gw, "GET", "{m}a") == "1"
+    source.call("MIGRATE", "127.0.0.1", target.port, "{m}a", 0, 5000)
+    assert call(gw, "GET", "{m}a") == "1"
+    for node in (target, source):
+        node.call("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
+    got = told(gw, "pipeline", [["GET", "{m}a"], ["APPEND", "{m}b", "3"], ["GET", "{m}b"]])
+    assert got["reply"] == ["1", 2, "23"]
+
+
+def test_a_server_of_a_cluster_that_is_lost_and_back(shop, cluster):
+    gw = shop.lintel(asking(shop, f"redis+cluster://{cluster[0].address},{cluster[1].address}"))
+    _, lost = owner(cluster, "x")
+    key = next(f"k{i}" for i in range(100) if owner(cluster, f"k{i}")[1] is not lost)
+    assert call(gw, "SET", "x", 1) == call(gw, "SET", key, 1) == "OK"
+    lost.stop()
+    wait_until(lambda: told(gw, "call", "GET", "x").get("reason") in ("unreachable", "redis_error"),
+               "its slots are away")
+    assert call(gw, "GET", key) == "1"
+    lost.start()
+    ask_until(gw, None, "GET", "x")
+
+
+def test_a_server_without_a_cluster_says_so(shop, redis):
+    gw = shop.lintel(asking(shop, f"redis+cluster://{redis().address}"))
+    got = told(gw, "call", "GET", "k")
+    assert got["reason"] == "unreachable" and "cluster support disabled" in got["detail"]
 
 
 def test_the_guide_has_every_reason():

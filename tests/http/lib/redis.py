@@ -25,9 +25,7 @@ class RedisServer:
         self.port = port or free_port()
         self.folder = folder / f"redis-{self.port}"
         self.folder.mkdir()
-        self.options = options
         self.process = None
-        self.tls = False
         self.file = self.folder / "redis.conf"
         self.file.write_text(f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n{lines}")
         self.args = [shutil.which("redis-server") or "/usr/bin/redis-server", str(self.file),
