@@ -67,6 +67,8 @@ tests_unit_test_back_h2_SOURCES = tests/unit/test_back_h2.c tests/unit/net_env.h
 tests_unit_test_balance_SOURCES = tests/unit/test_balance.c
 check_PROGRAMS += tests/unit/test_breaker tests/unit/test_check tests/unit/test_fetch \
 	tests/unit/test_health
+check_PROGRAMS += tests/unit/test_redis
+tests_unit_test_redis_SOURCES = tests/unit/test_redis.c tests/unit/net_env.h
 tests_unit_test_breaker_SOURCES = tests/unit/test_breaker.c
 tests_unit_test_fetch_SOURCES = tests/unit/test_fetch.c tests/unit/net_env.h
 tests_unit_test_check_SOURCES = tests/unit/test_check.c tests/unit/net_env.h

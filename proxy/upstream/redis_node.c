@@ -226,6 +226,9 @@ static void serve(struct lt_redis_node *node)
         lt_list_remove(link);
         put_command(conn, command);
     }
+    if (!lt_list_empty(&node->waiting) && may_open(node)) {
+        open_conn(node);
+    }
 }
 
 void lt_redis_node_send(struct lt_redis_node *node, struct lt_redis_command *command)
