@@ -139,6 +139,9 @@ static void push_list(lua_State *L, int index, int n)
 {
     lua_createtable(L, n, 0);
     for (int i = 0; i < n; i++) {
+        if (lua_isnil(L, index + i)) {
+            luaL_error(L, "lintel.redis: an argument is nil: write strings and numbers");
+        }
         lua_pushvalue(L, index + i);
         lua_rawseti(L, -2, i + 1);
     }

@@ -33,6 +33,7 @@ liblintel_a_SOURCES += \
 	proxy/upstream/redis.c proxy/upstream/redis.h proxy/upstream/redis.def \
 	proxy/upstream/redis_impl.h proxy/upstream/redis_refused.def \
 	proxy/upstream/redis_cluster.c \
+	proxy/upstream/redis_conn.c \
 	proxy/upstream/redis_discover.c \
 	proxy/upstream/redis_node.c \
 	proxy/upstream/redis_slots.c proxy/upstream/redis_slots.h \

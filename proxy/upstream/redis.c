@@ -425,6 +425,7 @@ void lt_redis_call_start(struct lt_redis_call *call, lt_redis_fn fn, void *owner
         lt_redis_call_fail(call, LT_REDIS_BUSY, LT_STR("too many calls are under way"));
         return;
     }
+    assert(call->node != NULL || !call->url->tls || call->tls != NULL);
     struct lt_redis_service *s = call->node != NULL ? call->node->service : service_get(r, call);
     if (s == NULL) {
         lt_redis_call_fail(call, LT_REDIS_BUSY, LT_STR("too many servers are spoken to"));

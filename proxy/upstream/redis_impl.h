@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of lt_redis share: redis.c has calls and services, redis_node.c servers and their
- * connections, redis_cluster.c slots, redis_sentinel.c the search for a master. */
+/* What the files of lt_redis share: redis.c has calls and services, redis_conn.c connections,
+ * redis_node.c servers, redis_cluster.c slots, redis_discover.c the search for both. */
 #ifndef LT_UPSTREAM_REDIS_IMPL_H
 #define LT_UPSTREAM_REDIS_IMPL_H
 
@@ -135,6 +135,29 @@ void lt_redis_take_reply(struct lt_redis_command *command, struct lt_redis_node 
 /* Sends command to where it belongs, or fails its call. */
 void lt_redis_send(struct lt_redis_command *command);
 
+/* ---- redis_conn.c ---- */
+
+/* One to node, which is to be opened; NULL: no memory, or there are too many. */
+struct lt_redis_conn *lt_redis_conn_new(struct lt_redis_node *node) LT_MUST_CHECK;
+/* It is connected: logs in. lt_redis_node_opened follows, or lt_redis_node_failed. */
+void lt_redis_conn_greet(struct lt_redis_conn *conn);
+/* Whose replies are still to come fails with error. It is freed at the end of the turn. */
+void lt_redis_conn_close(struct lt_redis_conn *conn, enum lt_redis_error error, struct lt_str why);
+/* Whether it takes command, and all that follow it in its call. */
+bool lt_redis_conn_has_room(const struct lt_redis_conn *conn,
+                            const struct lt_redis_command *command);
+void lt_redis_conn_put(struct lt_redis_conn *conn, struct lt_redis_command *command);
+
+/* Frees connections that are closed. */
+void lt_redis_bury(struct lt_redis *r);
+
+/* Nobody waits for command's reply any more; late: because it did not come in time, so that its
+ * connection is good for nothing new. */
+void lt_redis_command_drop(struct lt_redis_command *command, bool late);
+
+/* No new command goes over the node's connections as they are. */
+void lt_redis_node_renew(struct lt_redis_node *node);
+
 /* ---- redis_node.c ---- */
 
 /* A server of service; NULL: no memory, or there are too many. */
@@ -143,6 +166,9 @@ struct lt_redis_node *lt_redis_node_new(struct lt_redis_service *service,
                                         enum lt_redis_role role) LT_MUST_CHECK;
 /* Nobody waits for it. Closes its connections. */
 void lt_redis_node_free(struct lt_redis_node *node);
+
+/* What was being opened is ready. */
+void lt_redis_node_opened(struct lt_redis_node *node);
 
 /* It can't be reached now: why (copied) says why. What is being opened is given up. */
 void lt_redis_node_failed(struct lt_redis_node *node, struct lt_str why);
@@ -156,15 +182,8 @@ void lt_redis_node_move(struct lt_redis_node *node, const struct lt_redis_place 
 /* Sends command to it, now or when there is a connection; or fails its call. */
 void lt_redis_node_send(struct lt_redis_node *node, struct lt_redis_command *command);
 
-/* Frees connections that are closed. */
-void lt_redis_bury(struct lt_redis *r);
-
-/* Nobody waits for command's reply any more; late: because it did not come in time, so that its
- * connection is good for nothing new. */
-void lt_redis_command_drop(struct lt_redis_command *command, bool late);
-
-/* No new command goes over the node's connections as they are. */
-void lt_redis_node_renew(struct lt_redis_node *node);
+/* Something has ended: who waits may have a connection now. */
+void lt_redis_node_serve(struct lt_redis_node *node);
 
 /* ---- redis_discover.c ---- */
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lib.configs import basic
-from lib.gateway import TREE
+from lib.gateway import TREE, command
 from lib.prometheus import Metrics
 from lib.redis import RedisServer, free_port
 from lib.wait import wait_until
@@ -70,6 +70,85 @@ def redis(shop, tmp_path):
     yield start
     for server in started:
         server.stop()
+
+
+# What is written.
+
+# A filter that does one thing, and the tests of it.
+CODE = """
+local M = {schema = {url = {type = "string", default = "redis://localhost", doc = "x"}}, on_error = "closed"}
+function M.init(conf) return {redis = lintel.redis.new(conf.url)} end
+function M.request(ctx)
+  local x = ctx.state.redis
+  return ctx:respond{json = CALL}
+end
+return M
+"""
+RUN = """
+local t = require "lintel.test"
+local function run(url) return t.run("./ask.lua", {conf = {url = url}}) end
+t.case("it", function() TEST end)
+"""
+
+
+def tried(folder, code, test):
+    (folder / "ask.lua").write_text(CODE.replace("CALL", code))
+    (folder / "ask_test.lua").write_text(RUN.replace("TEST", test))
+    done = command("test", folder)
+    assert "1 passed, 0 failed" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("code, why", [
+    ("x:call()", "a command is its name"),
+    ("x:call('GET', nil)", "argument is nil"),
+    ("x:call('GET', {})", "argument is a table"),
+    ("x:call('GET', true)", "argument is a boolean"),
+    ("x:call{'GET', 'k'}", "or pipeline"),
+    ("x.call('GET')", "is a colon missing"),
+    ("x:pipeline{}", "1 to 500 commands"),
+    ("x:pipeline{'GET'}", "is a list, as in"),
+    ("x:pipeline{{}}", "a command is its name"),
+    ("x:pipeline{{'GET', 'k'}, {'MULTI'}}", "client:eval"),
+    ("x:eval('return 1', 'k')", "table expected"),
+    ("x:eval()", "string expected"),
+    ("(function(y) return x:call('MSET', y, y, y, y) end)(('x'):rep(300000))", "more than 1 MB"),
+])
+def test_what_is_written_wrongly_raises(tmp_path, code, why):
+    tried(tmp_path, code, f't.redis(function() return 1 end) t.match(run().error, "{why}")')
+
+
+@pytest.mark.parametrize("answer, why", [
+    ("{GET = 1.5}", "a reply is a string"),
+    ("function() return nil, 'why' end", "no reason"),
+    ("{SET = 1}", "sent GET to Redis"),
+    ("function() error('mine') end", "mine"),
+])
+def test_an_answer_that_is_none_fails_its_case(tmp_path, answer, why):
+    tried(tmp_path, "x:call('get', 'k')", f't.redis({answer}) t.raises(run, "{why}")')
+
+
+def test_a_url_that_is_wrong_says_what_to_write(tmp_path):
+    for url, why in {"http://a": "write a URL, as in", "redis://a@b": "user and password"}.items():
+        tried(tmp_path, "1", f't.raises(function() run("{url}") end, "{why}")')
+
+
+def test_a_test_plays_redis(tmp_path):
+    mock = """t.redis{GET = {1, "a", false, {err = "ERR b"}, {2}},
+                      SET = function() return {err = "ERR c"} end,
+                      INCR = function() return nil, "timeout", "slow" end,
+                      EVAL = function(script, n, key, arg) return {script, n, key, arg} end}
+              local r = run() """
+    tried(tmp_path, "x:call('GET', 'k')", mock + """
+        t.eq(r.body, '[1,"a",false,{"err":"ERR b"},[2]]')""")
+    tried(tmp_path, "x:pipeline{{'set', 1, 2.5}, {'GET', 'k'}}", mock + """
+        t.eq(r.body, '[{"err":"ERR c"},[1,"a",false,{"err":"ERR b"},[2]]]')
+        t.eq(r.redis, {{"set", "1", "2.5"}, {"GET", "k"}})""")
+    tried(tmp_path, "x:eval('return 1', {'k'}, {7})", mock + """
+        t.eq(r.body, '["return 1","1","k","7"]')""")
+    tried(tmp_path, "(function(...) return {select(2, ...)} end)(x:call('INCR', 'k'))", mock + """
+        t.eq(r.body, '["timeout","slow"]')""")
+    tried(tmp_path, "(function(...) return {select(2, ...)} end)(x:call('SET', 'k'))", mock + """
+        t.eq(r.body, '["redis_error","ERR c"]')""")
 
 
 # One server.
