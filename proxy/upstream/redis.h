@@ -26,7 +26,7 @@
 #define LT_REDIS_CALLS_MAX 4096u                 /* under way on one worker */
 #define LT_REDIS_PIPELINE_MAX 500u               /* commands of one call */
 #define LT_REDIS_REQUEST_MAX LT_REDIS_UNSENT_MAX /* bytes of one call's commands */
-#define LT_REDIS_HELD_MAX ((size_t)64 << 20)     /* bytes of replies that a worker holds */
+#define LT_REDIS_HELD_MAX ((size_t)16 << 20)     /* bytes of replies that a worker holds */
 #define LT_REDIS_IDLE_MS UINT64_C(60000)         /* until an unused connection is closed */
 #define LT_REDIS_RETRY_MS 1000u            /* at most between tries of a server that is down */
 #define LT_REDIS_WANTED_MS UINT64_C(30000) /* how long it is tried after the last call */

@@ -314,6 +314,11 @@ static void test_a_list_that_only_promises_takes_no_memory(void **state)
 
 /* ---- time ---- */
 
+static struct lt_redis_node *main_node(void)
+{
+    return lt_container_of(redis->services.next, struct lt_redis_service, link)->main;
+}
+
 static void test_a_late_reply_is_for_nobody(void **state)
 {
     (void)state;
@@ -356,13 +361,38 @@ static void test_a_server_that_is_down_is_tried_again(void **state)
     assert_int_equal(bind(listener, &address.sa, address.len), 0);
     assert_int_equal(listen(listener, 10), 0);
     int fd = greeted(); /* by itself */
-    RUN_UNTIL(loop,
-              !lt_container_of(redis->services.next, struct lt_redis_service, link)->main->down);
+    RUN_UNTIL(loop, !main_node()->down);
     ask(&a);
     expect(fd, get_k);
     say(fd, "$1\r\nx\r\n");
     expect_text(&a, "x");
     close(fd);
+}
+
+static void test_what_nobody_wants_is_closed_and_not_tried(void **state)
+{
+    (void)state;
+    static struct asked a;
+    ask(&a);
+    int fd = greeted();
+    expect(fd, get_k);
+    say(fd, "$1\r\nx\r\n");
+    expect_text(&a, "x");
+    struct lt_redis_node *node = main_node();
+    node->timer.fn(node->timer.arg); /* too early */
+    assert_int_equal(lt_redis_connections(redis), 1);
+    lt_container_of(node->conns.next, struct lt_redis_conn, link)->used_us = 0;
+    loop->now_us += LT_REDIS_IDLE_MS * 1000;
+    node->timer.fn(node->timer.arg);
+    assert_int_equal(lt_redis_connections(redis), 0);
+    expect_end(fd);
+    lt_redis_node_failed(node, LT_STR("for the test"));
+    assert_true(node->down);
+    node->asked_us = 0;
+    loop->now_us += LT_REDIS_WANTED_MS * 1000;
+    node->timer.fn(node->timer.arg);
+    assert_false(node->down);
+    assert_int_equal(lt_redis_connections(redis), 0);
 }
 
 static void test_a_greeting_that_is_refused(void **state)
@@ -390,8 +420,7 @@ static void test_a_greeting_that_is_refused(void **state)
     expect(fd, "*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$4\r\npass\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n");
     expect(fd, ping);
     say(fd, "+OK\r\n+OK\r\n-NOPERM this user has no permissions\r\n");
-    RUN_UNTIL(loop,
-              !lt_container_of(redis->services.next, struct lt_redis_service, link)->main->down);
+    RUN_UNTIL(loop, !main_node()->down);
     close(fd);
 }
 
@@ -787,8 +816,7 @@ static void test_sentinels_that_make_no_sense(void **state)
     master = accept_one();
     expect(master, "*1\r\n$4\r\nROLE\r\n");
     say(master, "*2\r\n$6\r\nmaster\r\n:0\r\n");
-    RUN_UNTIL(loop,
-              !lt_container_of(redis->services.next, struct lt_redis_service, link)->main->down);
+    RUN_UNTIL(loop, !main_node()->down);
     ask(&a);
     expect(master, get_k);
     say(master, "$1\r\nx\r\n");
@@ -808,6 +836,7 @@ int main(void)
         T(test_a_list_that_only_promises_takes_no_memory),
         T(test_a_late_reply_is_for_nobody),
         T(test_a_server_that_is_down_is_tried_again),
+        T(test_what_nobody_wants_is_closed_and_not_tried),
         T(test_a_greeting_that_is_refused),
         T(test_giving_up_in_every_state),
         T(test_a_pipeline_stays_together),
