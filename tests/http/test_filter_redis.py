@@ -329,8 +329,8 @@ sentinel monitor mine 127.0.0.1 {master.port} 1
 sentinel down-after-milliseconds mine 1000
 sentinel failover-timeout mine 4000
 """)
-    wait_until(lambda: "connected_slaves:1" in master.call("INFO", "replication"), "a replica")
-    wait_until(lambda: "slaves=1" in sentinel.call("INFO", "sentinel"), "the sentinel knows it")
+    wait_until(lambda: master.says("connected_slaves:1", "INFO", "replication"), "a replica")
+    wait_until(lambda: sentinel.says("slaves=1", "INFO", "sentinel"), "the sentinel knows it")
     return master, replica, sentinel
 
 
@@ -355,8 +355,8 @@ def test_a_master_that_becomes_a_replica_is_left(shop, watched):
     gw = shop.lintel(asking(shop, f"redis+sentinel://{sentinel.address}/mine"))
     assert call(gw, "SET", "k", 1) == "OK"
     sentinel.call("SENTINEL", "FAILOVER", "mine")
-    wait_until(lambda: "role:master" in replica.call("INFO", "replication"), "the failover")
-    wait_until(lambda: "role:slave" in master.call("INFO", "replication"), "the master's end")
+    wait_until(lambda: replica.says("role:master", "INFO", "replication"), "the failover")
+    wait_until(lambda: master.says("role:slave", "INFO", "replication"), "the master's end")
     ask_until(gw, None, "SET", "k", 2)
     assert replica.call("GET", "k") == "2"
 

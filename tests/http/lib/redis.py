@@ -64,6 +64,13 @@ class RedisServer:
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)
 
+    def says(self, text, *words):
+        """Whether text is in the reply; not where the connection is cut, as in a failover."""
+        try:
+            return text in self.call(*words)
+        except OSError:
+            return False
+
     def call(self, *words, password=None):
         """One command; raises RedisError."""
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as s:
@@ -82,6 +89,8 @@ def command(*words):
 
 def reply(stream):
     line = stream.readline()
+    if not line:
+        raise ConnectionError("Redis closed the connection")
     kind, rest = line[:1], line[1:-2]
     if kind == b"-":
         raise RedisError(rest.decode())
