@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Terms of TLS for what a filter asks of others (lintel.http): files are read while the
- * configuration is loaded, since workers touch no disk. Private to filters/. */
+/* Terms of TLS for what a filter asks of others (lintel.http, lintel.redis): files are read while
+ * the configuration is loaded, since workers touch no disk. Private to filters/. */
 #ifndef LT_FILTERS_FILTER_TLS_H
 #define LT_FILTERS_FILTER_TLS_H
 
 #include "filters/program.h"
 
-/* Whether lintel.http stands in the file or in a module that it has required. */
+/* Whether lintel.http or lintel.redis stands in the file or in a module that it has required. */
 bool lt_filter_asks(const struct lt_filter_file *file);
 
 /* The policy of an instance of file: by its `tls`, else what the system trusts if file->asks

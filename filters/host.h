@@ -13,6 +13,7 @@
 struct lt_filters;
 struct lt_filter_unit;
 struct lt_origins; /* upstream/fetch.h */
+struct lt_redis;   /* upstream/redis.h */
 struct lt_mailbox;
 struct lt_work_pool;
 
@@ -24,6 +25,7 @@ struct lt_filters_spec {
     struct lt_loop *loop;                    /* the clock and the timers; borrowed */
     struct lt_metrics_worker *metrics;       /* this worker's counters; borrowed */
     struct lt_origins *origins;              /* where lintel.http goes; borrowed */
+    struct lt_redis *redis;                  /* ... and lintel.redis; borrowed */
     struct lt_work_pool *pool;               /* for slow hashes, with box; NULL: the loop does it */
     struct lt_mailbox *box;                  /* of this thread; borrowed */
     bool busy;                               /* no hash is taken on, as if too many waited */

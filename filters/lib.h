@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table `lintel` that filters see: limit, crypto, json, re, jwt, http, cache, shared, log,
- * header, now, uuid, sleep, parallel. Each lib_*.c adds its part. All functions raise Lua errors.
+/* The table `lintel` that filters see: limit, crypto, json, re, jwt, http, redis, cache, shared,
+ * log, header, now, uuid, sleep, parallel. Each lib_*.c adds its part. All functions raise Lua
+ * errors.
  */
 #ifndef LT_FILTERS_LIB_H
 #define LT_FILTERS_LIB_H

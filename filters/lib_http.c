@@ -271,17 +271,6 @@ static enum lt_err fill_headers(lua_State *L, struct lt_fetch *f, const struct w
     return err;
 }
 
-/* So that a filter hears of a time-out and can act upon it, a request ends a little before the
- * call's time does. */
-static uint64_t within_wall(const struct lt_task *task, uint64_t now_us, uint64_t ms)
-{
-    if (task->wall_us == UINT64_MAX) {
-        return ms;
-    }
-    uint64_t left = task->wall_us > now_us ? (task->wall_us - now_us) / 1000 : 0;
-    return lt_max(lt_min(ms, left - left / 20), UINT64_C(1));
-}
-
 /* Fills f in. LT_ERR_INVALID: *why (static) says what is wrong with what Lua wrote. LT_ERR_NOMEM.
  */
 static enum lt_err fill(lua_State *L, struct lt_fetch *f, const struct wanted *w,
@@ -293,9 +282,8 @@ static enum lt_err fill(lua_State *L, struct lt_fetch *f, const struct wanted *w
         *why = "socket is a Unix socket, as in \"unix:/run/app.sock\"";
         return LT_ERR_INVALID;
     }
-    uint64_t now_us = task->unit->fvm->host->spec.loop->now_us;
     f->req.method = w->method;
-    f->timeout_ms = within_wall(task, now_us, w->timeout_ms);
+    f->timeout_ms = lt_task_within(task, w->timeout_ms);
     f->connect_ms = lt_min(w->connect_ms, f->timeout_ms);
     f->body_max = (size_t)w->max;
     f->redirects = w->redirects;

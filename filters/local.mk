@@ -43,6 +43,7 @@ liblintel_a_SOURCES += \
 	filters/lib_jwt.c \
 	filters/lib_limit.c \
 	filters/lib_re.c filters/lib_re.h \
+	filters/lib_redis.c \
 	filters/lib_shared.c \
 	filters/lua_match.c filters/lua_match.h \
 	filters/lua_table.c filters/lua_table.h \
@@ -63,6 +64,7 @@ liblintel_a_SOURCES += \
 	filters/test_http.c \
 	filters/test_impl.h \
 	filters/test_lines.c \
+	filters/test_redis.c \
 	filters/test_report.c \
 	filters/test_result.c \
 	filters/test_runner.c filters/test_runner.h \

@@ -49,6 +49,16 @@ void lt_task_start_clock(struct lt_task *task, uint64_t left_us)
     task->wall_us = left_us == UINT64_MAX ? left_us : now + left_us;
 }
 
+uint64_t lt_task_within(const struct lt_task *task, uint64_t ms)
+{
+    uint64_t now_us = task->unit->fvm->host->spec.loop->now_us;
+    if (task->wall_us == UINT64_MAX) {
+        return ms;
+    }
+    uint64_t left = task->wall_us > now_us ? (task->wall_us - now_us) / 1000 : 0;
+    return lt_max(lt_min(ms, left - left / 20), UINT64_C(1));
+}
+
 static int slept(lua_State *L, int status, lua_KContext k)
 {
     (void)L, (void)status, (void)k;

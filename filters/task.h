@@ -73,6 +73,10 @@ int lt_task_sleep(lua_State *L, uint64_t us);
 uint64_t lt_task_stop_clock(struct lt_task *task);
 void lt_task_start_clock(struct lt_task *task, uint64_t left_us);
 
+/* ms, or less where the task's time is up before: a little before that, so that the filter hears of
+ * the time-out and can act upon it. */
+uint64_t lt_task_within(const struct lt_task *task, uint64_t ms);
+
 /* Resumes it with n arguments on its stack, or after a wait with none. WAITS: it waits again, go_on
  * will be called. After anything but DONE and WAITS it must be dropped. *n_results as by
  * lt_vm_resume. */

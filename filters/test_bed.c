@@ -42,6 +42,12 @@ static void on_fetch(void *arg, struct lt_fetch *f)
     lt_fetch_fail(f, LT_FETCH_CONNECT_REFUSED, LT_STR("there is no network here"));
 }
 
+static void on_redis(void *arg, struct lt_redis_call *call)
+{
+    (void)arg;
+    lt_redis_call_fail(call, LT_REDIS_UNREACHABLE, LT_STR("there is no network here"));
+}
+
 struct lt_test_bed *lt_test_bed_new(void)
 {
     static const struct lt_hash_seed seed = {1, 2};
@@ -54,13 +60,15 @@ struct lt_test_bed *lt_test_bed_new(void)
     bed->metrics = lt_metrics_new(1, 4, 4);
     bed->rate_mem = aligned_alloc(LT_CACHE_LINE, RATE_BYTES);
     bed->origins = bed->loop != NULL ? lt_origins_new(bed->loop, NULL, NULL) : NULL;
-    if (bed->loop == NULL || bed->origins == NULL || bed->metrics == NULL ||
+    bed->redis = bed->loop != NULL ? lt_redis_new(bed->loop, NULL, NULL) : NULL;
+    if (bed->loop == NULL || bed->origins == NULL || bed->redis == NULL || bed->metrics == NULL ||
         bed->rate_mem == NULL || !lt_rate_init(&bed->rate, bed->rate_mem, RATE_BYTES, &seed) ||
         !lt_value_table_init(&bed->values, LT_VALUE_TABLE_MIN)) {
         lt_test_bed_free(bed);
         return NULL;
     }
     lt_origins_mock(bed->origins, on_fetch, NULL);
+    lt_redis_mock(bed->redis, on_redis, NULL);
     bed->view = (struct lt_view){.listeners = &bed->listener,
                                  .n_listeners = 1,
                                  .spool = {.memory = BLOCKS_MAX},
@@ -117,6 +125,7 @@ void lt_test_bed_free(struct lt_test_bed *bed)
         lt_slab_fini(&bed->env.exchanges_slab);
     }
     lt_origins_free(bed->origins);
+    lt_redis_free(bed->redis);
     if (bed->loop != NULL) {
         lt_loop_free(bed->loop);
     }
@@ -192,6 +201,7 @@ bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, 
         .loop = bed->loop,
         .metrics = bed->env.metrics,
         .origins = bed->origins,
+        .redis = bed->redis,
         .wake = on_wake,
         .fail = on_fail,
         .failed = bed->filter_failed,

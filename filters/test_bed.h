@@ -9,6 +9,7 @@
 #include "filters/host.h"
 #include "net/tls_info.h"
 #include "upstream/fetch.h"
+#include "upstream/redis.h"
 
 struct lt_every; /* filters/every.h */
 #define LT_TEST_UPSTREAMS_MAX 16u
@@ -37,6 +38,7 @@ struct lt_test_bed {
     void *rate_mem;
     struct lt_rate_table rate;
     struct lt_origins *origins; /* refuse, until lt_origins_mock says more */
+    struct lt_redis *redis;     /* likewise, lt_redis_mock */
     struct lt_value_table values;
     uint64_t start_us, start_wall_us; /* the clock after a reset */
     uint64_t slept_us;                /* how long filters of this exchange slept */

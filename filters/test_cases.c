@@ -169,6 +169,7 @@ static int prepare_case(lua_State *L)
 {
     struct one_case *c = lua_touserdata(L, 1);
     lt_test_http_forget(L);
+    lt_test_redis_forget(L);
     lua_newtable(L);
     lua_setfield(L, LUA_REGISTRYINDEX, FAILURES);
     lua_getfield(L, LUA_REGISTRYINDEX, CASES);

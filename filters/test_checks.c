@@ -190,6 +190,7 @@ int lt_test_open(lua_State *L)
                                    {"load", lt_test_load},
                                    {"every", lt_test_every},
                                    {"http", lt_test_http},
+                                   {"redis", lt_test_redis},
                                    {"advance", advance},
                                    {"eq", eq},
                                    {"ne", ne},
@@ -201,6 +202,7 @@ int lt_test_open(lua_State *L)
                                    {"fail", fail_case},
                                    {NULL, NULL}};
     lt_test_http_forget(L);
+    lt_test_redis_forget(L);
     luaL_newlibtable(L, lib);
     lua_pushlightuserdata(L, lt_test_current);
     luaL_setfuncs(L, lib, 1);

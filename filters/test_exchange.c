@@ -254,6 +254,7 @@ static void begin_exchanges(lua_State *L, struct lt_test *r)
     lt_test_forget_lines(r);
     r->failure[0] = r->failed_as[0] = '\0';
     lt_test_http_begin(L, r);
+    lt_test_redis_begin(L, r);
 }
 
 /* Puts what belongs to all that ran into the table on top of the stack. */
@@ -261,6 +262,7 @@ static void end_exchanges(lua_State *L, struct lt_test *r)
 {
     lt_test_set_log(L, r);
     lt_test_http_end(L, r);
+    lt_test_redis_end(L);
     r->memory = lt_max(r->memory, lt_test_bed_memory(r->bed));
 }
 

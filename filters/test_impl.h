@@ -8,6 +8,7 @@
  *   test_spec.c      tables of Lua to settings, requests, responses; test_result.c  and back
  *   test_checks.c    t.eq and its like, the clock; test_diff.c  how two values differ
  *   test_http.c      t.http
+ *   test_redis.c     t.redis
  */
 #ifndef LT_FILTERS_TEST_IMPL_H
 #define LT_FILTERS_TEST_IMPL_H
@@ -40,8 +41,8 @@ struct lt_test {
     size_t memory;                  /* bytes: the most that the filters of this case used */
     char *lines[LT_TEST_LINES_MAX]; /* what filters logged in this exchange */
     unsigned n_lines;
-    lua_State *L;                    /* of the test that is in t.run */
-    char http_error[400];            /* what was wrong with an answer of t.http, or empty */
+    lua_State *L;         /* of the test that is in t.run */
+    char http_error[400]; /* what was wrong with an answer of t.http or t.redis, or empty */
     char failure[LT_TEST_TEXT_MAX];  /* of filters, in this exchange, for people; or empty */
     char failed_as[LT_VM_TRACE_MAX]; /* the first of these, in a line */
     char text[LT_TEST_TEXT_MAX];     /* of a check that fails */
@@ -161,6 +162,15 @@ void lt_test_http_forget(lua_State *L);
  * into the result on top of the stack. */
 void lt_test_http_begin(lua_State *L, struct lt_test *r);
 void lt_test_http_end(lua_State *L, struct lt_test *r);
+
+/* ---- test_redis.c ---- */
+
+/* t.redis(answer); forget and begin as with t.http (before), end (after) puts the commands into the
+ * result. */
+int lt_test_redis(lua_State *L);
+void lt_test_redis_forget(lua_State *L);
+void lt_test_redis_begin(lua_State *L, struct lt_test *r);
+void lt_test_redis_end(lua_State *L);
 
 /* ---- test_checks.c, test_diff.c ---- */
 

@@ -183,6 +183,7 @@ function Headers:all(name) end
 ---@field header lintel.header
 ---@field fields lintel.fields
 ---@field file lintel.file
+---@field redis lintel.redis
 lintel = {}
 ---Seconds since 1970, with fractions.
 ---@return number
@@ -573,3 +574,42 @@ local file = {}
 ---@return string? reason
 ---@return string? detail
 function file.exists(path) end
+
+---Calls of Redis: one server, Sentinel or Cluster.
+---@class lintel.redis
+local redis = {}
+---A client; in `init`. Raises for a URL that is wrong.
+---@param url string
+---@param options? lintel.RedisOptions
+---@return lintel.Redis
+function redis.new(url, options) end
+
+---What `lintel.redis.new` gives; not for `init`.
+---@class lintel.Redis
+local Redis = {}
+---One command. Nil without a reason is Redis' nil; an error of Redis is the reason `redis_error`, whose text is `why`.
+---@param command string
+---@param ... string|number
+---@return string|integer|false|table|nil reply
+---@return string? reason
+---@return string? why
+function Redis:call(command, ...) end
+---Up to 500 commands that leave together; their replies in order. An error among them is `{err = text}`, a nil is false.
+---@param commands (string|number)[][]
+---@return (string|integer|false|table)[]? replies
+---@return string? reason
+---@return string? why
+function Redis:pipeline(commands) end
+---Runs a script in Redis, by `EVALSHA` where Redis knows it.
+---@param script string
+---@param keys? (string|number)[]
+---@param args? (string|number)[]
+---@return string|integer|false|table|nil reply
+---@return string? reason
+---@return string? why
+function Redis:eval(script, keys, args) end
+
+---How long calls may take.
+---@class lintel.RedisOptions
+---@field timeout? number|string Of a whole call; `1s`, at most `1m`.
+---@field connect_timeout? number|string Until there is a connection with its login; `500ms`.

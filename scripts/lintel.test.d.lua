@@ -57,6 +57,7 @@
 ---@field log table[]
 ---@field slept number
 ---@field http table[]
+---@field redis string[][]
 ---@field aborted boolean
 
 ---@class lintel.test.Filter
@@ -110,6 +111,11 @@ function t.every(filter, period, spec) end
 ---@param request string
 ---@param answer table|fun(request: table): table
 function t.http(request, answer) end
+
+---What lintel.redis gets until the case ends: replies by the command's name in capitals, or a
+---function of the command and its arguments.
+---@param answer table<string, any>|fun(command: string, ...: string): any, string?, string?
+function t.redis(answer) end
 
 ---Moves the clock.
 ---@param seconds number

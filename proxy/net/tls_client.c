@@ -106,7 +106,7 @@ struct lt_tls_client_policy *lt_tls_client_policy_new(const struct lt_tls_client
     return p;
 }
 
-static struct lt_tls_client_policy *policy_ref(struct lt_tls_client_policy *policy)
+struct lt_tls_client_policy *lt_tls_client_policy_ref(struct lt_tls_client_policy *policy)
 {
     atomic_fetch_add_explicit(&policy->refs, 1, memory_order_relaxed);
     return policy;
@@ -286,7 +286,7 @@ static struct lt_tls_client *client_new(struct lt_tls_client_policy *policy, con
     }
     LT_OBJ_INIT(client, CLIENT_MAGIC);
     client->refs = 1;
-    client->policy = policy_ref(policy);
+    client->policy = lt_tls_client_policy_ref(policy);
     client->ctx = SSL_CTX_new(TLS_client_method());
     if (client->ctx == NULL || !set_up(client->ctx, policy)) {
         const char *reason = ERR_reason_error_string(ERR_peek_last_error());

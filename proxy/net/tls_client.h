@@ -39,6 +39,7 @@ struct lt_tls_client_policy;
 /* A counted copy of spec. NULL without memory. */
 struct lt_tls_client_policy *
 lt_tls_client_policy_new(const struct lt_tls_client_spec *spec) LT_MUST_CHECK;
+struct lt_tls_client_policy *lt_tls_client_policy_ref(struct lt_tls_client_policy *policy);
 void lt_tls_client_policy_free(struct lt_tls_client_policy *policy);
 struct lt_str lt_tls_client_policy_name(const struct lt_tls_client_policy *policy);
 /* LT_TLS_ID_LEN bytes that only policies with the same settings share. */

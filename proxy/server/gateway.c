@@ -260,7 +260,7 @@ static size_t filter_memory(const struct lt_snapshot *s)
         sum += s->filters->files[i]->memory;
         asks |= s->filters->files[i]->asks;
     }
-    return sum + (asks ? lt_origins_memory() : 0);
+    return sum + (asks ? lt_origins_memory() + lt_redis_memory() : 0);
 }
 
 /* What hashing passwords may take at a time. */

@@ -108,6 +108,7 @@ static bool init_filters(struct lt_worker_view *view)
                                          .loop = worker->loop,
                                          .metrics = worker->env.metrics,
                                          .origins = worker->origins,
+                                         .redis = worker->redis,
                                          .pool = worker->shared->pool,
                                          .box = worker->box};
     view->view.filters = lt_filters_new(&spec, view->why, sizeof(view->why));

@@ -353,6 +353,7 @@ void lt_worker_free(struct lt_worker *worker)
         lt_mailbox_free(worker->box);
     }
     lt_origins_free(worker->origins);
+    lt_redis_free(worker->redis);
     lt_addresses_free(worker->addresses);
     lt_fronts_free(worker->fronts);
     lt_proxy_readers_fini(&worker->proxied);
@@ -441,6 +442,7 @@ struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned num
     worker->addresses = lt_addresses_new(worker->loop, lt_lookups_ask, worker);
     if (worker->addresses != NULL) {
         worker->origins = lt_origins_new(worker->loop, worker->addresses, worker->env.metrics);
+        worker->redis = lt_redis_new(worker->loop, worker->addresses, worker->env.metrics);
     }
     if (worker->pools != NULL) {
         lt_pools_set_worker(worker->pools, number);
@@ -453,7 +455,8 @@ struct lt_worker *lt_worker_start(struct lt_workers_shared *shared, unsigned num
         lt_pools_set_peers(worker->pools, &shared->peers);
     }
     if (worker->box == NULL || worker->pools == NULL || worker->fronts == NULL ||
-        worker->origins == NULL || pthread_create(&worker->thread, NULL, run, worker) != 0) {
+        worker->origins == NULL || worker->redis == NULL ||
+        pthread_create(&worker->thread, NULL, run, worker) != 0) {
         lt_worker_free(worker);
         return NULL;
     }

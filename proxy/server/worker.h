@@ -16,6 +16,7 @@
 #include "shared/addr_table.h"
 #include "shared/rate_table.h"
 #include "upstream/fetch.h"
+#include "upstream/redis.h"
 #include "shared/value_table.h"
 #include "upstream/peers.h"
 
@@ -73,6 +74,7 @@ struct lt_worker {
     struct lt_pools *pools;
     struct lt_addresses *addresses; /* of names that filters ask */
     struct lt_origins *origins;     /* where filters' requests go */
+    struct lt_redis *redis;         /* ... and their calls of Redis */
     struct lt_worker_listener listeners[LT_SLOTS_MAX];
     uint64_t refused_logged_us[2]; /* when a refusal was logged last: at any cap, of a client */
     uint64_t proxied_logged_us;    /* ... one for its PROXY header */

@@ -30,6 +30,15 @@ liblintel_a_SOURCES += \
 	proxy/upstream/fetch.c proxy/upstream/fetch.h proxy/upstream/fetch.def \
 	proxy/upstream/fetch_redirect.c \
 	proxy/upstream/origins.c proxy/upstream/origins.h \
+	proxy/upstream/redis.c proxy/upstream/redis.h proxy/upstream/redis.def \
+	proxy/upstream/redis_impl.h proxy/upstream/redis_refused.def \
+	proxy/upstream/redis_cluster.c \
+	proxy/upstream/redis_conn.c \
+	proxy/upstream/redis_discover.c \
+	proxy/upstream/redis_node.c \
+	proxy/upstream/redis_slots.c proxy/upstream/redis_slots.h \
+	proxy/upstream/redis_reply.c proxy/upstream/redis_reply.h \
+	proxy/upstream/redis_url.c proxy/upstream/redis_url.h \
 	proxy/upstream/server_set.c proxy/upstream/server_set.h \
 	proxy/upstream/servers_file.c proxy/upstream/servers_file.h
 liblintel_a_SOURCES += \
@@ -59,6 +68,11 @@ tests_unit_test_back_h2_SOURCES = tests/unit/test_back_h2.c tests/unit/net_env.h
 tests_unit_test_balance_SOURCES = tests/unit/test_balance.c
 check_PROGRAMS += tests/unit/test_breaker tests/unit/test_check tests/unit/test_fetch \
 	tests/unit/test_health
+check_PROGRAMS += tests/unit/test_redis
+tests_unit_test_redis_SOURCES = tests/unit/test_redis.c tests/unit/net_env.h
+check_PROGRAMS += tests/fuzz/fuzz_redis_reply
+tests_fuzz_fuzz_redis_reply_SOURCES = tests/fuzz/fuzz_redis_reply.c tests/fuzz/main.c
+EXTRA_DIST += tests/fuzz/corpus/redis_reply
 tests_unit_test_breaker_SOURCES = tests/unit/test_breaker.c
 tests_unit_test_fetch_SOURCES = tests/unit/test_fetch.c tests/unit/net_env.h
 tests_unit_test_check_SOURCES = tests/unit/test_check.c tests/unit/net_env.h
