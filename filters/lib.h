@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table `lintel` that filters see: limit, crypto, json, re, jwt, http, cache, shared, log,
+/* The table `lintel` that filters see: limit, crypto, json, re, jwt, jwks, http, cache, shared, log,
  * header, now, uuid, sleep, parallel. Each lib_*.c adds its part. All functions raise Lua errors.
  */
 #ifndef LT_FILTERS_LIB_H
@@ -73,6 +73,9 @@ uint64_t lt_lua_duration_ms(lua_State *L, int index, uint64_t max_ms);
 /* For functions that are both ctx:name(...) and lintel.name(...): the first argument that is not
  * ctx. Raises when ctx is not to be used now. */
 int lt_lua_skip_ctx(lua_State *L);
+
+/* lintel.jwks (lib_jwks.c). */
+int lt_lua_jwks(lua_State *L);
 
 /* Both. */
 int lt_lua_sleep(lua_State *L);
