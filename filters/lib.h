@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table `lintel` that filters see: limit, crypto, json, re, jwt, jwks, http, cache, shared, log,
+/* The table `lintel` that filters see: limit, crypto, json, re, jwt, http, cache, shared, log,
  * header, now, uuid, sleep, parallel. Each lib_*.c adds its part. All functions raise Lua errors.
  */
 #ifndef LT_FILTERS_LIB_H

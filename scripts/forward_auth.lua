@@ -82,7 +82,7 @@ local function ask(state, sent)
     headers = sent, timeout = state.timeout, max = BODY_MAX,
   })
   if not res then
-    lintel.log.error("no answer", { why = why, detail = detail })
+    lintel.log.warn("no answer", { why = why, detail = detail })
     return nil, "auth_unavailable"
   end
   local passes = res.status < 300
@@ -135,7 +135,7 @@ function M.request(ctx)
       headers:add(name, value)
     end
   end
-  if known.user then
+  if known.user and known.user ~= "" then
     ctx.user = { id = known.user }
   end
 end

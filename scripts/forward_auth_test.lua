@@ -50,6 +50,13 @@ t.case("what it says goes to the application, what clients say does not", functi
   t.eq(sent["x-secret"], "mine")
 end)
 
+t.case("who has no name is nobody", function()
+  service { headers = { ["remote-user"] = "" } }
+  local r = ask { user = "Remote-User" }
+  t.eq(r.status, 200)
+  t.eq(r.user, nil)
+end)
+
 t.case("any other answer is the client's", function()
   service { status = 302, body = "go there",
             headers = { location = "https://login.test/?to=x", ["x-internal"] = "x",

@@ -71,7 +71,7 @@ function M.init(conf)
 end
 
 local function unavailable(why, detail)
-  lintel.log.error("introspection failed", { why = why, detail = detail })
+  lintel.log.warn("introspection failed", { why = why, detail = detail })
   return nil, "introspection_unavailable"
 end
 

@@ -161,6 +161,7 @@ end)
 
 t.case("another claim can name the user, and none has to", function()
   t.eq(ask(sign(good { email = "a@b.test" }), { user = "email" }).user, { id = "a@b.test" })
+  t.eq(ask(sign(good { sub = "" })).user, nil)
   local r = ask(sign(good()), { user = "email" })
   t.eq(r.status, 200)
   t.eq(r.user, nil)

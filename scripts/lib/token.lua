@@ -169,7 +169,7 @@ function M.admit(ctx, common, claims)
   if common.hide then
     headers["authorization"] = nil
   end
-  if id then
+  if id and id ~= "" then
     ctx.user = { id = id }
   end
 end

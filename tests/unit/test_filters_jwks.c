@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 
 #include "base/base64.h"
+#include "base/mem.h"
 #include "filters/jwks.h"
 
 #define URL "https://id.test/keys"
@@ -36,7 +37,10 @@ static void on_fetch(void *arg, struct lt_fetch *f)
         return;
     }
     struct lt_response *res = lt_arena_new(&f->arena, struct lt_response);
-    assert_non_null(res);
+    if (res == NULL) {
+        lt_fetch_fail(f, LT_FETCH_BUSY, LT_STR("no memory"));
+        return;
+    }
     *res = (struct lt_response){.status = issuer.status, .version = 11};
     lt_headers_init(&res->headers, &f->arena, 10);
     if (issuer.cache != NULL) {
@@ -555,6 +559,42 @@ static void claims_are_judged_without_a_signature(void **state)
     lt_test_bed_end(bed);
 }
 
+static void without_memory_nothing_breaks(void **state)
+{
+    (void)state;
+    bool made = false;
+    unsigned i;
+    for (i = 1; !made && i < 3000; i++) {
+        lt_value_table_clear(&bed->values);
+        load_filter("");
+        struct lt_exchange *x = begin();
+        with_header(x, "x-token", token("0", 0));
+        lt_mem_fail_at(i);
+        enum lt_step_result result = lt_test_bed_run(bed, LT_FILTER_REQUEST);
+        lt_mem_fail_at(0);
+        made = result == LT_STEP_NEXT && lt_str_eq_c(req_header(x, "x-r"), "alice");
+        assert_true(result == LT_STEP_NEXT || x->cause != LT_CAUSE_NONE);
+        lt_test_bed_end(bed);
+    }
+    assert_true(made && i > 5);
+    /* A worker that can't keep another one's keys fetches them. */
+    make_workers(&terms);
+    refresh(0);
+    for (i = 1; i < 10; i++) {
+        lt_mem_fail_at(i);
+        (void)!lt_jwks_miss(workers[1]);
+        lt_mem_fail_at(0);
+        settle();
+    }
+    assert_true(lt_jwks_usable(workers[1]));
+    for (i = 1; i <= 2; i++) {
+        lt_mem_fail_at(i);
+        assert_null(lt_jwks_new(bed->filters, 0, keys[0], &terms));
+        lt_mem_fail_at(0);
+    }
+    free_workers();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -578,6 +618,7 @@ int main(void)
         TEST(a_reload_begins_with_what_was_fetched),
         TEST(what_is_written_wrongly_raises),
         TEST(claims_are_judged_without_a_signature),
+        TEST(without_memory_nothing_breaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
