@@ -7,7 +7,8 @@
 static bool names(struct lt_str text)
 {
     return lt_str_find(text, LT_STR("lintel.http")) != SIZE_MAX ||
-           lt_str_find(text, LT_STR("lintel.redis")) != SIZE_MAX;
+           lt_str_find(text, LT_STR("lintel.redis")) != SIZE_MAX ||
+           lt_str_find(text, LT_STR("lintel.jwks")) != SIZE_MAX;
 }
 
 bool lt_filter_asks(const struct lt_filter_file *file)

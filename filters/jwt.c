@@ -172,6 +172,23 @@ static enum lt_jwt_reason check(struct lt_crypto *crypto, struct lt_jose_keys *k
     return reason == LT_JWT_OK && !is_type(header.type, rules->type) ? LT_JWT_WRONG_TYPE : reason;
 }
 
+enum lt_jwt_reason lt_jwt_read(const struct lt_jwt_rules *rules, struct lt_str text,
+                               json_t **claims)
+{
+    json_t *payload = parse_object(text);
+    *claims = NULL;
+    if (payload == NULL) {
+        return LT_JWT_MALFORMED;
+    }
+    enum lt_jwt_reason reason = lt_jwt_judge(rules, payload);
+    if (reason == LT_JWT_OK) {
+        *claims = payload;
+    } else {
+        json_decref(payload);
+    }
+    return reason;
+}
+
 static enum lt_jwt_reason verify(struct lt_crypto *crypto, struct lt_jose_keys *keys,
                                  const struct lt_jwt_rules *rules, struct lt_str token,
                                  unsigned char *memory, json_t **claims)
@@ -186,17 +203,7 @@ static enum lt_jwt_reason verify(struct lt_crypto *crypto, struct lt_jose_keys *
     if (reason != LT_JWT_OK) {
         return reason;
     }
-    json_t *payload = parse_object(parts.payload);
-    if (payload == NULL) {
-        return LT_JWT_MALFORMED;
-    }
-    reason = lt_jwt_judge(rules, payload);
-    if (reason == LT_JWT_OK) {
-        *claims = payload;
-    } else {
-        json_decref(payload);
-    }
-    return reason;
+    return lt_jwt_read(rules, parts.payload, claims);
 }
 
 enum lt_jwt_reason lt_jwt_verify(struct lt_crypto *crypto, struct lt_jose_keys *keys,

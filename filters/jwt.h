@@ -30,8 +30,9 @@ struct lt_jwt_texts {
 
 /* A claim that has to be there, and to be or hold one of these values if there are any. */
 struct lt_jwt_claim_rule {
-    const char *name;
+    struct lt_str name;         /* a claim; or members within each other, as in "a.b" */
     struct lt_jwt_texts values; /* of strings, whole numbers, true and false */
+    bool all;                   /* it has to hold each of them */
 };
 
 struct lt_jwt_rules {
@@ -40,7 +41,8 @@ struct lt_jwt_rules {
     struct lt_jwt_texts issuers;   /* none: not checked */
     struct lt_jwt_texts audiences; /* none: a token with `aud` is refused (RFC 7519 §4.1.3) */
     bool any_audience;
-    struct lt_jwt_texts scopes; /* all have to be there */
+    struct lt_jwt_texts scopes;    /* all have to be there */
+    struct lt_jwt_texts any_scope; /* one of them has to be there; none: not checked */
     const struct lt_jwt_claim_rule *claims;
     unsigned n_claims;
     struct lt_str type;   /* `typ`, without "application/"; empty: any */
@@ -52,6 +54,11 @@ struct lt_jwt_rules {
 enum lt_jwt_reason lt_jwt_verify(struct lt_crypto *crypto, struct lt_jose_keys *keys,
                                  const struct lt_jwt_rules *rules, struct lt_str token,
                                  json_t **claims) LT_MUST_CHECK;
+
+/* The rules alone, for the text of claims that came from where they are believed: RFC 7662. As
+ * lt_jwt_verify. */
+enum lt_jwt_reason lt_jwt_read(const struct lt_jwt_rules *rules, struct lt_str text,
+                               json_t **claims) LT_MUST_CHECK;
 
 /* The rules alone, for claims whose signature is verified. */
 enum lt_jwt_reason lt_jwt_judge(const struct lt_jwt_rules *rules,

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+/* Longest name of a member on a path. */
+#define MEMBER_MAX 128u
 /* Whole seconds that a double holds exactly. */
 #define TIME_MAX 9007199254740992.0
 
@@ -117,7 +119,11 @@ static enum lt_jwt_reason judge_scope(const struct lt_jwt_rules *rules, const js
             return LT_JWT_INSUFFICIENT_SCOPE;
         }
     }
-    return LT_JWT_OK;
+    bool found = rules->any_scope.n == 0;
+    for (unsigned i = 0; i < rules->any_scope.n && !found; i++) {
+        found = has_scope(scope, rules->any_scope.at[i]);
+    }
+    return found ? LT_JWT_OK : LT_JWT_INSUFFICIENT_SCOPE;
 }
 
 /* Whether a plain value is one of these. */
@@ -134,19 +140,52 @@ static bool is_value(const json_t *value, struct lt_jwt_texts values)
     return json_is_string(value) && is_among(text_of(value), values);
 }
 
+/* Whether it is, or holds, one of these. */
+static bool holds(const json_t *value, struct lt_jwt_texts values)
+{
+    const json_t *one;
+    size_t i;
+    json_array_foreach(value, i, one)
+    {
+        if (is_value(one, values)) {
+            return true;
+        }
+    }
+    return is_value(value, values);
+}
+
+/* The claim of that name, which may have dots in it; else by members within each other. */
+static const json_t *find_claim(const json_t *claims, struct lt_str name)
+{
+    const json_t *at = json_object_get(claims, name.p);
+    struct lt_str member;
+    if (at != NULL) {
+        return at;
+    }
+    at = claims;
+    while (at != NULL && lt_str_next(&name, '.', &member)) {
+        char text[MEMBER_MAX];
+        if (member.len >= sizeof(text)) {
+            return NULL;
+        }
+        memcpy(text, member.p, member.len);
+        text[member.len] = '\0';
+        at = json_object_get(at, text);
+    }
+    return at;
+}
+
 static enum lt_jwt_reason judge_claim(const struct lt_jwt_claim_rule *rule, const json_t *claims)
 {
-    const json_t *value = json_object_get(claims, rule->name), *one;
-    bool found = rule->values.n == 0;
-    size_t i;
+    const json_t *value = find_claim(claims, rule->name);
+    bool ok = rule->all || rule->values.n == 0 || (value != NULL && holds(value, rule->values));
     if (value == NULL || json_is_null(value)) {
         return LT_JWT_MISSING_CLAIM;
     }
-    json_array_foreach(value, i, one)
-    {
-        found |= is_value(one, rule->values);
+    for (unsigned i = 0; i < rule->values.n && rule->all; i++) {
+        ok = ok && holds(value, (struct lt_jwt_texts){&rule->values.at[i], 1});
     }
-    return found || is_value(value, rule->values) ? LT_JWT_OK : LT_JWT_WRONG_CLAIM;
+    return ok ? LT_JWT_OK : LT_JWT_WRONG_CLAIM;
 }
 
 enum lt_jwt_reason lt_jwt_judge(const struct lt_jwt_rules *rules, const json_t *claims)

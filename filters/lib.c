@@ -211,6 +211,8 @@ static const struct lt_api_row lintel_rows[] = {
      lt_lua_sleep},
     {"parallel", "(functions: (fun(): any)[]): any ...",
      "As `ctx:parallel`, also where there is no request.", lt_lua_parallel},
+    {"jwks", "(url: string, options?: lintel.JwksOptions): lintel.Keys",
+     "Keys that an issuer publishes, fetched in the background; in `init`.", lt_lua_jwks},
     LT_API_FIELD("log", "lintel.Log", "As `ctx.log`, without a request."),
     LT_API_END,
 };

@@ -75,6 +75,9 @@ uint64_t lt_lua_duration_ms(lua_State *L, int index, uint64_t max_ms);
  * ctx. Raises when ctx is not to be used now. */
 int lt_lua_skip_ctx(lua_State *L);
 
+/* lintel.jwks (lib_jwks.c). */
+int lt_lua_jwks(lua_State *L);
+
 /* Both. */
 int lt_lua_sleep(lua_State *L);
 int lt_lua_parallel(lua_State *L);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lintel.jwt: key sets and the verification of tokens (jwt.h). */
-#include "filters/api.h"
-#include "filters/jwt.h"
+#include "filters/lib_jwt.h"
 
 #include <math.h>
 
 #include "base/obj.h"
+#include "filters/api.h"
 #include "filters/host_impl.h"
+#include "filters/jwt.h"
 #include "filters/lib.h"
 
+/* Fetches that one call may wait for: one that was under way already, and its own. */
+#define ROUNDS_MAX 3
+#define WAITED_ENOUGH 100
 #define KEYS_MAGIC 0x6b657973u
 #define KEYS_META "lintel.jwt.keys"
 /* Texts in all options of one call together, and rules about claims. */
@@ -16,27 +20,38 @@
 #define CLAIMS_MAX 16
 #define LEEWAY_MAX 86400.0
 
-/* Userdata. */
-struct keys {
-    uint32_t magic;
-    struct lt_jose_keys *set; /* owned */
-};
-
 /* ---- key sets ---- */
 
-static struct lt_jose_keys *check_keys(lua_State *L, int arg)
+static struct lt_lua_keys *check_keys(lua_State *L, int arg)
 {
-    struct keys *keys = luaL_checkudata(L, arg, KEYS_META);
+    struct lt_lua_keys *keys = luaL_checkudata(L, arg, KEYS_META);
     LT_OBJ_CHECK(keys, KEYS_MAGIC);
-    return keys->set;
+    return keys;
 }
 
 static int keys_gc(lua_State *L)
 {
-    struct keys *keys = lua_touserdata(L, 1);
+    struct lt_lua_keys *keys = lua_touserdata(L, 1);
+    lt_jwks_free(keys->source);
     lt_jose_keys_free(keys->set);
+    keys->source = NULL;
     keys->set = NULL;
     return 0;
+}
+
+struct lt_lua_keys *lt_lua_new_keys(lua_State *L, const char *what)
+{
+    if (lt_filter_vm_of(L)->task != NULL) {
+        luaL_error(L, "%s: make keys in `init` and keep them in what it returns", what);
+    }
+    struct lt_lua_keys *keys = lua_newuserdatauv(L, sizeof(*keys), 0);
+    *keys = (struct lt_lua_keys){.magic = KEYS_MAGIC};
+    luaL_setmetatable(L, KEYS_META);
+    keys->set = lt_jose_keys_new();
+    if (keys->set == NULL) {
+        luaL_error(L, "out of memory");
+    }
+    return keys;
 }
 
 typedef bool (*add_fn)(struct lt_jose_keys *keys, struct lt_str text);
@@ -82,18 +97,9 @@ static void check_plain(lua_State *L, int index, const char *what)
 static int make_keys(lua_State *L)
 {
     static const char *const known[] = {"jwks", "pem", "secret"};
-    if (lt_filter_vm_of(L)->task != NULL) {
-        return luaL_error(L, "jwt.keys: make keys in `init` and keep them in what it returns");
-    }
     check_plain(L, 1, "jwt.keys");
     lt_lua_check_keys(L, 1, "jwt.keys", known, lt_countof(known));
-    struct keys *keys = lua_newuserdatauv(L, sizeof(*keys), 0);
-    *keys = (struct keys){.magic = KEYS_MAGIC};
-    luaL_setmetatable(L, KEYS_META);
-    keys->set = lt_jose_keys_new();
-    if (keys->set == NULL) {
-        return luaL_error(L, "out of memory");
-    }
+    const struct lt_lua_keys *keys = lt_lua_new_keys(L, "jwt.keys");
     add_option(L, keys->set, "jwks", lt_jose_add_jwks);
     add_option(L, keys->set, "pem", lt_jose_add_pem);
     add_option(L, keys->set, "secret", lt_jose_add_secret);
@@ -106,7 +112,11 @@ static int make_keys(lua_State *L)
 /* keys:replace(text): the number of keys, or nil, "bad_keys" and what is wrong. */
 static int replace(lua_State *L)
 {
-    struct lt_jose_keys *set = check_keys(L, 1);
+    const struct lt_lua_keys *keys = check_keys(L, 1);
+    struct lt_jose_keys *set = keys->set;
+    if (keys->fetched) {
+        return luaL_error(L, "keys:replace: these keys are fetched by lintel.jwks");
+    }
     if (!lt_jose_replace_jwks(set, lt_lua_check_str(L, 2))) {
         lua_pushnil(L);
         lua_pushliteral(L, "bad_keys");
@@ -120,7 +130,7 @@ static int replace(lua_State *L)
 /* keys:algs(): the names of what the keys can be used with, as a list. */
 static int list_algs(lua_State *L)
 {
-    const struct lt_jose_keys *set = check_keys(L, 1);
+    const struct lt_jose_keys *set = check_keys(L, 1)->set;
     unsigned fits = 0;
     lua_Integer n = 0;
     for (unsigned i = 0; i < set->n; i++) {
@@ -225,7 +235,7 @@ static void get_algs(struct options *o)
     o->n_texts -= names.n;
 }
 
-static struct lt_jwt_claim_rule *new_claim(struct options *o, const char *name)
+static struct lt_jwt_claim_rule *new_claim(struct options *o, struct lt_str name)
 {
     if (o->rules.n_claims == CLAIMS_MAX) {
         luaL_error(o->L, "jwt.verify: more than %d rules about claims", CLAIMS_MAX);
@@ -245,9 +255,15 @@ static void read_claims(struct options *o)
         if (lua_type(L, -2) != LUA_TSTRING) {
             luaL_error(L, "jwt.verify: a key of `claims` is no string");
         }
-        const char *name = lua_tostring(L, -2);
-        new_claim(o, name)->values = read_texts(o, "claims");
-        lua_pushstring(L, name); /* what was read stays below */
+        int key = lua_gettop(L) - 1;
+        struct lt_jwt_claim_rule *rule = new_claim(o, lt_lua_check_str(L, key));
+        if (lua_istable(L, -1) && lua_getfield(L, -1, "all") != LUA_TNIL) {
+            rule->all = true;
+        } else {
+            lua_settop(L, key + 1);
+        }
+        rule->values = read_texts(o, "claims");
+        lua_pushvalue(L, key); /* what was read stays below */
     }
 }
 
@@ -256,7 +272,7 @@ static void get_claims(struct options *o)
     lua_State *L = o->L;
     struct lt_jwt_texts required = get_texts(o, "required");
     for (unsigned i = 0; i < required.n; i++) {
-        (void)new_claim(o, required.at[i].p);
+        (void)new_claim(o, required.at[i]);
     }
     if (lua_getfield(L, o->table, "claims") != LUA_TNIL) {
         check_plain(L, lua_gettop(L), "jwt.verify: `claims`");
@@ -279,6 +295,7 @@ static void read_options(struct options *o)
     }
     o->rules.audiences.n = o->rules.any_audience ? 0 : o->rules.audiences.n;
     o->rules.scopes = get_texts(o, "scope");
+    o->rules.any_scope = get_texts(o, "scope_any");
     get_claims(o);
     struct lt_jwt_texts type = get_texts(o, "typ");
     o->rules.type = type.n > 0 ? type.at[0] : LT_STR_NONE;
@@ -290,22 +307,9 @@ static void read_options(struct options *o)
     o->rules.now_s = (double)(host != NULL ? host->spec.loop->wall_us : lt_clock_wall_us()) / 1e6;
 }
 
-/* jwt.verify(token, keys [, options]): the claims, or nil and why not. */
-static int verify(lua_State *L)
+/* Claims, or nil and a reason. */
+static int push_result(lua_State *L, enum lt_jwt_reason reason, json_t *claims)
 {
-    struct lt_str token = lt_lua_check_str(L, 1);
-    struct lt_jose_keys *keys = check_keys(L, 2);
-    struct options options = {.L = L, .table = 3};
-    json_t *claims;
-    lua_settop(L, 3);
-    if (lua_isnil(L, 3)) {
-        lua_newtable(L);
-        lua_replace(L, 3);
-    }
-    read_options(&options);
-    struct lt_crypto *crypto = lt_lua_crypto(L);
-    luaL_checkstack(L, 8, NULL);
-    enum lt_jwt_reason reason = lt_jwt_verify(crypto, keys, &options.rules, token, &claims);
     if (reason == LT_JWT_OK) {
         lt_lua_json_push(L, claims);
         return 1;
@@ -313,6 +317,96 @@ static int verify(lua_State *L)
     lua_pushnil(L);
     lua_pushstring(L, lt_jwt_reason_name(reason));
     return 2;
+}
+
+/* A table of options at index, made where there is none. */
+static void default_options(lua_State *L, int index)
+{
+    lua_settop(L, index);
+    if (lua_isnil(L, index)) {
+        lua_newtable(L);
+        lua_replace(L, index);
+    }
+}
+
+static enum lt_jwt_reason verify_once(lua_State *L, const struct lt_lua_keys *keys, json_t **claims)
+{
+    struct options options = {.L = L, .table = 3};
+    struct lt_str token = lt_lua_check_str(L, 1);
+    read_options(&options);
+    struct lt_crypto *crypto = lt_lua_crypto(L);
+    luaL_checkstack(L, 8, NULL);
+    *claims = NULL;
+    if (keys->source != NULL && !lt_jwks_usable(keys->source)) {
+        return LT_JWT_NO_KEYS;
+    }
+    return lt_jwt_verify(crypto, keys->set, &options.rules, token, claims);
+}
+
+static int verify_again(lua_State *L, int status, lua_KContext k);
+
+/* Stack: token, keys, options, fetches that were waited for. Keys that are fetched may lack the one
+ * that the issuer signs with since a moment ago. */
+static int verify_round(lua_State *L)
+{
+    const struct lt_lua_keys *keys = check_keys(L, 2);
+    lua_Integer round = lua_tointeger(L, 4);
+    json_t *claims;
+    bool asks = keys->source != NULL && lt_filter_vm_of(L)->task != NULL;
+    for (;; round++) {
+        lua_settop(L, 4);
+        enum lt_jwt_reason reason = verify_once(L, keys, &claims);
+        bool lacks = reason == LT_JWT_NO_KEYS || reason == LT_JWT_UNKNOWN_KEY ||
+                     reason == LT_JWT_BAD_SIGNATURE;
+        enum lt_jwks_hope hope =
+            lacks && asks && round < ROUNDS_MAX ? lt_jwks_miss(keys->source) : LT_JWKS_NONE;
+        if (hope == LT_JWKS_COMING) {
+            lua_pushinteger(L, round + 1);
+            lua_replace(L, 4);
+            return lt_jwks_wait(L, keys->source, verify_again);
+        }
+        if (hope == LT_JWKS_NONE) {
+            bool open = reason == LT_JWT_UNKNOWN_KEY && asks &&
+                        (round == WAITED_ENOUGH || lt_jwks_failed(keys->source));
+            return push_result(L, open ? LT_JWT_NO_KEYS : reason, claims);
+        }
+    }
+}
+
+static int verify_again(lua_State *L, int status, lua_KContext k)
+{
+    const struct lt_async *wait = (const struct lt_async *)k;
+    (void)status;
+    if (wait->task != NULL) { /* what it waited for has not come */
+        lua_pushinteger(L, WAITED_ENOUGH);
+        lua_replace(L, 4);
+    }
+    return verify_round(L);
+}
+
+/* jwt.verify(token, keys [, options]): the claims, or nil and why not. */
+static int verify(lua_State *L)
+{
+    (void)lt_lua_check_str(L, 1);
+    (void)check_keys(L, 2);
+    default_options(L, 3);
+    lua_pushinteger(L, 0);
+    return verify_round(L);
+}
+
+/* jwt.judge(text, options): as verify, for claims that need no signature. */
+static int judge(lua_State *L)
+{
+    struct lt_str text = lt_lua_check_str(L, 1);
+    struct options options = {.L = L, .table = 2};
+    json_t *claims = NULL;
+    default_options(L, 2);
+    read_options(&options);
+    luaL_checkstack(L, 8, NULL);
+    enum lt_jwt_reason reason = text.len > options.rules.max
+                                    ? LT_JWT_TOO_LARGE
+                                    : lt_jwt_read(&options.rules, text, &claims);
+    return push_result(L, reason, claims);
 }
 
 static const struct lt_api_row key_rows[] = {
@@ -338,9 +432,11 @@ static const struct lt_api_row rule_rows[] = {
         "What we are called in `aud`. Without it a token that has `aud` is refused; `\"*\"` takes "
         "any."),
     LT_API_FIELD("scope", "string|string[]", "Scopes that all have to be in `scope` or `scp`."),
+    LT_API_FIELD("scope_any", "string|string[]", "Scopes of which one has to be there."),
     LT_API_FIELD("required", "string|string[]", "Claims that have to be there."),
     LT_API_FIELD("claims", "table<string, any>",
-                 "Claim to the value or list of values of which it has to be one, or to hold one."),
+                 "Claim to the value or list of values of which it has to be one, or to hold one; "
+                 "`{all = {...}}`: it has to hold each. `\"a.b\"` is the member `b` of `a`."),
     LT_API_FIELD("typ", "string", "`typ` of the header; `application/` may be left out."),
     LT_API_FIELD("leeway", "number", "Seconds by which clocks may differ; 0 without it."),
     LT_API_FIELD("require_exp", "boolean", "`false`: `exp` may be missing."),
@@ -364,8 +460,11 @@ static const struct lt_api_row rows[] = {
      "(token: string, keys: lintel.Keys, rules?: lintel.TokenRules): table<string, any>? claims, "
      "string? reason",
      "The claims of a token that is signed by one of the keys and keeps the rules; else nil and "
-     "why.",
+     "why. Waits when the keys are fetched and lack the one of the token.",
      verify},
+    {"judge",
+     "(text: string, rules?: lintel.TokenRules): table<string, any>? claims, string? reason",
+     "The rules alone, for claims as JSON text that need no signature.", judge},
     LT_API_END,
 };
 

@@ -30,6 +30,7 @@ liblintel_a_SOURCES += \
 	filters/jose_jwk.c \
 	filters/jose_keys.c filters/jose_keys.h \
 	filters/jose_verify.c filters/jose_verify.h \
+	filters/jwks.c filters/jwks.h \
 	filters/jwt.c filters/jwt.def filters/jwt.h \
 	filters/jwt_claims.c \
 	filters/lib.c filters/lib.h \
@@ -40,7 +41,8 @@ liblintel_a_SOURCES += \
 	filters/lib_http.c filters/lib_http.h \
 	filters/lib_http_response.c \
 	filters/lib_json.c \
-	filters/lib_jwt.c \
+	filters/lib_jwks.c \
+	filters/lib_jwt.c filters/lib_jwt.h \
 	filters/lib_limit.c \
 	filters/lib_re.c filters/lib_re.h \
 	filters/lib_redis.c \
@@ -81,6 +83,7 @@ check_PROGRAMS += \
 	tests/unit/test_filters_definitions tests/unit/test_filters_expr \
 	tests/unit/test_filters_file \
 	tests/unit/test_filters_flow \
+	tests/unit/test_filters_jwks \
 	tests/unit/test_filters_jwt \
 	tests/unit/test_filters_lib \
 	tests/unit/test_filters_lua_match \
@@ -104,6 +107,7 @@ tests_unit_test_filters_expr_SOURCES = tests/unit/test_filters_expr.c tests/unit
 tests_unit_test_filters_definitions_SOURCES = \
 	tests/unit/test_filters_definitions.c tests/unit/filter_bed.h
 tests_unit_test_filters_flow_SOURCES = tests/unit/test_filters_flow.c tests/unit/filter_bed.h
+tests_unit_test_filters_jwks_SOURCES = tests/unit/test_filters_jwks.c tests/unit/filter_bed.h
 tests_unit_test_filters_jwt_SOURCES = tests/unit/test_filters_jwt.c tests/unit/filter_bed.h
 tests_unit_test_filters_lib_SOURCES = tests/unit/test_filters_lib.c tests/unit/filter_bed.h
 tests_unit_test_filters_lua_match_SOURCES = \

@@ -50,7 +50,7 @@ struct lt_filter_file {
     unsigned hooks;                 /* bit per enum lt_filter_hook */
     struct lt_filter_period *every; /* LT_FILTER_PERIODS_MAX of them at most; or NULL */
     unsigned n_every;
-    bool asks; /* lintel.http stands in it or in a module */
+    bool asks; /* lintel.http or lintel.jwks stands in it or in a module */
     enum lt_filter_group group;
     int on_error;            /* enum lt_filter_on_error, as declared or by group */
     struct lt_schema schema; /* of its settings */

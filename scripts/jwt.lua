@@ -1,11 +1,29 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Lets requests in that carry a JSON Web Token (RFC 7519) in `Authorization: Bearer`. A key decides
--- which algorithms it may be used with; nothing in a token can name another key or place.
-local jwt, json = lintel.jwt, lintel.json
+-- which algorithms it may be used with; nothing in a token can name another key or place. Keys are
+-- given here, or fetched from the issuers named here.
+local token_lib = require "lib.token"
+local jwt, json, crypto = lintel.jwt, lintel.json, lintel.crypto
 
 local M = { group = "auth" }
 
-M.schema = {
+M.schema = token_lib.schema_with {
+  providers = { type = "list", default = {},
+                doc = "Issuers whose keys are fetched. A token is judged by the keys of its own "
+                  .. "issuer alone.",
+                fields = {
+                  issuer = { type = "string", required = true, min = 1,
+                             doc = "What iss has to be." },
+                  jwks_url = { type = "url",
+                               doc = "Where its keys are; without it the issuer is asked (OpenID "
+                                 .. "Connect Discovery)." },
+                } },
+  refresh = { type = "duration", default = "15m", min = "1s", max = "1d",
+              doc = "How long fetched keys are fresh; Cache-Control may say less." },
+  retry = { type = "duration", default = "10s", min = "1s", max = "1d",
+            doc = "Between two fetches because of keys that nobody knows." },
+  stale = { type = "duration", default = "1d", max = "365d",
+            doc = "How long old keys serve while the issuer does not answer." },
   jwks = { type = "secret", doc = "Keys as a JWK Set, as in ${file:/etc/lintel/keys.json}." },
   pem = { type = "list", of = "string", default = {},
           doc = "Public keys and certificates in PEM form, one each." },
@@ -16,38 +34,10 @@ M.schema = {
                       "PS512", "ES256", "ES384", "ES512", "EdDSA" },
            doc = "Algorithms that are accepted; empty: what the keys can be used with." },
   issuer = { type = "list", of = "string", default = {},
-             doc = "Accepted values of iss; empty: any." },
-  audience = { type = "list", of = "string", default = {},
-               doc = "What this application is called in aud; empty: tokens with aud are refused, "
-                 .. "\"*\": aud is not looked at." },
-  scope = { type = "list", of = "string", default = {},
-            doc = "Scopes that all have to be there; else 403." },
-  required = { type = "list", of = "string", default = {}, doc = "Claims that have to be there." },
-  claims = { type = "map", of = "string", default = {},
-             doc = "Claim to the value that it has to have, or to hold if it is a list." },
+             doc = "Accepted values of iss for keys that are given here; empty: any." },
   typ = { type = "string", doc = "What typ in the header has to be, as in at+jwt." },
-  leeway = { type = "duration", default = "30s", max = "10m",
-             doc = "By how much clocks may differ." },
   require_exp = { type = "bool", default = true, doc = "Refuse tokens that never expire." },
-  max = { type = "size", default = "16K", min = "256", max = "64K",
-          doc = "Longest token." },
-  user = { type = "string", default = "sub", min = 1, doc = "Claim that becomes user.id." },
-  forward = { type = "map", of = "string", default = {},
-              doc = "Claim to the header that tells the application its value. What clients send "
-                .. "under these names is taken off." },
-  hide = { type = "bool", default = false,
-           doc = "Take the token off the request before it goes to the application." },
-  realm = { type = "string", default = "api", doc = "Name of the protected area, for clients." },
 }
-
--- A copy without the wrapper that keeps settings from being changed; nil for an empty one.
-local function copy(setting)
-  local plain = {}
-  for key, value in pairs(setting) do
-    plain[key] = value
-  end
-  return next(plain) ~= nil and plain or nil
-end
 
 -- The keys can be used with at least one of the algorithms, and each of those with a key.
 local function check_algs(wanted, possible)
@@ -63,88 +53,80 @@ local function check_algs(wanted, possible)
   end
 end
 
-function M.init(conf)
-  if conf.realm:find('[%c"\\]') then
-    error('realm: no control characters, no " and no \\', 0)
-  end
-  for _, header in pairs(conf.forward) do
-    lintel.header.check("request", header, "value")
-  end
-  local keys = jwt.keys { jwks = conf.jwks, pem = copy(conf.pem), secret = copy(conf.secrets) }
-  local rules = {
-    algs = copy(conf.algs), issuer = copy(conf.issuer), audience = copy(conf.audience),
-    scope = copy(conf.scope), required = copy(conf.required), claims = copy(conf.claims),
-    typ = conf.typ, leeway = conf.leeway, require_exp = conf.require_exp, max = conf.max,
-  }
-  check_algs(rules.algs, keys:algs())
+-- Keys and the rules for tokens that are verified with them.
+local function new_source(conf, keys, issuer)
+  local rules = token_lib.rules(conf)
+  rules.algs, rules.issuer = token_lib.copy(conf.algs), issuer
+  rules.typ, rules.require_exp = conf.typ, conf.require_exp
   jwt.verify("", keys, rules) -- raises here what it would raise for each request
-  local challenge = 'Bearer realm="' .. conf.realm .. '"'
-  local scope = table.concat(rules.scope or {}, " ")
-  return {
-    keys = keys, rules = rules, user = conf.user, hide = conf.hide,
-    forward = copy(conf.forward) or {},
-    no_token = { ["www-authenticate"] = challenge },
-    two_tokens = { ["www-authenticate"] = challenge .. ', error="invalid_request"' },
-    invalid = challenge .. ', error="invalid_token", error_description="',
-    no_scope = { ["www-authenticate"] = challenge .. ', error="insufficient_scope", scope="'
-      .. scope:gsub('[%c"\\]', "") .. '"' },
-  }
+  return { keys = keys, rules = rules }
 end
 
--- A claim as the text of a header: lists and objects as JSON. Nil: it has none.
-local function text_of(value)
-  if value == nil or value == json.null then
+-- The source of the keys that are given; nil when there are none and others are fetched.
+local function given_source(conf)
+  local pem, secret = token_lib.copy(conf.pem), token_lib.copy(conf.secrets)
+  if not conf.jwks and not pem and not secret and #conf.providers > 0 then
     return nil
   end
-  return type(value) == "table" and json.encode(value) or tostring(value)
-end
-
-local function refuse(ctx, state, reason)
-  assert(reason ~= "out_of_memory", reason)
-  if reason == "insufficient_scope" then
-    return ctx:deny(403, reason, state.no_scope)
+  local keys = jwt.keys { jwks = conf.jwks, pem = pem, secret = secret }
+  if #conf.providers == 0 then
+    check_algs(conf.algs, keys:algs())
   end
-  return ctx:deny(401, reason, { ["www-authenticate"] = state.invalid .. reason .. '"' })
+  return new_source(conf, keys, token_lib.copy(conf.issuer))
 end
 
--- Sets the headers; false: a claim holds what no header can.
-local function forward(headers, names, claims)
-  for claim, header in pairs(names) do
-    local text = text_of(claims[claim])
-    if text and text:find("%c") then
-      return false
+function M.init(conf)
+  local state = {
+    common = token_lib.new(conf, "keys_unavailable"), max = conf.max,
+    given = given_source(conf), by_issuer = {},
+  }
+  for _, provider in ipairs(conf.providers) do
+    local issuer = provider.issuer
+    if state.by_issuer[issuer] then
+      error("providers: " .. issuer .. " is there twice", 0)
     end
-    headers[header] = text
+    local keys = lintel.jwks(provider.jwks_url or issuer, {
+      discover = not provider.jwks_url, refresh = conf.refresh, retry = conf.retry,
+      stale = conf.stale,
+    })
+    state.by_issuer[issuer] = new_source(conf, keys, issuer)
+    state.first = state.first or state.by_issuer[issuer]
   end
-  return true
+  state.only = #conf.providers + (state.given and 1 or 0) == 1 and (state.given or state.first)
+  return state
+end
+
+-- What iss says, before anything is verified; nil: nothing that could be one.
+local function claimed_issuer(state, token)
+  local payload = #token <= state.max and token:match("^[^.]*%.([^.]*)%.")
+  local text = payload and crypto.base64url_decode(payload)
+  local claims = text and json.decode(text)
+  return type(claims) == "table" and type(claims.iss) == "string" and claims.iss or nil
+end
+
+-- Whose keys the token is verified with. Nil: nobody's.
+local function source_of(state, token)
+  if state.only then
+    return state.only
+  end
+  local issuer = claimed_issuer(state, token)
+  return issuer and state.by_issuer[issuer] or state.given or not issuer and state.first or nil
 end
 
 function M.request(ctx)
-  local state, headers = ctx.state, ctx.req.headers
-  for _, header in pairs(state.forward) do
-    headers[header] = nil
-  end
-  if #headers:all("authorization") > 1 then
-    return ctx:deny(400, "two_tokens", state.two_tokens)
-  end
-  local token = ctx.req:bearer()
+  local state = ctx.state
+  local token, answer = token_lib.take(ctx, state.common)
   if not token then
-    return ctx:deny(401, "missing_token", state.no_token)
+    return answer
   end
-  local claims, reason = jwt.verify(token, state.keys, state.rules)
+  local source, claims, reason = source_of(state, token), nil, "wrong_issuer"
+  if source then
+    claims, reason = jwt.verify(token, source.keys, source.rules)
+  end
   if not claims then
-    return refuse(ctx, state, reason)
+    return token_lib.refuse(ctx, state.common, reason)
   end
-  local id = text_of(claims[state.user])
-  if not forward(headers, state.forward, claims) or (id and id:find("%c")) then
-    return refuse(ctx, state, "bad_claim")
-  end
-  if state.hide then
-    headers["authorization"] = nil
-  end
-  if id then
-    ctx.user = { id = id }
-  end
+  return token_lib.admit(ctx, state.common, claims)
 end
 
 return M

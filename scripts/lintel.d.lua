@@ -198,6 +198,11 @@ function lintel.sleep(duration) end
 ---@param functions (fun(): any)[]
 ---@return any ...
 function lintel.parallel(functions) end
+---Keys that an issuer publishes, fetched in the background; in `init`.
+---@param url string
+---@param options? lintel.JwksOptions
+---@return lintel.Keys
+function lintel.jwks(url, options) end
 
 ---Lines in the error log with the name of the instance. Names of fields are small letters, digits and `_`; at most 16 fields, texts are cut after 1000 bytes.
 ---@class lintel.Log
@@ -396,13 +401,19 @@ local jwt = {}
 ---@param from {jwks?: string|string[], pem?: string|string[], secret?: string|string[]}
 ---@return lintel.Keys
 function jwt.keys(from) end
----The claims of a token that is signed by one of the keys and keeps the rules; else nil and why.
+---The claims of a token that is signed by one of the keys and keeps the rules; else nil and why. Waits when the keys are fetched and lack the one of the token.
 ---@param token string
 ---@param keys lintel.Keys
 ---@param rules? lintel.TokenRules
 ---@return table<string, any>? claims
 ---@return string? reason
 function jwt.verify(token, keys, rules) end
+---The rules alone, for claims as JSON text that need no signature.
+---@param text string
+---@param rules? lintel.TokenRules
+---@return table<string, any>? claims
+---@return string? reason
+function jwt.judge(text, rules) end
 
 ---Keys that tokens are verified with.
 ---@class lintel.Keys
@@ -423,12 +434,23 @@ function Keys:replace(jwks) end
 ---@field issuer? string|string[] Accepted `iss`; any without it.
 ---@field audience? string|string[] What we are called in `aud`. Without it a token that has `aud` is refused; `"*"` takes any.
 ---@field scope? string|string[] Scopes that all have to be in `scope` or `scp`.
+---@field scope_any? string|string[] Scopes of which one has to be there.
 ---@field required? string|string[] Claims that have to be there.
----@field claims? table<string, any> Claim to the value or list of values of which it has to be one, or to hold one.
+---@field claims? table<string, any> Claim to the value or list of values of which it has to be one, or to hold one; `{all = {...}}`: it has to hold each. `"a.b"` is the member `b` of `a`.
 ---@field typ? string `typ` of the header; `application/` may be left out.
 ---@field leeway? number Seconds by which clocks may differ; 0 without it.
 ---@field require_exp? boolean `false`: `exp` may be missing.
 ---@field max? integer Longest token in bytes: 16384 without it, up to 65536.
+
+---Options of `lintel.jwks`.
+---@class lintel.JwksOptions
+---@field discover? boolean The URL is an issuer's, whose `/.well-known/openid-configuration` says where the keys are.
+---@field refresh? number|string How long keys are fresh; `15m` without it. `Cache-Control: max-age` may say less, down to a minute.
+---@field retry? number|string Between two fetches because of keys that are not there: `10s` without it.
+---@field stale? number|string How long old keys serve while the issuer doesn't answer: `1d` without it.
+---@field timeout? number|string Of one fetch: `5s` without it, at most a minute.
+---@field wait? number|string For which `lintel.jwt.verify` waits for a fetch: `3s` without it, and a little less than what is left of `budget.wall`.
+---@field max? integer|string Bytes of an answer: `64K` without it, at most 256K.
 
 ---Digests, HMACs, passwords, encodings.
 ---@class lintel.crypto

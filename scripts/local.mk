@@ -15,3 +15,11 @@ dist_pkgscripts_DATA = \
 	scripts/rate_limit.lua scripts/rate_limit_test.lua \
 	scripts/request_id.lua scripts/request_id_test.lua \
 	scripts/security_headers.lua scripts/security_headers_test.lua
+
+dist_pkgscripts_DATA += \
+	scripts/forward_auth.lua scripts/forward_auth_test.lua \
+	scripts/introspection.lua scripts/introspection_test.lua
+
+# What several of them require.
+pkgscriptslibdir = $(pkgscriptsdir)/lib
+dist_pkgscriptslib_DATA = scripts/lib/token.lua

@@ -38,7 +38,7 @@ static void make_keys(void)
 
 static const struct lt_str issuers[] = {LT_STR_INIT("i"), LT_STR_INIT("j")};
 static const struct lt_str values[] = {LT_STR_INIT("admin"), LT_STR_INIT("7"), LT_STR_INIT("true")};
-static const struct lt_jwt_claim_rule rule = {.name = "role", .values = {values, 3}};
+static const struct lt_jwt_claim_rule rule = {.name = {"role", 4}, .values = {values, 3}};
 
 static bool judge(struct lt_str token, bool strict)
 {

@@ -381,8 +381,8 @@ static void claims_and_scopes(void **state)
     (void)state;
     const struct lt_str scopes[] = {LT_STR("read"), LT_STR("orders:write")};
     const struct lt_str roles[] = {LT_STR("admin"), LT_STR("7"), LT_STR("true")};
-    const struct lt_jwt_claim_rule claims[] = {{.name = "tenant"},
-                                               {.name = "role", .values = {roles, 3}}};
+    const struct lt_jwt_claim_rule claims[] = {{.name = LT_STR("tenant")},
+                                               {.name = LT_STR("role"), .values = {roles, 3}}};
     rules.claims = claims;
     rules.n_claims = 2;
 #define TENANT FAR ",\"tenant\":\"t\","
@@ -416,6 +416,53 @@ static void claims_and_scopes(void **state)
         {HS, "{\"exp\":1}", "expired"}, /* not told to those who have no valid token */
     };
     check_rows(with_scopes, lt_countof(with_scopes));
+    rules.scopes.n = 0;
+    rules.any_scope = (struct lt_jwt_texts){scopes, 2};
+    static const struct row with_one[] = {
+        {HS, "{" FAR "}", "insufficient_scope"},
+        {HS, "{" FAR ",\"scope\":\"x\"}", "insufficient_scope"},
+        {HS, "{" FAR ",\"scope\":\"x read\"}", "ok"},
+        {HS, "{" FAR ",\"scp\":[\"orders:write\"]}", "ok"},
+    };
+    check_rows(with_one, lt_countof(with_one));
+}
+
+static void claims_within_claims(void **state)
+{
+    (void)state;
+    const struct lt_str roles[] = {LT_STR("admin"), LT_STR("staff")};
+    const struct lt_str one[] = {LT_STR("7")};
+    const char longest[] =
+        "a.bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+        "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+    struct lt_jwt_claim_rule claim = {
+        .name = LT_STR("realm.roles"), .values = {roles, 2}, .all = true};
+    rules.claims = &claim;
+    rules.n_claims = 1;
+    static const struct row all[] = {
+        {HS, "{" FAR "}", "missing_claim"},
+        {HS, "{" FAR ",\"realm\":7}", "missing_claim"},
+        {HS, "{" FAR ",\"realm\":{}}", "missing_claim"},
+        {HS, "{" FAR ",\"realm\":{\"roles\":null}}", "missing_claim"},
+        {HS, "{" FAR ",\"realm\":{\"roles\":[\"admin\"]}}", "wrong_claim"},
+        {HS, "{" FAR ",\"realm\":{\"roles\":\"admin\"}}", "wrong_claim"},
+        {HS, "{" FAR ",\"realm\":{\"roles\":[\"staff\",\"x\",\"admin\"]}}", "ok"},
+        /* A name with dots in it goes before a path. */
+        {HS, "{" FAR ",\"realm.roles\":[\"staff\",\"admin\"]}", "ok"},
+        {HS, "{" FAR ",\"realm.roles\":[],\"realm\":{\"roles\":[\"staff\",\"admin\"]}}",
+         "wrong_claim"},
+    };
+    check_rows(all, lt_countof(all));
+    claim = (struct lt_jwt_claim_rule){.name = LT_STR("a.b.c"), .values = {one, 1}};
+    static const struct row deep[] = {
+        {HS, "{" FAR ",\"a\":{\"b\":{\"c\":7}}}", "ok"},
+        {HS, "{" FAR ",\"a\":{\"b\":{\"c\":8}}}", "wrong_claim"},
+        {HS, "{" FAR ",\"a\":{\"b.c\":7}}", "missing_claim"},
+    };
+    check_rows(deep, lt_countof(deep));
+    claim.name = lt_str_c(longest);
+    static const struct row too_long[] = {{HS, "{" FAR ",\"a\":{}}", "missing_claim"}};
+    check_rows(too_long, 1);
 }
 
 static void types(void **state)
@@ -476,6 +523,7 @@ int main(void)
         TEST(times),
         TEST(issuers_and_audiences),
         TEST(claims_and_scopes),
+        TEST(claims_within_claims),
         TEST(types),
         TEST(memory_that_fails_is_said),
     };
