@@ -5,7 +5,8 @@ pkgconfdir = $(pkgdatadir)/conf
 dist_pkgconf_DATA = conf/basic_auth.yaml conf/cors.yaml conf/headers.yaml conf/hmac.yaml \
 	conf/jwt.yaml conf/log_fields.yaml conf/maintenance.yaml conf/quickstart.yaml \
 	conf/request_id.yaml conf/security_headers.yaml
-dist_pkgconf_DATA += conf/forward_auth.yaml conf/introspection.yaml conf/jwks.yaml
+dist_pkgconf_DATA += conf/forward_auth.yaml conf/introspection.yaml conf/jwks.yaml \
+	conf/rate_limit.yaml
 EXTRA_DIST += conf/demo/app.py conf/lintel.service.in
 
 if INSTALL_UNIT

@@ -11,16 +11,19 @@
 #define ROWS_MAX 32
 
 const struct lt_api *const lt_api_all[] = {
-    &lt_api_filter,        &lt_api_ctx,      &lt_api_request,       &lt_api_response,
-    &lt_api_headers,       &lt_api_client,   &lt_api_tls,           &lt_api_cert,
-    &lt_api_route,         &lt_api_upstream, &lt_api_answer,        &lt_api_lintel,
-    &lt_api_log,           &lt_api_http,     &lt_api_http_options,  &lt_api_http_response,
-    &lt_api_json,          &lt_api_cache,    &lt_api_cache_options, &lt_api_cache_object,
-    &lt_api_shared,        &lt_api_space,    &lt_api_limit,         &lt_api_rate,
-    &lt_api_jwt,           &lt_api_keys,     &lt_api_token_rules,   &lt_api_jwks_options,
-    &lt_api_crypto,        &lt_api_re,       &lt_api_pattern,       &lt_api_header,
-    &lt_api_fields,        &lt_api_file,     &lt_api_redis,         &lt_api_redis_client,
-    &lt_api_redis_options,
+    &lt_api_filter,        &lt_api_ctx,           &lt_api_request,
+    &lt_api_response,      &lt_api_headers,       &lt_api_client,
+    &lt_api_tls,           &lt_api_cert,          &lt_api_route,
+    &lt_api_upstream,      &lt_api_answer,        &lt_api_lintel,
+    &lt_api_log,           &lt_api_http,          &lt_api_http_options,
+    &lt_api_http_response, &lt_api_json,          &lt_api_cache,
+    &lt_api_cache_options, &lt_api_cache_object,  &lt_api_shared,
+    &lt_api_space,         &lt_api_limit,         &lt_api_rate,
+    &lt_api_jwt,           &lt_api_keys,          &lt_api_token_rules,
+    &lt_api_jwks_options,  &lt_api_crypto,        &lt_api_re,
+    &lt_api_pattern,       &lt_api_header,        &lt_api_fields,
+    &lt_api_file,          &lt_api_redis,         &lt_api_redis_client,
+    &lt_api_redis_options, &lt_api_limit_options, &lt_api_limiter,
 };
 const size_t lt_api_count = lt_countof(lt_api_all);
 

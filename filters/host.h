@@ -7,7 +7,7 @@
 #include "exchange/hooks.h"
 #include "filters/budget.h"
 #include "filters/program.h"
-#include "shared/rate_table.h"
+#include "shared/limits.h"
 #include "shared/value_table.h"
 
 struct lt_filters;
@@ -21,6 +21,8 @@ struct lt_filters_spec {
     const struct lt_filter_program *program; /* borrowed until free */
     struct lt_budget *budget;                /* of this thread; borrowed */
     struct lt_rate_table *rate;              /* borrowed */
+    struct lt_limits *limits;                /* borrowed */
+    unsigned worker;                         /* number of this thread, for its counters */
     struct lt_value_table *values;           /* of lintel.shared; borrowed */
     struct lt_loop *loop;                    /* the clock and the timers; borrowed */
     struct lt_metrics_worker *metrics;       /* this worker's counters; borrowed */

@@ -5,6 +5,7 @@
 #include "filters/api.h"
 #include "filters/host_impl.h"
 #include "filters/lib.h"
+#include "filters/lib_limit.h"
 
 #define RATE_MAGIC 0x2a7e11a7u
 #define RATE_META "lintel.rate"
@@ -56,13 +57,22 @@ void lt_lua_push_rate(lua_State *L, const struct lt_rate *rate)
     lua_setmetatable(L, -2);
 }
 
-static void make_limit(lua_State *L, const struct lt_rate *rate, lua_Integer burst,
+void lt_lua_limit_make(lua_State *L, const struct lt_rate *rate, uint32_t burst,
                        struct lt_rate_limit *limit)
 {
-    luaL_argcheck(L, burst >= 0 && burst <= UINT32_MAX, 3, "a burst is 0 or more");
-    if (!lt_rate_limit_make(limit, rate->count, rate->period_ms, (uint32_t)burst)) {
+    if (!lt_rate_limit_make(limit, rate->count, rate->period_ms, burst)) {
         luaL_error(L, "this limit can't be kept: at most 1,000,000 a second, and what is allowed "
                       "at once must be refilled within 7 days");
+    }
+}
+
+void lt_lua_limit_rate(lua_State *L, int index, struct lt_rate *rate)
+{
+    index = lua_absindex(L, index);
+    if (lua_type(L, index) != LUA_TSTRING) {
+        *rate = check_rate(L, index)->rate;
+    } else if (!lt_units_rate(lt_lua_check_str(L, index), rate)) {
+        luaL_error(L, "a rate is written as in \"100/1m\"");
     }
 }
 
@@ -70,16 +80,16 @@ static void make_limit(lua_State *L, const struct lt_rate *rate, lua_Integer bur
 static const struct lt_rate_limit *check_limit(lua_State *L, struct lt_rate_limit *space)
 {
     lua_Integer burst = luaL_optinteger(L, 3, 0);
+    luaL_argcheck(L, burst >= 0 && burst <= UINT32_MAX, 3, "a burst is 0 or more");
     if (lua_type(L, 2) == LUA_TSTRING) {
         struct lt_rate rate;
-        luaL_argcheck(L, lt_units_rate(lt_lua_check_str(L, 2), &rate), 2,
-                      "a rate is written as in \"100/1m\"");
-        make_limit(L, &rate, burst, space);
+        lt_lua_limit_rate(L, 2, &rate);
+        lt_lua_limit_make(L, &rate, (uint32_t)burst, space);
         return space;
     }
     struct rate *r = check_rate(L, 2);
     if (LT_UNLIKELY(r->burst != burst)) {
-        make_limit(L, &r->rate, burst, &r->limit);
+        lt_lua_limit_make(L, &r->rate, (uint32_t)burst, &r->limit);
         r->burst = burst;
     }
     return &r->limit;
@@ -106,7 +116,10 @@ static int gcra(lua_State *L)
     uint64_t scope = lua_isnoneornil(L, 4) ? fvm->host->units[fvm->running->index].scope
                                            : lt_hash(&spec->rate->seed, lt_lua_check_str(L, 4));
     struct lt_hash_seed seed = {spec->rate->seed.k0 ^ scope, spec->rate->seed.k1};
-    lt_rate_take(spec->rate, lt_hash(&seed, key), spec->loop->now_us, limit, &result);
+    lt_rate_take(spec->rate, lt_hash(&seed, key), spec->loop->now_us, limit, 1, &result);
+    if (LT_UNLIKELY(result.evicted)) {
+        lt_metrics_add(spec->metrics, LT_COUNTER_LIMIT_EVICTED, 1);
+    }
     lua_pushboolean(L, result.allowed);
     lua_pushinteger(L, result.remaining);
     push_seconds(L, result.retry_after_us);
@@ -176,6 +189,12 @@ const struct lt_api lt_api_rate = {
     .rows = rate_rows,
 };
 
+static void open_limit(lua_State *L)
+{
+    lt_api_metatable(L, LT_LIMITER_META, &lt_api_limiter);
+    lua_pop(L, 1);
+}
+
 static const struct lt_api_row rows[] = {
     {"gcra",
      "(key: string, rate: lintel.Rate|string, burst?: integer, name?: string): boolean allowed, "
@@ -189,6 +208,8 @@ static const struct lt_api_row rows[] = {
      "(ctx: lintel.Ctx, name: string, policy: string, remaining: integer, reset: integer)",
      "Adds `RateLimit` and `RateLimit-Policy` to the response; in `request` and `response`.",
      announce},
+    {"new", "(options: lintel.LimitOptions): lintel.Limit",
+     "For `init`: a limit that judges a request by one call.", lt_lua_limiter_new},
     LT_API_END,
 };
 
@@ -198,4 +219,5 @@ const struct lt_api lt_api_limit = {
     .doc = "Limits by key, in memory that all workers share and that survives reloads and crashes.",
     .page = "state.md",
     .rows = rows,
+    .open = open_limit,
 };

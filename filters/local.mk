@@ -43,7 +43,8 @@ liblintel_a_SOURCES += \
 	filters/lib_json.c \
 	filters/lib_jwks.c \
 	filters/lib_jwt.c filters/lib_jwt.h \
-	filters/lib_limit.c \
+	filters/lib_limit.c filters/lib_limit.h \
+	filters/lib_limiter.c \
 	filters/lib_re.c filters/lib_re.h \
 	filters/lib_redis.c \
 	filters/lib_shared.c \
@@ -86,6 +87,7 @@ check_PROGRAMS += \
 	tests/unit/test_filters_jwks \
 	tests/unit/test_filters_jwt \
 	tests/unit/test_filters_lib \
+	tests/unit/test_filters_limit \
 	tests/unit/test_filters_lua_match \
 	tests/unit/test_filters_program \
 	tests/unit/test_filters_re \
@@ -109,6 +111,7 @@ tests_unit_test_filters_definitions_SOURCES = \
 tests_unit_test_filters_flow_SOURCES = tests/unit/test_filters_flow.c tests/unit/filter_bed.h
 tests_unit_test_filters_jwks_SOURCES = tests/unit/test_filters_jwks.c tests/unit/filter_bed.h
 tests_unit_test_filters_jwt_SOURCES = tests/unit/test_filters_jwt.c tests/unit/filter_bed.h
+tests_unit_test_filters_limit_SOURCES = tests/unit/test_filters_limit.c
 tests_unit_test_filters_lib_SOURCES = tests/unit/test_filters_lib.c tests/unit/filter_bed.h
 tests_unit_test_filters_lua_match_SOURCES = \
 	tests/unit/test_filters_lua_match.c tests/unit/filter_vm.h

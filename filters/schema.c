@@ -400,7 +400,7 @@ static void read_row(struct reader *r, struct lt_row *row)
 {
     lua_State *L = r->L;
     static const char *const known[] = {"type", "of",  "fields", "default", "required",
-                                        "min",  "max", "values", "doc"};
+                                        "min",  "max", "values", "doc",     "single"};
     if (!lua_istable(L, -1)) {
         luaL_error(L, "schema: `%s` is no table such as {type = \"string\"}", r->name);
     }
@@ -414,6 +414,14 @@ static void read_row(struct reader *r, struct lt_row *row)
     read_parts(r, row);
     lua_getfield(L, -1, "required");
     row->flags = lua_toboolean(L, -1) ? LT_ROW_REQUIRED : LT_ROW_ABSENT_OK;
+    lua_pop(L, 1);
+    lua_getfield(L, -1, "single");
+    if (lua_toboolean(L, -1)) {
+        if (row->type != LT_T_LIST) {
+            luaL_error(L, "schema: `%s`: `single` is for lists", r->name);
+        }
+        row->flags |= LT_ROW_ONE_OK;
+    }
     lua_pop(L, 1);
     read_default(r, row);
     check_bounds(r, row);

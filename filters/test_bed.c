@@ -11,6 +11,7 @@
 #include "http/uri.h"
 
 #define RATE_BYTES 65536u
+#define HOLD_BYTES 4096u
 #define START_US UINT64_C(1000000000)
 #define START_WALL_US UINT64_C(1750000000000000)
 #define HEADERS_MAX 200u
@@ -59,14 +60,17 @@ struct lt_test_bed *lt_test_bed_new(void)
     bed->loop = lt_loop_new(BLOCKS_MAX);
     bed->metrics = lt_metrics_new(1, 4, 4);
     bed->rate_mem = aligned_alloc(LT_CACHE_LINE, RATE_BYTES);
+    bed->hold_mem = aligned_alloc(LT_CACHE_LINE, HOLD_BYTES);
     bed->origins = bed->loop != NULL ? lt_origins_new(bed->loop, NULL, NULL) : NULL;
     bed->redis = bed->loop != NULL ? lt_redis_new(bed->loop, NULL, NULL) : NULL;
     if (bed->loop == NULL || bed->origins == NULL || bed->redis == NULL || bed->metrics == NULL ||
         bed->rate_mem == NULL || !lt_rate_init(&bed->rate, bed->rate_mem, RATE_BYTES, &seed) ||
-        !lt_value_table_init(&bed->values, LT_VALUE_TABLE_MIN)) {
+        !lt_value_table_init(&bed->values, LT_VALUE_TABLE_MIN) || bed->hold_mem == NULL ||
+        (bed->limits = lt_limits_new(&bed->rate, 1)) == NULL) {
         lt_test_bed_free(bed);
         return NULL;
     }
+    lt_hold_init(lt_limits_holds(bed->limits), bed->hold_mem, HOLD_BYTES, 1);
     lt_origins_mock(bed->origins, on_fetch, NULL);
     lt_redis_mock(bed->redis, on_redis, NULL);
     bed->view = (struct lt_view){.listeners = &bed->listener,
@@ -131,6 +135,8 @@ void lt_test_bed_free(struct lt_test_bed *bed)
     }
     lt_metrics_free(bed->metrics);
     lt_value_table_fini(&bed->values);
+    lt_limits_free(bed->limits);
+    free(bed->hold_mem);
     free(bed->rate_mem);
     lt_free(bed);
 }
@@ -138,6 +144,7 @@ void lt_test_bed_free(struct lt_test_bed *bed)
 void lt_test_bed_reset(struct lt_test_bed *bed)
 {
     memset(bed->rate_mem, 0, RATE_BYTES);
+    memset(bed->hold_mem, 0, HOLD_BYTES);
     lt_value_table_clear(&bed->values);
     bed->start_us = START_US;
     bed->start_wall_us = START_WALL_US;
@@ -197,6 +204,7 @@ bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, 
         .program = bed->program,
         .budget = &bed->budget,
         .rate = &bed->rate,
+        .limits = bed->limits,
         .values = &bed->values,
         .loop = bed->loop,
         .metrics = bed->env.metrics,

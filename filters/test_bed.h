@@ -37,6 +37,8 @@ struct lt_test_bed {
     struct lt_budget budget;
     void *rate_mem;
     struct lt_rate_table rate;
+    struct lt_limits *limits;
+    void *hold_mem;
     struct lt_origins *origins; /* refuse, until lt_origins_mock says more */
     struct lt_redis *redis;     /* likewise, lt_redis_mock */
     struct lt_value_table values;

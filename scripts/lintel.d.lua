@@ -388,6 +388,10 @@ function limit.check(rate, burst) end
 ---@param remaining integer
 ---@param reset integer
 function limit.announce(ctx, name, policy, remaining, reset) end
+---For `init`: a limit that judges a request by one call.
+---@param options lintel.LimitOptions
+---@return lintel.Limit
+function limit.new(options) end
 
 ---A setting of the type `rate`.
 ---@class lintel.Rate
@@ -635,3 +639,44 @@ function Redis:eval(script, keys, args) end
 ---@class lintel.RedisOptions
 ---@field timeout? number|string Of a whole call; `1s`, at most `1m`.
 ---@field connect_timeout? number|string Until there is a connection with its login; `500ms`.
+
+---What `lintel.limit.new` takes: `rate`, `in_flight`, or both.
+---@class lintel.LimitOptions
+---@field rate? lintel.Rate|string|(lintel.Rate|string)[] One or several, at most 8, which all have to allow a request.
+---@field burst? integer Requests that may come at once besides, for each rate.
+---@field in_flight? integer Most requests of a key at the same time, up to 1000.
+---@field ipv6_prefix? integer Keys that are IPv6 addresses are one if so many bits (64) are the same.
+---@field dry_run? boolean Counts, but refuses nothing and tells clients nothing.
+---@field fleet? boolean Counted elsewhere: `lintel limits` says so.
+---@field name? string In the fields for clients. Limits of the same name share their counts; without one those of the instance are its own.
+
+---What `lintel.limit.new` gives.
+---@class lintel.Limit
+local Limit = {}
+---Takes `cost` (1) requests of all rates or of none, adds `RateLimit` and `RateLimit-Policy` to the response and counts for the operator. Nothing if the request may pass, else the seconds after which to come again.
+---@param ctx lintel.Ctx
+---@param key string?
+---@param cost? integer
+---@return integer? retry_after
+function Limit:take(ctx, key, cost) end
+---Counts the exchange as in flight until it ends, however it does. As `take`.
+---@param ctx lintel.Ctx
+---@param key string?
+---@return integer? retry_after
+function Limit:enter(ctx, key) end
+---As `take` where something else has counted: by which rate, what it said, and times in microseconds.
+---@param ctx lintel.Ctx
+---@param key string?
+---@param rate integer
+---@param allowed boolean
+---@param remaining integer
+---@param retry_us integer
+---@param reset_us integer
+---@return integer? retry_after
+function Limit:judge(ctx, key, rate, allowed, remaining, retry_us, reset_us) end
+---The name of the counts, a colon and the key as it is counted, for those who count elsewhere.
+---@param key string?
+---@return string
+function Limit:id(key) end
+---Counts a request that had to be counted here.
+function Limit:fell_back() end

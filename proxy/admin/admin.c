@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "admin/control.h"
+#include "admin/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/obj.h"
@@ -209,6 +210,12 @@ static void control(struct connection *c)
     }
 }
 
+static void limits_page(struct connection *c)
+{
+    struct lt_limits *limits = c->admin->gateway->shared.limits;
+    send_answer(c, lt_limits_answer(limits, &c->arena, &c->req, &c->body), "application/json");
+}
+
 static const struct {
     const char *path;
     void (*get)(struct connection *c);
@@ -217,6 +224,7 @@ static const struct {
     {"/livez", get_livez, false},     {"/readyz", get_readyz, false},
     {"/metrics", get_metrics, false}, {"/status", get_status, false},
     {"/upstreams", control, true},    {"/servers", control, true},
+    {"/limits", limits_page, true},
 };
 
 static void answer(struct connection *c)
@@ -231,7 +239,8 @@ static void answer(struct connection *c)
             return;
         }
     }
-    answer_text(c, 404, "there are /livez, /readyz, /metrics, /status, /upstreams and /servers\n");
+    answer_text(c, 404,
+                "there are /livez, /readyz, /metrics, /status, /upstreams, /servers and /limits\n");
 }
 
 static const struct lt_h1_limits limits = {.head = HEAD_MAX, .headers = 64, .target = 1024};

@@ -99,6 +99,19 @@ static void say_refused(struct lt_str body)
     json_decref(root);
 }
 
+void lt_admin_put_value(struct lt_buf *out, struct lt_str value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+            (c != '\0' && strchr("-._~", c) != NULL)) {
+            lt_buf_char(out, (char)c);
+        } else {
+            lt_buf_printf(out, "%%%02X", c);
+        }
+    }
+}
+
 unsigned lt_admin_ask(const struct lt_addr *addr, const char *method, struct lt_str target,
                       struct lt_str request_body, struct lt_buf *out, struct lt_str *body)
 {

@@ -20,6 +20,10 @@ bool lt_admin_option(struct lt_admin_where *where, int argc, char **argv, int *i
  * address is wrong. */
 int lt_admin_find(const struct lt_admin_where *where, struct lt_addr *addr);
 
+/* A value of a target's query: all but unreserved characters are percent-encoded (RFC 3986 §2.1).
+ */
+void lt_admin_put_value(struct lt_buf *out, struct lt_str value);
+
 /* Asks, and waits for the whole answer: its status, or 0 when there is none, which was said. body
  * of the answer points into out, which is the caller's, initialised. */
 unsigned lt_admin_ask(const struct lt_addr *addr, const char *method, struct lt_str target,

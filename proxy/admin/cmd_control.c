@@ -45,19 +45,10 @@ static int usage(const char *text)
     return USAGE;
 }
 
-/* A value of the query: all but unreserved characters are percent-encoded (RFC 3986 §2.1). */
 static void put_value(struct lt_buf *out, const char *key, struct lt_str value)
 {
     lt_buf_printf(out, "%s=", key);
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.p[i];
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-            strchr("-._~", c) != NULL) {
-            lt_buf_char(out, (char)c);
-        } else {
-            lt_buf_printf(out, "%%%02X", c);
-        }
-    }
+    lt_admin_put_value(out, value);
 }
 
 /* Asks; what the gateway refuses is said. */

@@ -295,6 +295,7 @@ static void log_memory_bound(struct lt_gateway *g, const struct lt_snapshot *s)
     connection += h2 ? lt_front_h2_size() : 0;
     uint64_t streams = h2 ? (uint64_t)conf->limits.streams * stream_bytes() : 0;
     (void)lt_shm_rate_area(g->shm, &rate_bytes);
+    rate_bytes += LT_SHM_HOLD_BYTES + lt_limits_bytes(g->shared.limits);
     uint64_t connections = (uint64_t)s->connections_max * connection;
     uint64_t workers = (uint64_t)g->n_workers * WORKER_BYTES;
     uint64_t clients = lt_addr_table_bytes(&g->shared.clients), shared = g->shared.values.bytes;
@@ -433,7 +434,13 @@ static bool init_shared(struct lt_gateway *g)
     g->shared.on_stopped = on_stopped;
     g->shared.on_wanted = on_wanted;
     g->shared.on_idle = on_idle;
-    return lt_rate_init(&g->shared.rate, rate_area, rate_bytes, lt_shm_seed(g->shm));
+    if (!lt_rate_init(&g->shared.rate, rate_area, rate_bytes, lt_shm_seed(g->shm)) ||
+        (g->shared.limits = lt_limits_new(&g->shared.rate, LT_WORKERS_MAX)) == NULL) {
+        return false;
+    }
+    lt_hold_init(lt_limits_holds(g->shared.limits), lt_shm_hold_area(g->shm), LT_SHM_HOLD_BYTES,
+                 g->options->generation);
+    return true;
 }
 
 static bool init(struct lt_gateway *g)
@@ -529,6 +536,7 @@ static void fini(struct lt_gateway *g)
     lt_addr_table_fini(&g->shared.clients);
     lt_value_table_fini(&g->shared.values);
     lt_metrics_free(g->metrics);
+    lt_limits_free(g->shared.limits);
     lt_server_registry_free(g->registry);
     lt_upstream_registry_free(g->upstreams);
     lt_budget_watch_free(g->watch);

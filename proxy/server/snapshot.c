@@ -104,6 +104,8 @@ static bool init_filters(struct lt_worker_view *view)
     const struct lt_filters_spec spec = {.program = view->snapshot->filters,
                                          .budget = &worker->budget,
                                          .rate = &worker->shared->rate,
+                                         .limits = worker->shared->limits,
+                                         .worker = worker->number,
                                          .values = &worker->shared->values,
                                          .loop = worker->loop,
                                          .metrics = worker->env.metrics,

@@ -60,6 +60,7 @@ void lt_gateway_write_metrics(const struct lt_gateway *g, struct lt_buf *out)
     lt_certs_write_metrics(&g->certs, out);
     lt_dns_servers_write_metrics(g->dns, out);
     lt_probes_write_metrics(g->probes, out);
+    lt_limits_write_metrics(g->shared.limits, out);
 }
 
 void lt_gateway_status(struct lt_gateway *g, struct lt_buf *out)

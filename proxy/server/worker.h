@@ -14,7 +14,7 @@
 #include "net/work_pool.h"
 #include "server/snapshot.h"
 #include "shared/addr_table.h"
-#include "shared/rate_table.h"
+#include "shared/limits.h"
 #include "upstream/fetch.h"
 #include "upstream/redis.h"
 #include "shared/value_table.h"
@@ -36,6 +36,7 @@ struct lt_workers_shared {
     struct lt_budget_watch *watch;
     struct lt_slots *slots;
     struct lt_rate_table rate;    /* in the shared memory */
+    struct lt_limits *limits;     /* what the operator sees of them */
     struct lt_value_table values; /* of lintel.shared */
     struct lt_addr_table clients; /* connections by address */
     struct lt_mailbox *main;      /* where answers go */

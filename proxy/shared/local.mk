@@ -11,9 +11,14 @@ liblintel_a_SOURCES += \
 	proxy/shared/tickets.c proxy/shared/tickets.h \
 	proxy/shared/upstream_state.c proxy/shared/upstream_state.h
 liblintel_a_SOURCES += proxy/shared/waiting.c proxy/shared/waiting.h
+liblintel_a_SOURCES += proxy/shared/hold_table.c proxy/shared/hold_table.h
+liblintel_a_SOURCES += proxy/shared/limits.c proxy/shared/limits.h
 liblintel_a_SOURCES += proxy/shared/rate_table.c proxy/shared/rate_table.h
 liblintel_a_SOURCES += proxy/shared/value_table.c proxy/shared/value_table.h
 
+check_PROGRAMS += tests/unit/test_hold_table tests/unit/test_limits
+tests_unit_test_hold_table_SOURCES = tests/unit/test_hold_table.c
+tests_unit_test_limits_SOURCES = tests/unit/test_limits.c
 check_PROGRAMS += tests/unit/test_rate_table
 tests_unit_test_rate_table_SOURCES = tests/unit/test_rate_table.c
 check_PROGRAMS += tests/unit/test_value_table

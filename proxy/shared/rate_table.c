@@ -60,12 +60,13 @@ static inline uint64_t ahead(uint64_t word, uint64_t now)
     return word != 0 && d <= LT_RATE_WINDOW_MAX_US ? d : 0;
 }
 
-/* The emission in whole microseconds. The fraction is rounded up as often as it is large, by bits
- * that the word happens to have: over many requests the rate is exact. (Bits of the time would let
- * those in who try again until they are lucky.) */
-static inline uint64_t step_us(const struct lt_rate_limit *limit, uint64_t word)
+/* The time of cost requests in whole microseconds. The fraction is rounded up as often as it is
+ * large, by bits that the word happens to have: over many requests the rate is exact. (Bits of the
+ * time would let those in who try again until they are lucky.) */
+static inline uint64_t step_us(const struct lt_rate_limit *limit, uint32_t cost, uint64_t word)
 {
-    uint64_t whole = limit->emission / 1024, part = limit->emission % 1024;
+    uint64_t all = limit->emission * lt_min(cost, limit->capacity); /* at most 7 days */
+    uint64_t whole = all / 1024, part = all % 1024;
     if (part == 0) {
         return whole;
     }
@@ -74,8 +75,15 @@ static inline uint64_t step_us(const struct lt_rate_limit *limit, uint64_t word)
     return whole + (bits >> 54 < part);
 }
 
+/* So that no live word is 0, no tag is. */
+static inline uint64_t tag_of(uint64_t hash)
+{
+    uint64_t tag = hash >> TIME_BITS & TAG_MASK;
+    return tag + (tag == 0);
+}
+
 /* The slot for tag: its own (true), else a free one, else the one that ends first. */
-static bool find(struct lt_rate_bucket *b, uint64_t tag, uint64_t now, unsigned *at,
+static bool find(const struct lt_rate_bucket *b, uint64_t tag, uint64_t now, unsigned *at,
                  uint64_t words[SLOTS])
 {
     uint64_t least = UINT64_MAX;
@@ -97,7 +105,7 @@ static bool find(struct lt_rate_bucket *b, uint64_t tag, uint64_t now, unsigned 
 
 /* Whether tag lives in a slot before `at` too: another thread, to which the bucket looked
  * different, put it there while we did. */
-static bool is_double(struct lt_rate_bucket *b, uint64_t tag, uint64_t now, unsigned at)
+static bool is_double(const struct lt_rate_bucket *b, uint64_t tag, uint64_t now, unsigned at)
 {
     for (unsigned i = 0; i < at; i++) {
         uint64_t word = atomic_load_explicit(&b->word[i], memory_order_relaxed);
@@ -108,7 +116,8 @@ static bool is_double(struct lt_rate_bucket *b, uint64_t tag, uint64_t now, unsi
     return false;
 }
 
-static void describe(const struct lt_rate_limit *limit, uint64_t used_us,
+/* How things are with used_us of the window taken, and `asked` (1/1024 us) refused or 0. */
+static void describe(const struct lt_rate_limit *limit, uint64_t used_us, uint64_t asked,
                      struct lt_rate_result *result)
 {
     uint64_t window = limit->emission * limit->capacity; /* in 1/1024 us; fits: at most 7 days */
@@ -116,30 +125,37 @@ static void describe(const struct lt_rate_limit *limit, uint64_t used_us,
     result->reset_us = used_us;
     result->remaining = used < window ? (uint32_t)((window - used) / limit->emission) : 0;
     if (!result->allowed) {
-        uint64_t free_at = window - limit->emission;
-        result->retry_after_us = used > free_at ? (used - free_at + 1023) / 1024 : 1;
+        result->retry_after_us = used + asked > window ? (used + asked - window + 1023) / 1024 : 1;
     }
 }
 
+static inline uint64_t window_of(const struct lt_rate_limit *limit)
+{
+    return (limit->emission * limit->capacity + 1023) / 1024;
+}
+
 void lt_rate_take(struct lt_rate_table *table, uint64_t hash, uint64_t now_us,
-                  const struct lt_rate_limit *limit, struct lt_rate_result *result)
+                  const struct lt_rate_limit *limit, uint32_t cost, struct lt_rate_result *result)
 {
     struct lt_rate_bucket *b = &table->buckets[hash & table->mask];
-    uint64_t tag = hash >> TIME_BITS & TAG_MASK;
+    uint64_t tag = tag_of(hash);
     uint64_t now = now_us & TIME_MASK;
-    uint64_t window_us = (limit->emission * limit->capacity + 1023) / 1024;
+    uint64_t window_us = window_of(limit);
     uint64_t words[SLOTS];
     unsigned at = 0;
+    if (cost == 0) {
+        lt_rate_look(table, hash, now_us, limit, 0, result);
+        return;
+    }
     *result = (struct lt_rate_result){.allowed = true};
-    tag += tag == 0; /* so that no live word is 0 */
     for (unsigned i = 0; i < TRIES_MAX; i++) {
         bool found = find(b, tag, now, &at, words);
         /* A word further ahead than this limit reaches was written under a larger one. */
         uint64_t used = found ? lt_min(ahead(words[at], now), window_us) : 0;
-        uint64_t next = used + step_us(limit, words[at]);
+        uint64_t step = step_us(limit, cost, words[at]), next = used + step;
         if (next > window_us) {
             result->allowed = false;
-            describe(limit, used, result);
+            describe(limit, used, limit->emission * lt_min(cost, limit->capacity), result);
             return;
         }
         uint64_t word = tag << TIME_BITS | ((now + next) & TIME_MASK);
@@ -154,7 +170,49 @@ void lt_rate_take(struct lt_rate_table *table, uint64_t hash, uint64_t now_us,
             continue;
         }
         result->evicted = !found && ahead(words[at], now) > 0;
-        describe(limit, next, result);
+        result->taken_us = step;
+        describe(limit, next, 0, result);
         return;
+    }
+}
+
+void lt_rate_look(const struct lt_rate_table *table, uint64_t hash, uint64_t now_us,
+                  const struct lt_rate_limit *limit, uint32_t cost, struct lt_rate_result *result)
+{
+    uint64_t words[SLOTS], now = now_us & TIME_MASK, window_us = window_of(limit);
+    unsigned at = 0;
+    bool found = find(&table->buckets[hash & table->mask], tag_of(hash), now, &at, words);
+    uint64_t used = found ? lt_min(ahead(words[at], now), window_us) : 0;
+    uint64_t asked = limit->emission * lt_min(cost, limit->capacity);
+    *result = (struct lt_rate_result){
+        .allowed = cost == 0 || used + step_us(limit, cost, words[at]) <= window_us};
+    describe(limit, used, asked, result);
+}
+
+void lt_rate_give(struct lt_rate_table *table, uint64_t hash, uint64_t now_us, uint64_t taken_us)
+{
+    struct lt_rate_bucket *b = &table->buckets[hash & table->mask];
+    uint64_t words[SLOTS], now = now_us & TIME_MASK;
+    unsigned at = 0;
+    for (unsigned i = 0; i < TRIES_MAX && find(b, tag_of(hash), now, &at, words); i++) {
+        uint64_t left = ahead(words[at], now);
+        left -= lt_min(left, taken_us);
+        uint64_t word = tag_of(hash) << TIME_BITS | ((now + left) & TIME_MASK);
+        if (atomic_compare_exchange_strong_explicit(&b->word[at], &words[at], word,
+                                                    memory_order_relaxed, memory_order_relaxed)) {
+            return;
+        }
+    }
+}
+
+void lt_rate_forget(struct lt_rate_table *table, uint64_t hash)
+{
+    struct lt_rate_bucket *b = &table->buckets[hash & table->mask];
+    for (unsigned i = 0; i < SLOTS; i++) {
+        uint64_t word = atomic_load_explicit(&b->word[i], memory_order_relaxed);
+        while (word >> TIME_BITS == tag_of(hash) &&
+               !atomic_compare_exchange_weak_explicit(&b->word[i], &word, 0, memory_order_relaxed,
+                                                      memory_order_relaxed)) {
+        }
     }
 }

@@ -35,6 +35,7 @@ struct lt_rate_result {
     uint32_t remaining;      /* requests that would be allowed right now */
     uint64_t retry_after_us; /* until one is allowed; 0 when allowed */
     uint64_t reset_us;       /* until the key may make `capacity` requests at once again */
+    uint64_t taken_us;       /* for lt_rate_give */
 };
 
 /* Longest time that capacity requests may take: longer ones could not be told from old words. */
@@ -51,8 +52,19 @@ bool lt_rate_init(struct lt_rate_table *table, void *mem, size_t bytes,
 bool lt_rate_limit_make(struct lt_rate_limit *limit, uint32_t count, uint64_t period_ms,
                         uint32_t burst) LT_MUST_CHECK;
 
-/* Takes one request for the key with this hash (lt_hash with the table's seed). */
+/* Takes `cost` requests at once for the key with this hash (lt_hash with the table's seed), all of
+ * them or none. What costs more than the capacity takes all of that. */
 void lt_rate_take(struct lt_rate_table *table, uint64_t hash, uint64_t now_us,
-                  const struct lt_rate_limit *limit, struct lt_rate_result *result);
+                  const struct lt_rate_limit *limit, uint32_t cost, struct lt_rate_result *result);
+
+/* What lt_rate_take would say, but `remaining` and `reset_us` are those of now. Takes nothing. */
+void lt_rate_look(const struct lt_rate_table *table, uint64_t hash, uint64_t now_us,
+                  const struct lt_rate_limit *limit, uint32_t cost, struct lt_rate_result *result);
+
+/* Gives back what a take of the same key took (its result's taken_us). */
+void lt_rate_give(struct lt_rate_table *table, uint64_t hash, uint64_t now_us, uint64_t taken_us);
+
+/* The key is as one that was never seen. */
+void lt_rate_forget(struct lt_rate_table *table, uint64_t hash);
 
 #endif

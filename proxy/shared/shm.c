@@ -8,9 +8,10 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "shared/hold_table.h"
 
 #define MAGIC UINT64_C(0x314d48534c544c2e)
-#define LAYOUT 2u /* changes with every change of what lies where */
+#define LAYOUT 3u /* changes with every change of what lies where */
 #define PAGE ((size_t)4096)
 
 /* First page of the area. All but generation is written once, before the first gateway starts. */
@@ -19,7 +20,7 @@ struct header {
     uint32_t layout;
     _Atomic(uint32_t) generation; /* relaxed: only the supervisor writes it */
     uint64_t size;
-    uint64_t inflight_at, rate_at, rate_bytes, tickets_at;
+    uint64_t inflight_at, hold_at, rate_at, rate_bytes, tickets_at;
     struct lt_hash_seed seed;
 };
 
@@ -56,7 +57,8 @@ struct lt_shm *lt_shm_create(size_t rate_bytes)
 {
     struct header h = {.magic = MAGIC, .layout = LAYOUT, .seed = lt_hash_seed_random()};
     h.inflight_at = PAGE;
-    h.rate_at = h.inflight_at + round_up(LT_SHM_INFLIGHT_SLOTS * sizeof(struct lt_shm_inflight));
+    h.hold_at = h.inflight_at + round_up(LT_SHM_INFLIGHT_SLOTS * sizeof(struct lt_shm_inflight));
+    h.rate_at = h.hold_at + LT_SHM_HOLD_BYTES;
     h.rate_bytes = round_up(rate_bytes);
     h.tickets_at = h.rate_at + h.rate_bytes;
     h.size = h.tickets_at + LT_SHM_TICKET_BYTES;
@@ -81,7 +83,7 @@ struct lt_shm *lt_shm_create(size_t rate_bytes)
 static bool fits(const struct header *h, size_t size)
 {
     return h->magic == MAGIC && h->layout == LAYOUT && h->size == size && h->inflight_at == PAGE &&
-           h->rate_at <= size && h->rate_bytes <= size - h->rate_at &&
+           h->hold_at < h->rate_at && h->rate_at <= size && h->rate_bytes <= size - h->rate_at &&
            h->tickets_at == h->rate_at + h->rate_bytes &&
            size - h->tickets_at == LT_SHM_TICKET_BYTES;
 }
@@ -153,11 +155,17 @@ void lt_shm_clear_generation(struct lt_shm *shm, uint32_t generation)
             atomic_fetch_and_explicit(&slots[i].word, others, memory_order_relaxed);
         }
     }
+    lt_hold_clear_generation(lt_shm_hold_area(shm), LT_SHM_HOLD_BYTES, generation);
 }
 
 struct lt_shm_inflight *lt_shm_inflight(struct lt_shm *shm)
 {
     return (struct lt_shm_inflight *)(void *)(shm->base + header_of(shm)->inflight_at);
+}
+
+void *lt_shm_hold_area(struct lt_shm *shm)
+{
+    return shm->base + header_of(shm)->hold_at;
 }
 
 void *lt_shm_rate_area(struct lt_shm *shm, size_t *bytes)

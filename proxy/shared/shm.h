@@ -2,7 +2,8 @@
 /* The shared memory: one memfd that the supervisor makes and every gateway generation maps. It
  * outlives a crash of the gateway, so no lock lives in it and every word is valid alone.
  *
- *   header | in-flight slots | rate table | ticket keys (a page of their own, not in core dumps)
+ *   header | in-flight slots | in flight by key | rate table | ticket keys (a page of their own,
+ * not in core dumps)
  */
 #ifndef LT_SHARED_SHM_H
 #define LT_SHARED_SHM_H
@@ -13,6 +14,7 @@
 #include <stdatomic.h>
 
 #define LT_SHM_INFLIGHT_SLOTS 4096u
+#define LT_SHM_HOLD_BYTES ((size_t)512 << 10) /* 65,536 keys (shared/hold_table.h) */
 #define LT_SHM_RATE_BYTES ((size_t)8 << 20)
 #define LT_SHM_TICKET_BYTES 4096u
 
@@ -50,6 +52,7 @@ void lt_shm_clear_generation(struct lt_shm *shm, uint32_t generation);
 
 /* The areas; zeroed when the supervisor started. */
 struct lt_shm_inflight *lt_shm_inflight(struct lt_shm *shm); /* LT_SHM_INFLIGHT_SLOTS of them */
+void *lt_shm_hold_area(struct lt_shm *shm);                  /* LT_SHM_HOLD_BYTES, of a page */
 void *lt_shm_rate_area(struct lt_shm *shm, size_t *bytes);   /* aligned to a page */
 void *lt_shm_ticket_area(struct lt_shm *shm);                /* LT_SHM_TICKET_BYTES */
 

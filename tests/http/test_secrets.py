@@ -85,7 +85,7 @@ def test_show_config_shows_the_settings_of_filters_but_no_secrets(tmp_path):
     assert digest not in done.stdout
     assert "acme: <redacted>" in lines and "header: x-my-key" in lines
     assert "forward_as: x-consumer" in lines, "a default of the filter"
-    assert "rate: 5/1m" in lines and "key: client.ip" in lines
+    assert "rate: [5/1m]" in lines and "key: client.ip" in lines
     assert done.stdout.count("<redacted>") == 1
 
 

@@ -65,6 +65,7 @@ static const char compare[] =
     "{['lintel.Re'] = lintel.re.new('x'), "                                                        \
     "['lintel.Keys'] = lintel.jwt.keys {secret = ('x'):rep(32)}, "                                 \
     "['lintel.Redis'] = lintel.redis.new 'redis://localhost', "                                    \
+    "['lintel.Limit'] = lintel.limit.new {in_flight = 1}, "                                        \
     "['lintel.Cache'] = lintel.cache.new {max = 1}, ['lintel.Shared'] = lintel.shared.open()}"
 
 static char differences[8192];

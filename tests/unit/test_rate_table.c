@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -30,7 +31,7 @@ static void area_init(struct area *a, size_t bytes)
 static bool take(struct area *a, uint64_t hash, uint64_t now, const struct lt_rate_limit *limit,
                  struct lt_rate_result *r)
 {
-    lt_rate_take(&a->table, hash, now, limit, r);
+    lt_rate_take(&a->table, hash, now, limit, 1, r);
     return r->allowed;
 }
 
@@ -151,6 +152,103 @@ static void test_full_bucket_forgets_the_key_that_ends_first(void **state)
     free(a.mem);
 }
 
+/* New keys come in crowds, known ones are near their limits: those who have the most to forget are
+ * forgotten last. */
+static void test_flood_of_new_keys_leaves_the_counts_of_known_ones(void **state)
+{
+    (void)state;
+    struct area a;
+    struct lt_rate_limit limit;
+    struct lt_rate_result r;
+    unsigned evicted = 0;
+    char text[32];
+    area_init(&a, BYTES); /* 8192 words */
+    assert_true(lt_rate_limit_make(&limit, 10, 3600000, 0));
+    for (unsigned known = 0; known < 500; known++) {
+        snprintf(text, sizeof(text), "known %u", known);
+        for (unsigned i = 0; i < 10; i++) {
+            assert_true(take(&a, lt_hash(&seed, lt_str_c(text)), 1000, &limit, &r));
+            assert_false(r.evicted);
+        }
+    }
+    for (unsigned i = 0; i < 200000; i++) {
+        snprintf(text, sizeof(text), "new %u", i);
+        assert_true(take(&a, lt_hash(&seed, lt_str_c(text)), 2000 + i, &limit, &r));
+        evicted += r.evicted;
+    }
+    assert_in_range(evicted, 190000, 200000);
+    for (unsigned known = 0; known < 500; known++) {
+        snprintf(text, sizeof(text), "known %u", known);
+        assert_false(take(&a, lt_hash(&seed, lt_str_c(text)), 300000, &limit, &r));
+    }
+    free(a.mem);
+}
+
+static void test_costs_are_taken_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    struct area a;
+    struct lt_rate_limit limit;
+    struct lt_rate_result r;
+    area_init(&a, BYTES);
+    assert_true(lt_rate_limit_make(&limit, 10, 10000, 0));
+    lt_rate_take(&a.table, 77, 1000, &limit, 7, &r);
+    assert_true(r.allowed);
+    assert_int_equal(r.remaining, 3);
+    assert_int_equal(r.reset_us, 7000000);
+    lt_rate_take(&a.table, 77, 1000, &limit, 5, &r);
+    assert_false(r.allowed);
+    assert_int_equal(r.remaining, 3);
+    assert_int_equal(r.retry_after_us, 2000000);
+    lt_rate_take(&a.table, 77, 1000, &limit, 0, &r);
+    assert_true(r.allowed);
+    assert_int_equal(r.remaining, 3);
+    lt_rate_take(&a.table, 77, 1000 + 2000000, &limit, 5, &r);
+    assert_true(r.allowed);
+    /* What costs more than all there is waits until all is there. */
+    lt_rate_take(&a.table, 78, 1000, &limit, 1000, &r);
+    assert_true(r.allowed);
+    assert_int_equal(r.remaining, 0);
+    lt_rate_take(&a.table, 78, 1000, &limit, UINT32_MAX, &r);
+    assert_false(r.allowed);
+    assert_int_equal(r.retry_after_us, 10000000);
+    free(a.mem);
+}
+
+static void test_looking_takes_nothing_and_what_was_taken_can_be_given_back(void **state)
+{
+    (void)state;
+    struct area a;
+    struct lt_rate_limit limit;
+    struct lt_rate_result r;
+    area_init(&a, BYTES);
+    assert_true(lt_rate_limit_make(&limit, 3, 7000, 0)); /* with a fraction */
+    for (unsigned i = 0; i < 5; i++) {
+        lt_rate_look(&a.table, 5, 1000, &limit, 3, &r);
+        assert_true(r.allowed);
+        assert_int_equal(r.remaining, 3);
+    }
+    lt_rate_take(&a.table, 5, 1000, &limit, 3, &r);
+    assert_true(r.allowed);
+    uint64_t taken = r.taken_us;
+    lt_rate_look(&a.table, 5, 1000, &limit, 1, &r);
+    assert_false(r.allowed);
+    lt_rate_give(&a.table, 5, 1000, taken);
+    lt_rate_look(&a.table, 5, 1000, &limit, 3, &r);
+    assert_true(r.allowed);
+    assert_int_equal(r.reset_us, 0);
+    lt_rate_take(&a.table, 5, 1000, &limit, 3, &r);
+    lt_rate_give(&a.table, 5, 1000, UINT64_MAX); /* never more than there is */
+    lt_rate_give(&a.table, 6, 1000, 1);          /* of a key that is not there */
+    assert_true(take(&a, 5, 1000, &limit, &r));
+    assert_in_range(r.reset_us, 2333333, 2333334);
+    lt_rate_forget(&a.table, 5);
+    lt_rate_forget(&a.table, 6);
+    lt_rate_look(&a.table, 5, 1000, &limit, 1, &r);
+    assert_int_equal(r.remaining, 3);
+    free(a.mem);
+}
+
 static void test_memory_is_all_there_is(void **state)
 {
     (void)state;
@@ -162,7 +260,7 @@ static void test_memory_is_all_there_is(void **state)
     assert_true(lt_rate_limit_make(&limit, 1, 60000, 0));
     assert_true(take(&a, 123456789, 1000, &limit, &r));
     assert_true(lt_rate_init(&again, a.mem, BYTES, &seed));
-    lt_rate_take(&again, 123456789, 2000, &limit, &r);
+    lt_rate_take(&again, 123456789, 2000, &limit, 1, &r);
     assert_false(r.allowed);
     assert_false(lt_rate_init(&again, a.mem, LT_CACHE_LINE - 1, &seed));
     free(a.mem);
@@ -219,6 +317,9 @@ int main(void)
         cmocka_unit_test(test_clock_may_wrap_its_42_bits),
         cmocka_unit_test(test_smaller_limit_after_reload_waits_its_own_window_at_most),
         cmocka_unit_test(test_full_bucket_forgets_the_key_that_ends_first),
+        cmocka_unit_test(test_flood_of_new_keys_leaves_the_counts_of_known_ones),
+        cmocka_unit_test(test_costs_are_taken_whole_or_not_at_all),
+        cmocka_unit_test(test_looking_takes_nothing_and_what_was_taken_can_be_given_back),
         cmocka_unit_test(test_memory_is_all_there_is),
         cmocka_unit_test(test_threads_admit_the_limit_and_not_one_more),
     };
