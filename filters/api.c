@@ -20,7 +20,7 @@ const struct lt_api *const lt_api_all[] = {
     &lt_api_jwt,           &lt_api_keys,     &lt_api_token_rules,   &lt_api_jwks_options,
     &lt_api_crypto,        &lt_api_re,       &lt_api_pattern,       &lt_api_header,
     &lt_api_fields,        &lt_api_file,     &lt_api_redis,         &lt_api_redis_client,
-    &lt_api_redis_options,
+    &lt_api_redis_options, &lt_api_cidr,     &lt_api_cidr_set,
 };
 const size_t lt_api_count = lt_countof(lt_api_all);
 

@@ -65,7 +65,8 @@ static const char compare[] =
     "{['lintel.Re'] = lintel.re.new('x'), "                                                        \
     "['lintel.Keys'] = lintel.jwt.keys {secret = ('x'):rep(32)}, "                                 \
     "['lintel.Redis'] = lintel.redis.new 'redis://localhost', "                                    \
-    "['lintel.Cache'] = lintel.cache.new {max = 1}, ['lintel.Shared'] = lintel.shared.open()}"
+    "['lintel.Cache'] = lintel.cache.new {max = 1}, ['lintel.Shared'] = lintel.shared.open(), "    \
+    "['lintel.CidrSet'] = lintel.cidr.set {}}"
 
 static char differences[8192];
 
