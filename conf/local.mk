@@ -7,6 +7,7 @@ dist_pkgconf_DATA = conf/basic_auth.yaml conf/cors.yaml conf/headers.yaml conf/h
 	conf/request_id.yaml conf/security_headers.yaml
 dist_pkgconf_DATA += conf/forward_auth.yaml conf/introspection.yaml conf/jwks.yaml \
 	conf/rate_limit.yaml
+dist_pkgconf_DATA += conf/acl.yaml conf/ip_allow.yaml conf/key_auth.yaml conf/mtls.yaml
 EXTRA_DIST += conf/demo/app.py conf/lintel.service.in
 
 if INSTALL_UNIT

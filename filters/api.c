@@ -24,6 +24,7 @@ const struct lt_api *const lt_api_all[] = {
     &lt_api_pattern,       &lt_api_header,        &lt_api_fields,
     &lt_api_file,          &lt_api_redis,         &lt_api_redis_client,
     &lt_api_redis_options, &lt_api_limit_options, &lt_api_limiter,
+    &lt_api_cidr,          &lt_api_cidr_set,
 };
 const size_t lt_api_count = lt_countof(lt_api_all);
 

@@ -79,7 +79,7 @@ extern const struct lt_api lt_api_lintel, lt_api_log, lt_api_header, lt_api_limi
     lt_api_crypto, lt_api_json, lt_api_http, lt_api_http_options, lt_api_http_response, lt_api_jwt,
     lt_api_keys, lt_api_token_rules, lt_api_jwks_options, lt_api_cache, lt_api_cache_options,
     lt_api_cache_object, lt_api_shared, lt_api_space, lt_api_re, lt_api_pattern, lt_api_redis,
-    lt_api_redis_client, lt_api_redis_options;
+    lt_api_redis_client, lt_api_redis_options, lt_api_cidr, lt_api_cidr_set;
 extern const struct lt_api lt_api_limit_options, lt_api_limiter;
 
 #endif

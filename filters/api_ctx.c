@@ -47,9 +47,11 @@ static const struct lt_api_row ctx_rows[] = {
     LT_API_FIELD("route", "lintel.Route", ""),
     LT_API_FIELD("upstream", "lintel.Upstream", ""),
     LT_API_FIELD(
-        "user", "table<string, string>?",
-        "Who it is. `ctx.user = {id = \"alice\", plan = \"free\"}` sets it, `ctx.user.plan = "
-        "\"paid\"` adds to it. Expressions see `user.id`."),
+        "user", "table<string, string|string[]>?",
+        "Who it is. `ctx.user = {id = \"alice\", groups = {\"ops\"}}` sets it, `ctx.user.plan = "
+        "\"paid\"` adds to it. A field is a text, or a list of texts. Expressions see `user.id` "
+        "and `'ops' in user.groups`; `id`, `groups` and `scopes` mean what they say to all "
+        "filters."),
     LT_API_FIELD(
         "vars", "table<string, any>",
         "What filters leave for later hooks and for each other during one exchange. Strings, "
@@ -130,7 +132,10 @@ static const struct lt_api_row request_rows[] = {
     LT_API_FIELD("scheme", "\"http\"|\"https\"", ""),
     LT_API_FIELD("http_version", "\"1.0\"|\"1.1\"|\"2\"", ""),
     LT_API_FIELD("headers", "lintel.Headers", "May be changed in `request` and `upstream`."),
-    LT_API_FIELD("query", "table<string, string?>", "Decoded; the first of a name."),
+    LT_API_FIELD(
+        "query", "table<string, string?>",
+        "Decoded; the first of a name. Setting one to nil in `request` takes it off what the "
+        "server gets, with all of its name."),
     {"bearer", ":(): string?", "The token of `Authorization: Bearer TOKEN`.", lt_ctx_req_bearer},
     {"cookie", ":(name: string): string?", "The value of a cookie.", lt_ctx_req_cookie},
     {"body", BODY_TYPE, "In `request`. " BODY_DOC, lt_ctx_req_body},
@@ -211,8 +216,15 @@ const struct lt_api lt_api_tls = {
     .name = "lintel.Tls", .as = "ctx.client.tls", .doc = "TLS with the client.", .rows = tls_rows};
 
 static const struct lt_api_row cert_rows[] = {
-    LT_API_FIELD("subject", "string?", "As in RFC 2253."),
-    LT_API_FIELD("san", "string?", "Alternative names."),
+    LT_API_FIELD("subject", "string?", "As in RFC 4514: `CN=one,O=Two`."),
+    LT_API_FIELD("issuer", "string?", "Subject of the authority that issued it."),
+    LT_API_FIELD("serial", "string?", "In hexadecimal."),
+    LT_API_FIELD("not_after", "integer", "When it ends, in seconds since 1970."),
+    LT_API_FIELD("san", "string?", "Alternative names, as in `DNS:a.test,URI:spiffe://x`."),
+    LT_API_FIELD("dns", "string[]", "Those that are names of hosts; `,`, `%` and spaces as %XX."),
+    LT_API_FIELD("uri", "string[]", ""),
+    LT_API_FIELD("email", "string[]", ""),
+    LT_API_FIELD("ip", "string[]", ""),
     LT_API_FIELD("fingerprint", "string?", "SHA-256 in hexadecimal."),
     LT_API_END,
 };

@@ -92,15 +92,6 @@ void lt_ctx_object(lua_State *L, int ctx, lua_CFunction set)
 
 /* ---- client, route ---- */
 
-/* In the table on the top; nothing for an empty text. */
-static void set_text(lua_State *L, const char *name, struct lt_str text)
-{
-    if (text.len > 0) {
-        lt_lua_push_str(L, text);
-        lua_setfield(L, -2, name);
-    }
-}
-
 static int client_tls(lua_State *L, const struct lt_exchange *x)
 {
     if (x->tls == NULL) {
@@ -109,12 +100,12 @@ static int client_tls(lua_State *L, const struct lt_exchange *x)
     lua_createtable(L, 0, 3);
     lua_pushstring(L, x->tls->version);
     lua_setfield(L, -2, "version");
-    set_text(L, "sni", x->tls->sni);
+    if (x->tls->sni.len > 0) {
+        lt_lua_push_str(L, x->tls->sni);
+        lua_setfield(L, -2, "sni");
+    }
     if (x->tls->verified) {
-        lua_createtable(L, 0, 3);
-        set_text(L, "subject", x->tls->subject);
-        set_text(L, "san", x->tls->san);
-        set_text(L, "fingerprint", x->tls->fingerprint);
+        lt_ctx_push_cert(L, x->tls);
         lua_setfield(L, -2, "cert");
     }
     return 1;

@@ -99,6 +99,12 @@ int lt_ctx_req_set_body(lua_State *L);
 int lt_ctx_res_body(lua_State *L);
 int lt_ctx_res_json(lua_State *L);
 int lt_ctx_res_set_body(lua_State *L);
+/* A field of the user as a text or a table of texts, and back from the value at index, an absolute
+ * one; raises. */
+void lt_lua_push_user_field(lua_State *L, const struct lt_user_field *field);
+void lt_lua_set_user_field(lua_State *L, struct lt_exchange *x, struct lt_str name, int index);
+/* What is known of a verified certificate of the client. */
+void lt_ctx_push_cert(lua_State *L, const struct lt_tls_info *tls);
 
 /* Raises unless the access log can have a member of this name. */
 void lt_ctx_field_check(lua_State *L, struct lt_str name);

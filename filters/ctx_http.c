@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ctx.req, ctx.res and their headers; ctx.vars and ctx.user. A worker's thread. */
+/* ctx.req, ctx.res and their headers; ctx.vars. A worker's thread. */
 #include "base/obj.h"
 #include "filters/api.h"
 #include "filters/ctx.h"
@@ -312,6 +312,24 @@ static int query_get(lua_State *L)
     return 1;
 }
 
+/* ctx.req.query.NAME = nil: takes the parameter off what the server gets. */
+static int query_set(lua_State *L)
+{
+    struct lt_runner *runner = lt_runner_of(L);
+    struct lt_exchange *x = runner->x;
+    struct lt_str key = lt_lua_check_str(L, 2);
+    if (!lua_isnoneornil(L, 3)) {
+        return luaL_error(L, "a query parameter can be removed, by nil, and not be set");
+    }
+    if (runner->hook != LT_FILTER_REQUEST) {
+        return luaL_error(L, "a query parameter can be removed in `request` only");
+    }
+    if (!lt_query_remove(&x->arena, x->req.query, key, &x->req.query)) {
+        return luaL_error(L, "the exchange has no memory left");
+    }
+    return 0;
+}
+
 /* req:bearer(): the token of "Authorization: Bearer TOKEN" (RFC 6750 §2.1), or nil. */
 int lt_ctx_req_bearer(lua_State *L)
 {
@@ -348,7 +366,7 @@ void lt_ctx_push_req(lua_State *L, int ctx)
     push_headers(L, ctx, &functions);
     lua_setfield(L, -2, "headers");
     lt_ctx_closure(L, ctx, query_get);
-    lt_ctx_object(L, ctx, NULL);
+    lt_ctx_object(L, ctx, query_set);
     lua_setfield(L, -2, "query");
     lt_api_add(L, &lt_api_request, ctx);
     push_parts(L, ctx, req_get, NULL);
@@ -531,68 +549,4 @@ void lt_ctx_push_vars(lua_State *L, int ctx)
 {
     lt_ctx_closure(L, ctx, vars_get);
     lt_ctx_object(L, ctx, vars_set);
-}
-
-/* ---- user ---- */
-
-static int user_get(lua_State *L)
-{
-    struct lt_exchange *x = lt_runner_of(L)->x;
-    struct lt_str value;
-    if (!lt_exchange_expr_get(x, LT_EXPR_USER, lt_lua_check_str(L, 2), &value)) {
-        return 0;
-    }
-    lt_lua_push_str(L, value);
-    return 1;
-}
-
-/* Field `name` from the value at index. */
-static void set_user_field(lua_State *L, struct lt_runner *runner, struct lt_str name, int index)
-{
-    struct lt_str value = LT_STR_NONE;
-    if (lua_isboolean(L, index)) {
-        value = lua_toboolean(L, index) ? LT_STR("true") : LT_STR("false");
-    } else if (lua_isstring(L, index)) {
-        lua_pushvalue(L, index); /* a number must stay one where it is */
-        value.p = lua_tolstring(L, -1, &value.len);
-    } else {
-        luaL_error(L, "user.%s is a %s: fields of a user are text", name.p,
-                   luaL_typename(L, index));
-    }
-    if (lt_exchange_set_user(runner->x, name, value) != LT_OK) {
-        luaL_error(L, "the exchange has no memory left");
-    }
-}
-
-static int user_set(lua_State *L)
-{
-    struct lt_runner *runner = lt_runner_of(L);
-    set_user_field(L, runner, lt_lua_check_str(L, 2), 3);
-    return 0;
-}
-
-void lt_ctx_push_user(lua_State *L, int ctx)
-{
-    lt_ctx_closure(L, ctx, user_get);
-    lt_ctx_object(L, ctx, user_set);
-}
-
-void lt_ctx_set_user(lua_State *L, struct lt_runner *runner, int index)
-{
-    runner->x->user = NULL;
-    if (lua_isnil(L, index)) {
-        return;
-    }
-    if (!lua_istable(L, index)) {
-        luaL_error(L, "ctx.user is a table such as {id = \"alice\"}, not a %s",
-                   luaL_typename(L, index));
-    }
-    for (lua_pushnil(L); lua_next(L, index) != 0; lua_settop(L, index + 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING) {
-            luaL_error(L, "a field of the user has a name");
-        }
-        struct lt_str name;
-        name.p = lua_tolstring(L, -2, &name.len);
-        set_user_field(L, runner, name, lua_gettop(L));
-    }
 }

@@ -12,9 +12,11 @@ liblintel_a_SOURCES += \
 	filters/ctx.c filters/ctx.h \
 	filters/ctx_answer.c \
 	filters/ctx_body.c \
+	filters/ctx_cert.c \
 	filters/ctx_fields.c \
 	filters/ctx_http.c \
 	filters/ctx_upstream.c \
+	filters/ctx_user.c \
 	filters/every.c filters/every.h \
 	filters/excerpt.c filters/excerpt.h \
 	filters/filter_conf.c filters/filter_conf.h \
@@ -35,6 +37,7 @@ liblintel_a_SOURCES += \
 	filters/jwt_claims.c \
 	filters/lib.c filters/lib.h \
 	filters/lib_cache.c \
+	filters/lib_cidr.c \
 	filters/lib_crypt.c \
 	filters/lib_crypto.c \
 	filters/lib_expr.c filters/lib_file.c \

@@ -223,15 +223,11 @@ bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, 
 /* One reference is the arena's: the exchange never frees it. */
 static bool fill_tls(struct lt_exchange *x, const struct lt_test_request *r)
 {
-    bool verified = r->subject.len + r->san.len + r->fingerprint.len > 0;
     struct lt_tls_info *tls = r->tls ? lt_arena_new(&x->arena, struct lt_tls_info) : NULL;
     if (tls != NULL) {
-        *tls = (struct lt_tls_info){.refs = 1,
-                                    .version = "TLSv1.3",
-                                    .verified = verified,
-                                    .subject = r->subject,
-                                    .san = r->san,
-                                    .fingerprint = r->fingerprint};
+        *tls = r->cert;
+        tls->refs = 1;
+        tls->version = "TLSv1.3";
         x->tls = lt_tls_info_ref(tls);
     }
     return tls != NULL || !r->tls;

@@ -74,7 +74,7 @@ struct lt_test_request {
     struct lt_str host;
     struct lt_str client_ip;
     bool tls;
-    struct lt_str subject, san, fingerprint; /* of the client's certificate; all empty: none */
+    struct lt_tls_info cert; /* what it says of the client's certificate counts */
 };
 
 /* Returns owned; NULL without memory. */

@@ -97,7 +97,7 @@ static void push_user(lua_State *L, const struct lt_exchange *x)
     lua_newtable(L);
     for (const struct lt_user_field *f = x->user; f != NULL; f = f->next) {
         lt_lua_push_str(L, f->name);
-        lt_lua_push_str(L, f->value);
+        lt_lua_push_user_field(L, f);
         lua_rawset(L, -3);
     }
 }
@@ -132,6 +132,7 @@ void lt_test_set_asked(lua_State *L, struct lt_test_bed *bed)
     lua_newtable(L);
     lt_test_set_str(L, "method", lt_method_name(x->req.method));
     lt_test_set_str(L, "path", x->req.path);
+    lt_test_set_str(L, "query", x->req.query);
     push_headers(L, &x->req.headers);
     lua_setfield(L, -2, "headers");
     set_body(L, bed, LT_SIDE_REQUEST);

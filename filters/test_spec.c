@@ -214,16 +214,24 @@ void lt_test_fill_headers(lua_State *L, struct lt_arena *arena, int index,
 /* The certificate that the client of the request at index has shown, if any. */
 static void fill_cert(lua_State *L, int index, struct lt_test_request *request)
 {
-    static const char *const known[] = {"subject", "san", "fingerprint"};
+    static const char *const known[] = {"subject", "issuer",      "serial",
+                                        "san",     "fingerprint", "not_after"};
     if (lua_getfield(L, index, "client_cert") == LUA_TNIL) {
         return;
     }
     int cert = lua_gettop(L);
     luaL_checktype(L, cert, LUA_TTABLE);
     lt_lua_check_keys(L, cert, "client_cert", known, lt_countof(known));
-    request->subject = text_field(L, cert, "subject", "");
-    request->san = text_field(L, cert, "san", "");
-    request->fingerprint = text_field(L, cert, "fingerprint", "");
+    request->cert = (struct lt_tls_info){
+        .verified = true,
+        .subject = text_field(L, cert, "subject", ""),
+        .issuer = text_field(L, cert, "issuer", ""),
+        .serial = text_field(L, cert, "serial", ""),
+        .san = text_field(L, cert, "san", ""),
+        .fingerprint = text_field(L, cert, "fingerprint", ""),
+    };
+    lua_getfield(L, cert, "not_after");
+    request->cert.not_after = luaL_optinteger(L, -1, INT32_MAX);
 }
 
 /* The body on top of the stack: a text, or a list of the pieces in which it comes. */
@@ -301,13 +309,12 @@ void lt_test_fill_user(lua_State *L, struct lt_exchange *x, int index)
     }
     luaL_checktype(L, index, LUA_TTABLE);
     for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-        struct lt_str name, value;
+        struct lt_str name;
+        int top = lua_gettop(L);
         luaL_checktype(L, -2, LUA_TSTRING);
         name.p = lua_tolstring(L, -2, &name.len);
-        value.p = luaL_checklstring(L, -1, &value.len);
-        if (lt_exchange_set_user(x, name, value) != LT_OK) {
-            luaL_error(L, "out of memory");
-        }
+        lt_lua_set_user_field(L, x, name, top);
+        lua_settop(L, top);
     }
 }
 

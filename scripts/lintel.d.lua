@@ -24,7 +24,7 @@
 ---@field client lintel.Client
 ---@field route lintel.Route
 ---@field upstream lintel.Upstream
----@field user table<string, string>? Who it is. `ctx.user = {id = "alice", plan = "free"}` sets it, `ctx.user.plan = "paid"` adds to it. Expressions see `user.id`.
+---@field user table<string, string|string[]>? Who it is. `ctx.user = {id = "alice", groups = {"ops"}}` sets it, `ctx.user.plan = "paid"` adds to it. A field is a text, or a list of texts. Expressions see `user.id` and `'ops' in user.groups`; `id`, `groups` and `scopes` mean what they say to all filters.
 ---@field vars table<string, any> What filters leave for later hooks and for each other during one exchange. Strings, numbers and booleans are seen by all filters, tables and functions by those of the same file.
 ---@field fields table<string, any> Members of the access line: `ctx.fields.plan = "gold"`. Text, numbers and booleans, or a setting of the type `expr`, whose value is taken when the line is written and hides what `log.redact` names. nil takes one out. At most 32; they can't be read.
 ---@field conf table<string, any> The settings.
@@ -75,7 +75,7 @@ function Ctx:emit(text) end
 ---@field scheme "http"|"https"
 ---@field http_version "1.0"|"1.1"|"2"
 ---@field headers lintel.Headers May be changed in `request` and `upstream`.
----@field query table<string, string?> Decoded; the first of a name.
+---@field query table<string, string?> Decoded; the first of a name. Setting one to nil in `request` takes it off what the server gets, with all of its name.
 local Request = {}
 ---The token of `Authorization: Bearer TOKEN`.
 ---@return string?
@@ -148,8 +148,15 @@ function Headers:all(name) end
 
 ---A verified certificate of a client.
 ---@class lintel.Cert
----@field subject string? As in RFC 2253.
----@field san string? Alternative names.
+---@field subject string? As in RFC 4514: `CN=one,O=Two`.
+---@field issuer string? Subject of the authority that issued it.
+---@field serial string? In hexadecimal.
+---@field not_after integer When it ends, in seconds since 1970.
+---@field san string? Alternative names, as in `DNS:a.test,URI:spiffe://x`.
+---@field dns string[] Those that are names of hosts; `,`, `%` and spaces as %XX.
+---@field uri string[]
+---@field email string[]
+---@field ip string[]
 ---@field fingerprint string? SHA-256 in hexadecimal.
 
 ---Where the request goes.
@@ -184,6 +191,7 @@ function Headers:all(name) end
 ---@field fields lintel.fields
 ---@field file lintel.file
 ---@field redis lintel.redis
+---@field cidr lintel.cidr
 lintel = {}
 ---Seconds since 1970, with fractions.
 ---@return number
@@ -680,3 +688,19 @@ function Limit:judge(ctx, key, rate, allowed, remaining, retry_us, reset_us) end
 function Limit:id(key) end
 ---Counts a request that had to be counted here.
 function Limit:fell_back() end
+
+---Sets of IP addresses.
+---@class lintel.cidr
+local cidr = {}
+---In `init`: a set of the addresses and blocks in a list, or in the lines of a text, as in `"10.0.0.0/8"` or `"::1"`. What comes after `#` in a line is a comment. At most 200000 rows, of 32 bytes each; a search takes some microseconds.
+---@param blocks string[]|string
+---@return lintel.CidrSet
+function cidr.set(blocks) end
+
+---Blocks of addresses, from `lintel.cidr.set`.
+---@class lintel.CidrSet
+local CidrSet = {}
+---Whether the address lies in one of the blocks; an IPv4 address that is mapped into IPv6 is that IPv4 address.
+---@param ip string
+---@return boolean
+function CidrSet:contains(ip) end

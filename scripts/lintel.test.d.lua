@@ -14,12 +14,12 @@
 ---@field scheme? "http"|"https"
 ---@field client_ip? string
 ---@field trusted? boolean
----@field client_cert? {subject?: string, san?: string, fingerprint?: string}
+---@field client_cert? {subject?: string, issuer?: string, serial?: string, san?: string, fingerprint?: string, not_after?: integer}
 
 ---@class lintel.test.Spec
 ---@field request? lintel.test.Request
 ---@field response? lintel.test.Message What the server answers.
----@field user? table<string, string>
+---@field user? table<string, string|string[]>
 ---@field now? number Seconds since the case began.
 ---@field abort? number|string|{request?: integer, response?: integer} When the client leaves.
 ---@field busy? boolean No password can be hashed.
@@ -36,6 +36,7 @@
 ---@class lintel.test.Asked
 ---@field method string
 ---@field path string
+---@field query? string
 ---@field headers table<string, string>
 ---@field body string
 ---@field pieces string[]
@@ -51,7 +52,7 @@
 ---@field error? string
 ---@field upstream_called boolean
 ---@field upstream_request? lintel.test.Asked
----@field user? table<string, string>
+---@field user? table<string, string|string[]>
 ---@field fields table<string, any> Members of the access line.
 ---@field id string Of the request.
 ---@field log table[]

@@ -215,8 +215,7 @@ bool lt_addr_eq(const struct lt_addr *a, const struct lt_addr *b)
     return a->len == b->len && memcmp(&a->sa, &b->sa, a->len) == 0;
 }
 
-/* addr as 16 bytes, IPv4 mapped; false for other families. */
-static bool to_v6(const struct lt_addr *addr, unsigned char ip[16])
+bool lt_addr_to_v6(const struct lt_addr *addr, unsigned char ip[16])
 {
     if (addr->sa.sa_family == AF_INET6) {
         memcpy(ip, &addr->in6.sin6_addr, 16);
@@ -236,7 +235,7 @@ enum lt_err lt_cidr_parse(struct lt_str text, struct lt_cidr *out, const char **
     struct lt_addr addr;
     size_t slash = lt_str_chr(text, '/', 0);
     struct lt_str ip = lt_str_sub(text, 0, slash == SIZE_MAX ? text.len : slash);
-    if (lt_addr_parse_ip(ip, &addr) != LT_OK || !to_v6(&addr, out->ip)) {
+    if (lt_addr_parse_ip(ip, &addr) != LT_OK || !lt_addr_to_v6(&addr, out->ip)) {
         return fail(why, "not an IP address or block, as in 10.0.0.0/8 or fd00::/8");
     }
     unsigned width = addr.sa.sa_family == AF_INET ? 32 : 128;
@@ -258,7 +257,7 @@ enum lt_err lt_cidr_parse(struct lt_str text, struct lt_cidr *out, const char **
 bool lt_cidr_has(const struct lt_cidr *cidr, const struct lt_addr *addr)
 {
     unsigned char ip[16];
-    if (!to_v6(addr, ip)) {
+    if (!lt_addr_to_v6(addr, ip)) {
         return false;
     }
     unsigned whole = cidr->bits / 8, rest = cidr->bits % 8;

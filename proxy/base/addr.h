@@ -57,6 +57,9 @@ static inline bool lt_addr_is_unix(const struct lt_addr *addr)
     return addr->sa.sa_family == AF_UNIX;
 }
 
+/* addr as 16 bytes, IPv4 as IPv4-mapped IPv6; false for other families. */
+bool lt_addr_to_v6(const struct lt_addr *addr, unsigned char ip[16]) LT_MUST_CHECK;
+
 /* A block of addresses; IPv4 is kept as IPv4-mapped IPv6. */
 struct lt_cidr {
     unsigned char ip[16];

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "base/members.h"
+
 enum kind { ABSENT, TEXT, NUMBER, BOOL };
 
 struct value {
@@ -81,6 +83,7 @@ static struct value literal(const struct lt_expr_node *node)
     case LT_EXPR_OP_MATCH:
     case LT_EXPR_OP_IN:
     case LT_EXPR_OP_IN_NET:
+    case LT_EXPR_OP_IN_NAME:
     case LT_EXPR_OP_AND:
     case LT_EXPR_OP_OR:
     case LT_EXPR_OP_NOT:
@@ -147,6 +150,12 @@ static struct value run_match(const struct eval *e, const struct lt_expr_node *n
     return truth(result == LT_REGEX_YES);
 }
 
+static struct value run_member(const struct eval *e, const struct lt_expr_node *node)
+{
+    struct value left = run(e, node->left), right = run(e, node->right);
+    return truth(left.kind == TEXT && right.kind == TEXT && lt_members_have(right.text, left.text));
+}
+
 static struct value run(const struct eval *e, uint16_t at)
 {
     const struct lt_expr_node *node = &e->expr->nodes[at];
@@ -171,6 +180,8 @@ static struct value run(const struct eval *e, uint16_t at)
     case LT_EXPR_OP_IN_NET:
         left = run(e, node->left);
         return truth(is_in_net(node, &left));
+    case LT_EXPR_OP_IN_NAME:
+        return run_member(e, node);
     case LT_EXPR_OP_NOT:
         left = run(e, node->left);
         return truth(!is_true(&left));
@@ -208,6 +219,7 @@ static unsigned asks(const struct lt_expr *expr, uint16_t at)
         return 0;
     case LT_EXPR_OP_EQ:
     case LT_EXPR_OP_NE:
+    case LT_EXPR_OP_IN_NAME:
     case LT_EXPR_OP_AND:
     case LT_EXPR_OP_OR:
         return asks(expr, node->left) | asks(expr, node->right);
@@ -230,6 +242,7 @@ static bool is_term(const struct lt_expr_node *node)
     case LT_EXPR_OP_MATCH:
     case LT_EXPR_OP_IN:
     case LT_EXPR_OP_IN_NET:
+    case LT_EXPR_OP_IN_NAME:
         return true;
     case LT_EXPR_OP_TEXT:
     case LT_EXPR_OP_NUMBER:

@@ -2,8 +2,9 @@
 /* Text of an expression to its compiled form: a lexer and a recursive-descent parser.
  *
  *     or   := and { "or" and }            not  := "not" not | test
- *     and  := not { "and" not }           test := part [ ("=="|"!=") part | "~" text | "in" list ]
- *     part := name | text | number | "true" | "false" | "(" or ")"       list := "[" literal, ...
+ *     and  := not { "and" not }           test := part [ ("=="|"!=") part | "~" text | "in" (list |
+ * name) ] part := name | text | number | "true" | "false" | "(" or ")"       list := "[" literal,
+ * ...
  * "]"
  *
  * Loader thread. */
@@ -356,8 +357,15 @@ static uint16_t parse_in(struct compiler *c, uint16_t left)
     struct lt_expr_node items[LT_EXPR_NODES_MAX], *kept;
     struct token open = c->token;
     size_t n = 0;
+    if (c->token.kind == WORD && !is_word(c, "true") && !is_word(c, "false")) {
+        uint16_t right = parse_name(c);
+        return right == NONE ? NONE
+                             : add(c, (struct lt_expr_node){
+                                          .op = LT_EXPR_OP_IN_NAME, .left = left, .right = right});
+    }
     if (!is_sign(c, "[")) {
-        return fail(c, &c->token, "write method in ['GET', 'HEAD']", "a list is expected after in");
+        return fail(c, &c->token, "write method in ['GET', 'HEAD'], or 'admin' in user.groups",
+                    "a list or a name is expected after in");
     }
     do {
         advance(c);

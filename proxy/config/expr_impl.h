@@ -20,9 +20,10 @@ enum lt_expr_op {
     LT_EXPR_OP_BOOL,   /* literal: number 0 or 1 */
     LT_EXPR_OP_EQ,
     LT_EXPR_OP_NE,
-    LT_EXPR_OP_MATCH,  /* left ~ regex */
-    LT_EXPR_OP_IN,     /* left in items */
-    LT_EXPR_OP_IN_NET, /* left in nets: the literals are blocks of addresses */
+    LT_EXPR_OP_MATCH,   /* left ~ regex */
+    LT_EXPR_OP_IN,      /* left in items */
+    LT_EXPR_OP_IN_NET,  /* left in nets: the literals are blocks of addresses */
+    LT_EXPR_OP_IN_NAME, /* left is a member of right, a name */
     LT_EXPR_OP_AND,
     LT_EXPR_OP_OR,
     LT_EXPR_OP_NOT

@@ -7,7 +7,7 @@
 #include "config/load.h"
 
 /* Largest file that ${file:...} reads. */
-#define LT_VARS_FILE_MAX ((size_t)64 << 10)
+#define LT_VARS_FILE_MAX ((size_t)1 << 20)
 
 /* Sets node->text and node->substituted from node->raw. What is missing is said in diags, at its
  * place, and leaves the text as written. */

@@ -308,15 +308,25 @@ static bool header_value(const struct lt_exchange *x, struct lt_str key, struct 
     return lt_headers_joined(&x->req.headers, key, LT_STR(", "), out) == LT_OK;
 }
 
+static struct lt_user_field *find_user(const struct lt_exchange *x, struct lt_str name)
+{
+    struct lt_user_field *f = x->user;
+    while (f != NULL && !lt_str_eq(f->name, name)) {
+        f = f->next;
+    }
+    return f;
+}
+
+const struct lt_user_field *lt_exchange_user(const struct lt_exchange *x, struct lt_str name)
+{
+    return find_user(x, name);
+}
+
 static bool user_value(const struct lt_exchange *x, struct lt_str key, struct lt_str *out)
 {
-    for (const struct lt_user_field *f = x->user; f != NULL; f = f->next) {
-        if (lt_str_eq(f->name, key)) {
-            *out = f->value;
-            return true;
-        }
-    }
-    return false;
+    const struct lt_user_field *f = find_user(x, key);
+    *out = f != NULL ? f->value : LT_STR_NONE;
+    return f != NULL;
 }
 
 static bool port_text(struct lt_exchange *x, struct lt_str *out)
@@ -357,6 +367,12 @@ bool lt_exchange_expr_get(void *source, enum lt_expr_name name, struct lt_str ke
     case LT_EXPR_TLS_CLIENT_SAN:
         *out = x->tls != NULL ? x->tls->san : LT_STR_NONE;
         break;
+    case LT_EXPR_TLS_CLIENT_ISSUER:
+        *out = x->tls != NULL ? x->tls->issuer : LT_STR_NONE;
+        break;
+    case LT_EXPR_TLS_CLIENT_SERIAL:
+        *out = x->tls != NULL ? x->tls->serial : LT_STR_NONE;
+        break;
     case LT_EXPR_TLS_CLIENT_FINGERPRINT:
         *out = x->tls != NULL ? x->tls->fingerprint : LT_STR_NONE;
         break;
@@ -381,24 +397,25 @@ bool lt_exchange_expr_get(void *source, enum lt_expr_name name, struct lt_str ke
     return out->len > 0;
 }
 
-enum lt_err lt_exchange_set_user(struct lt_exchange *x, struct lt_str name, struct lt_str value)
+enum lt_err lt_exchange_set_user(struct lt_exchange *x, struct lt_str name, struct lt_str value,
+                                 bool list)
 {
     struct lt_str copy;
     if (!lt_arena_dup(&x->arena, value, &copy)) {
         return LT_ERR_NOMEM;
     }
-    for (struct lt_user_field *f = x->user; f != NULL; f = f->next) {
-        if (lt_str_eq(f->name, name)) {
-            f->value = copy;
-            return LT_OK;
-        }
+    struct lt_user_field *f = find_user(x, name);
+    if (f != NULL) {
+        f->value = copy;
+        f->list = list;
+        return LT_OK;
     }
-    struct lt_user_field *f = lt_arena_new(&x->arena, struct lt_user_field);
+    f = lt_arena_new(&x->arena, struct lt_user_field);
     struct lt_str key = copy_lower(&x->arena, name);
     if (f == NULL || (key.p == NULL && name.len > 0)) {
         return LT_ERR_NOMEM;
     }
-    *f = (struct lt_user_field){.name = key, .value = copy, .next = x->user};
+    *f = (struct lt_user_field){.name = key, .value = copy, .list = list, .next = x->user};
     x->user = f;
     return LT_OK;
 }

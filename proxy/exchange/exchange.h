@@ -46,6 +46,7 @@ struct lt_reply {
 /* Who did what, by filters, for the log and for later filters. */
 struct lt_user_field {
     struct lt_str name, value;
+    bool list; /* value: a list as by base/members.h */
     struct lt_user_field *next;
 };
 
@@ -241,9 +242,11 @@ bool lt_exchange_expr_get(void *source, enum lt_expr_name name, struct lt_str ke
 /* The whole exchange may take ms from now on, if it has not less. */
 void lt_exchange_set_deadline(struct lt_exchange *x, uint64_t ms);
 
-/* Sets user.NAME; copies. LT_ERR_NOMEM. */
-enum lt_err lt_exchange_set_user(struct lt_exchange *x, struct lt_str name,
-                                 struct lt_str value) LT_MUST_CHECK;
+/* Sets user.NAME; copies. list: value is one as by base/members.h. LT_ERR_NOMEM. */
+enum lt_err lt_exchange_set_user(struct lt_exchange *x, struct lt_str name, struct lt_str value,
+                                 bool list) LT_MUST_CHECK;
+/* user.NAME, or NULL. */
+const struct lt_user_field *lt_exchange_user(const struct lt_exchange *x, struct lt_str name);
 
 /* Notes for the log which body.max the request went over. */
 void lt_exchange_note_body_max(struct lt_exchange *x);

@@ -421,6 +421,40 @@ bool lt_query_get(struct lt_arena *arena, struct lt_str query, struct lt_str key
     return false;
 }
 
+bool lt_query_remove(struct lt_arena *arena, struct lt_str query, struct lt_str key,
+                     struct lt_str *out)
+{
+    struct lt_str rest = query, value, name;
+    *out = query;
+    if (!lt_query_get(arena, query, key, &value)) {
+        return true;
+    }
+    char *p = lt_arena_chars(arena, query.len);
+    size_t n = 0;
+    if (p == NULL) {
+        return false;
+    }
+    while (rest.len > 0) {
+        size_t end = lt_min(lt_str_chr(rest, '&', 0), rest.len);
+        struct lt_str pair = lt_str(rest.p, end);
+        rest = lt_str_sub(rest, end + 1, rest.len);
+        if (!decode_form(arena, lt_str_sub(pair, 0, lt_min(lt_str_chr(pair, '=', 0), end)),
+                         &name)) {
+            return false;
+        }
+        if (pair.len > 0 && lt_str_eq(name, key)) {
+            continue;
+        }
+        if (n > 0) {
+            p[n++] = '&';
+        }
+        memcpy(p + n, pair.p, pair.len);
+        n += pair.len;
+    }
+    *out = n > 0 ? lt_str(p, n) : LT_STR_NONE;
+    return true;
+}
+
 bool lt_cookie_get(struct lt_str field, struct lt_str name, struct lt_str *out)
 {
     struct lt_str pair;

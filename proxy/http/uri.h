@@ -46,6 +46,11 @@ bool lt_path_has_encoded_slash(struct lt_str path);
 bool lt_query_get(struct lt_arena *arena, struct lt_str query, struct lt_str key,
                   struct lt_str *out);
 
+/* The query without the parameters called key: query itself when there is none, with p == NULL when
+ * nothing is left. False without memory. */
+bool lt_query_remove(struct lt_arena *arena, struct lt_str query, struct lt_str key,
+                     struct lt_str *out) LT_MUST_CHECK;
+
 /* The value of the cookie called name in one Cookie field value (RFC 6265 §5.4); false when none.
  */
 bool lt_cookie_get(struct lt_str field, struct lt_str name, struct lt_str *out);

@@ -13,31 +13,58 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+/* Digits of a serial number; RFC 5280 §4.1.2.2 allows 40. */
+#define SERIAL_MAX 128u
+
 /* All texts of one certificate while they are gathered. */
 struct texts {
-    char subject[LT_TLS_SUBJECT_MAX];
+    char subject[LT_TLS_SUBJECT_MAX], issuer[LT_TLS_SUBJECT_MAX];
+    char serial[SERIAL_MAX];
     struct lt_buf san;
     char san_space[LT_TLS_SAN_MAX];
     char fingerprint[64];
     unsigned char *der; /* owned */
     int der_len;
-    size_t subject_len;
+    size_t subject_len, issuer_len, serial_len;
+    int64_t not_after;
 };
 
-static bool put_subject(struct texts *t, const X509 *cert)
+/* A name into out, which has LT_TLS_SUBJECT_MAX bytes. */
+static bool put_dn(char *out, size_t *len, const X509_NAME *name)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     char *text;
     /* Everything beyond printable ASCII comes escaped. */
-    bool ok = bio != NULL &&
-              X509_NAME_print_ex(bio, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253) >= 0;
+    bool ok = bio != NULL && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0;
     long n = ok ? BIO_get_mem_data(bio, &text) : 0;
-    ok = ok && n >= 0 && (size_t)n <= sizeof(t->subject);
+    ok = ok && n >= 0 && (size_t)n <= LT_TLS_SUBJECT_MAX;
     if (ok && n > 0) {
-        memcpy(t->subject, text, (size_t)n);
-        t->subject_len = (size_t)n;
+        memcpy(out, text, (size_t)n);
+        *len = (size_t)n;
     }
     BIO_free(bio);
+    return ok;
+}
+
+static bool put_serial(struct texts *t, const X509 *cert)
+{
+    BIGNUM *n = ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert), NULL);
+    char *text = n != NULL ? BN_bn2hex(n) : NULL;
+    bool ok = text != NULL && strlen(text) <= sizeof(t->serial);
+    if (ok) {
+        t->serial_len = strlen(text);
+        memcpy(t->serial, text, t->serial_len);
+    }
+    OPENSSL_free(text);
+    BN_free(n);
+    return ok;
+}
+
+static bool put_end(struct texts *t, const X509 *cert)
+{
+    struct tm tm;
+    bool ok = ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1;
+    t->not_after = ok ? timegm(&tm) : 0;
     return ok;
 }
 
@@ -131,14 +158,17 @@ static const char *gather(struct texts *t, X509 *cert, unsigned tell)
     if (!is_in_time(cert)) {
         return "the client's certificate has expired";
     }
-    if (!put_subject(t, cert) || !put_alt_names(t, cert)) {
+    if (!put_dn(t->subject, &t->subject_len, X509_get_subject_name(cert)) ||
+        !put_dn(t->issuer, &t->issuer_len, X509_get_issuer_name(cert)) || !put_serial(t, cert) ||
+        !put_alt_names(t, cert)) {
         return "the names in the client's certificate are too long";
     }
     if ((tell & LT_TLS_TELL_CERTIFICATE) != 0) {
         t->der_len = i2d_X509(cert, &t->der);
     }
-    return !put_fingerprint(t, cert) || t->der_len < 0 ? "the client's certificate can't be written"
-                                                       : NULL;
+    return !put_fingerprint(t, cert) || !put_end(t, cert) || t->der_len < 0
+               ? "the client's certificate can't be written"
+               : NULL;
 }
 
 /* Copies s to *at, which moves on. */
@@ -166,7 +196,8 @@ static struct lt_tls_info *make(struct lt_str sni, const struct texts *t)
 {
     size_t der = t->der_len > 0 ? ((size_t)t->der_len + 2) / 3 * 4 + 4 : 0;
     struct lt_tls_info *info =
-        lt_calloc(1, sizeof(*info) + sni.len + t->subject_len + t->san.len + 64 + der);
+        lt_calloc(1, sizeof(*info) + sni.len + t->subject_len + t->issuer_len + t->serial_len +
+                         t->san.len + 64 + der);
     if (info == NULL) {
         return NULL;
     }
@@ -175,6 +206,9 @@ static struct lt_tls_info *make(struct lt_str sni, const struct texts *t)
     info->sni = place(&at, sni.p, sni.len);
     if (t->san.p != NULL) {
         info->subject = place(&at, t->subject, t->subject_len);
+        info->issuer = place(&at, t->issuer, t->issuer_len);
+        info->serial = place(&at, t->serial, t->serial_len);
+        info->not_after = t->not_after;
         info->san = place(&at, t->san.p, t->san.len);
         info->fingerprint = place(&at, t->fingerprint, sizeof(t->fingerprint));
     }
@@ -191,7 +225,8 @@ struct lt_tls_info *lt_tls_info_new(SSL *ssl, const struct lt_tls_policy *policy
     X509 *cert = policy->spec.verify != LT_TLS_VERIFY_NONE ? SSL_get0_peer_certificate(ssl) : NULL;
     t.der = NULL;
     t.der_len = 0;
-    t.subject_len = 0;
+    t.subject_len = t.issuer_len = t.serial_len = 0;
+    t.not_after = 0;
     t.san = (struct lt_buf){0};
     *why = NULL;
     if (cert != NULL) {

@@ -22,6 +22,9 @@ struct lt_tls_info {
     unsigned char policy[LT_TLS_POLICY_ID_LEN]; /* id of the policy of the handshake */
     unsigned tell;                              /* of the policy: enum lt_tls_tell */
     struct lt_str subject;                      /* RFC 4514, ASCII: "CN=one,O=Two"; may be empty */
+    struct lt_str issuer;                       /* the subject of who issued it, likewise */
+    struct lt_str serial;                       /* hex digits, "0A1B" */
+    int64_t not_after;                          /* it ends then: seconds since 1970 */
     struct lt_str san;                          /* "DNS:a.test,URI:spiffe://x"; may be empty */
     struct lt_str fingerprint;                  /* SHA-256 of the certificate, hex digits */
     struct lt_str certificate;                  /* as RFC 9440 has it: ":base64 of the DER form:" */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Targets, authorities, queries and cookies. A normalised path is normal, holds nothing that could
  * be walked around, and means the same when it is read again. */
+#include "base/members.h"
 #include "http/uri.h"
 #include "http/url.h"
 
@@ -101,6 +102,31 @@ static void check_url(struct lt_arena *arena, struct lt_str text)
     }
 }
 
+/* What was removed is gone, and nothing else has moved. */
+static void check_removal(struct lt_arena *arena, struct lt_str query, struct lt_str key)
+{
+    struct lt_str left, again, value;
+    require(lt_query_remove(arena, query, key, &left) && left.len <= query.len);
+    require(!lt_query_get(arena, left, key, &value));
+    require(lt_query_remove(arena, left, key, &again) && again.p == left.p);
+}
+
+/* A member of a list is what its text decodes to, and that text has a form that comes back. */
+static void check_members(struct lt_arena *arena, struct lt_str list)
+{
+    struct lt_str rest = list, member;
+    while (lt_members_next(&rest, &member)) {
+        char *text = lt_arena_chars(arena, member.len);
+        char *form = lt_arena_chars(arena, LT_MEMBER_BYTES_MAX(member.len));
+        if (text == NULL || form == NULL) {
+            return;
+        }
+        struct lt_str plain = lt_str(text, lt_member_decode(member, text));
+        struct lt_str written = lt_str(form, lt_members_put(form, 0, plain));
+        require(lt_members_have(list, plain) && lt_members_have(written, plain));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct lt_arena arena;
@@ -118,6 +144,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (lt_query_get(&arena, text, lt_str_sub(text, split + 1, size), &value)) {
         require(value.len <= size);
     }
+    check_removal(&arena, lt_str_sub(text, 0, split), lt_str_sub(text, split + 1, size));
+    check_members(&arena, text);
     if (lt_cookie_get(text, lt_str_sub(text, split + 1, size), &value)) {
         require(value.len <= size);
     }

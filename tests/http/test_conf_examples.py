@@ -20,6 +20,7 @@ def place(folder, authority):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cert.pem").write_bytes(cert.read_bytes())
     (folder / "key.pem").write_bytes(key.read_bytes())
+    (folder / "clients.pem").write_bytes(authority.ca.read_bytes())
     return {"LINTEL_RUN": str(folder), "LINTEL_SOCKETS": str(folder),
             "LINTEL_HTTP": "127.0.0.1:0", "LINTEL_HTTPS": "127.0.0.2:0"}
 

@@ -2,6 +2,7 @@
 /* Hooks are run in order, may wait, may answer, and are stopped; ctx gives and takes what it says.
  */
 #include "filter_bed.h"
+#include "http/uri.h"
 
 /* Runs the request hook of one filter; a failure of the filter fails the test. */
 static struct lt_exchange *runs(const char *text)
@@ -228,7 +229,12 @@ static void test_wrong_use_raises(void **state)
     raises("ctx:sleep(-1)", "between 0 and 3600");
     raises("ctx.log.info('x', {time = 1})", "none of Lintel's own");
     raises("ctx.log.info('x', {['a b'] = 1})", "small letters");
-    raises("ctx.user = {claims = {}}", "fields of a user are text");
+    raises("ctx.user = {claims = {a = 1}}", "user.claims is a table with names");
+    raises("ctx.user = {groups = {'a', {}}}", "user.groups: value 2 is a table");
+    raises("ctx.user = {id = ctx}", "user.id is a userdata: fields of a user are texts, or lists");
+    raises("local l = {} for i = 1, 1001 do l[i] = i end ctx.user = {groups = l}",
+           "more than 1000 values");
+    raises("ctx.req.query.a = '1'", "can be removed, by nil");
     raises("ctx.user = 'alice'", "ctx.user is a table such as");
     raises("return getmetatable(ctx).__index", "attempt to index a boolean");
     raises("return 1", "a.lua:1: `request` returned something else than nothing");
@@ -378,6 +384,50 @@ static void test_plain_vars_are_shared_tables_are_not(void **state)
     with_response(x);
     assert_int_equal(lt_test_bed_run(bed, LT_FILTER_RESPONSE), LT_STEP_NEXT);
     assert_str(lt_headers_get_name(&x->res.headers, LT_STR("x-t"))->value, "3");
+}
+
+static struct lt_str user_field(const struct lt_exchange *x, const char *name)
+{
+    const struct lt_user_field *field = lt_exchange_user(x, lt_str_c(name));
+    assert_non_null(field);
+    return field->value;
+}
+
+static void test_lists_of_a_user_stay_lists(void **state)
+{
+    (void)state;
+    struct lt_exchange *x =
+        runs("return {request = function(ctx) ctx.user = {id = 'a', groups = {'x,y', 7, true, '', "
+             "'50%'}, none = {}} local g = ctx.user.groups\n"
+             "ctx.user.n = #g .. #ctx.user.none .. g[1] .. g[2] .. g[3] .. g[4]\n"
+             "ctx.user.groups[1] = 'z' ctx.user.first = ctx.user.groups[1]\n"
+             "ctx.user.none = 'text' end}");
+    assert_str(user_field(x, "groups"), "x%2Cy,7,true,50%25");
+    assert_str(user_field(x, "n"), "40x,y7true50%");
+    assert_str(user_field(x, "first"), "x,y");
+    assert_str(user_field(x, "none"), "text");
+    assert_false(lt_exchange_user(x, LT_STR("none"))->list);
+}
+
+static void test_query_parameters_can_be_removed(void **state)
+{
+    (void)state;
+    struct lt_exchange *x = runs("return {request = function(ctx) local q = ctx.req.query\n"
+                                 "ctx.user = {had = q.a} q.none = nil q.a = nil\n"
+                                 "ctx.user.has = tostring(q.a) end}");
+    struct lt_str left;
+    assert_true(user_field(x, "had").len > 0);
+    assert_str(user_field(x, "has"), "nil");
+    assert_false(lt_query_get(&x->arena, x->req.query, LT_STR("a"), &left));
+    lt_test_bed_end(bed);
+    load_one("return {request = function() end, response = function(ctx) ctx.user = {why = "
+             "select(2, pcall(function() ctx.req.query.a = nil end))} end}",
+             "");
+    x = begin();
+    assert_int_equal(lt_test_bed_run(bed, LT_FILTER_REQUEST), LT_STEP_NEXT);
+    with_response(x);
+    assert_int_equal(lt_test_bed_run(bed, LT_FILTER_RESPONSE), LT_STEP_NEXT);
+    assert_true(lt_str_find(user_field(x, "why"), LT_STR("in `request` only")) != SIZE_MAX);
 }
 
 static void test_user_is_seen_by_expressions_and_filters(void **state)
@@ -609,6 +659,8 @@ int main(void)
         TEST(test_filters_run_in_order_and_only_those_whose_when_holds),
         TEST(test_filters_behind_a_refusal_do_not_see_the_response),
         TEST(test_plain_vars_are_shared_tables_are_not),
+        TEST(test_lists_of_a_user_stay_lists),
+        TEST(test_query_parameters_can_be_removed),
         TEST(test_user_is_seen_by_expressions_and_filters),
         TEST(test_every_hook_may_wait),
         TEST(test_waiting_inside_pcall_and_loops_works),

@@ -66,7 +66,8 @@ static const char compare[] =
     "['lintel.Keys'] = lintel.jwt.keys {secret = ('x'):rep(32)}, "                                 \
     "['lintel.Redis'] = lintel.redis.new 'redis://localhost', "                                    \
     "['lintel.Limit'] = lintel.limit.new {in_flight = 1}, "                                        \
-    "['lintel.Cache'] = lintel.cache.new {max = 1}, ['lintel.Shared'] = lintel.shared.open()}"
+    "['lintel.Cache'] = lintel.cache.new {max = 1}, ['lintel.Shared'] = lintel.shared.open(), "    \
+    "['lintel.CidrSet'] = lintel.cidr.set {}}"
 
 static char differences[8192];
 

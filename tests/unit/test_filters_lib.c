@@ -62,6 +62,36 @@ static void test_text_forms(void **state)
         "eq(c.hex_decode('0'), nil) eq(c.hex_decode('0g'), nil) eq(c.hex_decode(''), '')\n");
 }
 
+static void test_sets_of_addresses(void **state)
+{
+    static const char made[] =
+        "return {init = function() local set = lintel.cidr.set\n"
+        "local function fails(p, v) local ok, e = pcall(set, v) "
+        "if ok or not e:find(p, 1, true) then error(ok and 'did not raise' or e, 2) end end\n"
+        "fails('row 2, \"10.0.0.1/8\": bits after', {'::1', '10.0.0.1/8'})\n"
+        "fails('row 2, \"x\": not an IP', '# c\\nx # d\\n') fails('row 1 is a table', {{}})\n"
+        "fails('table expected', 7) fails('more than 200000 rows', ('\\n'):rep(200001))\n"
+        "return {list = set {'10.0.0.0/8', '::1'}, none = set {}, "
+        "text = set '# c\\r\\n\\n 10.0.0.0/8 # d\\r\\n::1'} end,\n"
+        "request = function(ctx) local s = ctx.state\n"
+        "for _, set in ipairs {s.list, s.text} do\n"
+        "assert(set:contains('10.9.9.9') and set:contains('::1') and "
+        "set:contains('::ffff:10.0.0.1'))\n"
+        "assert(not set:contains('11.0.0.0') and not set:contains('unix') and "
+        "not set:contains('')) end\n"
+        "assert(not s.none:contains('10.0.0.1'))\n"
+        "local ok, e = pcall(s.list.contains, '10.0.0.1') assert(e:find('with a colon'), e)\n"
+        "ok, e = pcall(s.list.contains, ctx, '10.0.0.1') assert(e:find('with a colon'), e)\n"
+        "ok, e = pcall(lintel.cidr.set, {}) assert(e:find('in `init`', 1, true), e) end}";
+    (void)state;
+    load_one(made, ", on_error: closed, budget: {cpu: 5s, wall: 1m}");
+    struct lt_exchange *x = begin();
+    if (lt_test_bed_run(bed, LT_FILTER_REQUEST) != LT_STEP_NEXT) {
+        fail_msg("%.*s", LT_STR_ARG(x->detail));
+    }
+    lt_test_bed_end(bed);
+}
+
 static void test_json(void **state)
 {
     (void)state;
@@ -141,8 +171,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_digests), TEST(test_text_forms),   TEST(test_json),
-        TEST(test_limit),   TEST(test_time_and_ids), TEST(test_log_lines_hold_what_was_given),
+        TEST(test_digests),
+        TEST(test_text_forms),
+        TEST(test_json),
+        TEST(test_sets_of_addresses),
+        TEST(test_limit),
+        TEST(test_time_and_ids),
+        TEST(test_log_lines_hold_what_was_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

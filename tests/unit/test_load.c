@@ -136,14 +136,14 @@ static void says_where_something_is_missing(void **state)
         {"a: ${file:/}", ":1:4:", "it is a folder"},
         {"a: ${file:/dev/null}", ":1:4:", "not a regular file"},
         {"a: ${file:nul}", ":1:4:", "holds a NUL byte"},
-        {"a: ${file:main.yaml}", ":1:4:", "larger than 65536 bytes"},
+        {"a: ${file:main.yaml}", ":1:4:", "larger than 1048576 bytes"},
     };
-    char *big = malloc(70000);
+    char *big = malloc(1100000);
     char path[300];
     (void)state;
     assert_non_null(big);
-    memset(big, 'x', 69999);
-    big[69999] = '\0';
+    memset(big, 'x', 1099999);
+    big[1099999] = '\0';
     write_file("main.yaml", big);
     free(big);
     snprintf(path, sizeof(path), "%s/nul", dir);

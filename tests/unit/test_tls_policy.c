@@ -172,6 +172,9 @@ static void what_the_certificate_says_is_plain_text(void **state)
     assert_str(info->san, "DNS:p.test%2C%0D%0A,URI:spiffe://p/x,IP:10.0.0.1,"
                           "IP:fe80:0:0:0:0:0:0:1,email:me@p.test");
     assert_int_equal(info->fingerprint.len, 64);
+    assert_true(lt_str_starts(info->issuer, LT_STR("CN=")));
+    assert_true(info->serial.len > 0);
+    assert_true(info->not_after > time(NULL));
     assert_true(lt_str_starts(info->certificate, LT_STR(":MII")));
     assert_int_equal(info->certificate.p[info->certificate.len - 1], ':');
     assert_int_equal((info->certificate.len - 2) % 4, 0);

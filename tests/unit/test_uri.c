@@ -246,6 +246,39 @@ static void test_query_parameters(void **state)
     lt_arena_fini(&arena);
 }
 
+static void test_query_parameters_are_removed(void **state)
+{
+    static const struct {
+        const char *query, *key, *left; /* NULL: nothing */
+    } cases[] = {
+        {"a=1&b=2&a=3&c", "a", "b=2&c"},
+        {"a=1&b=2", "b", "a=1"},
+        {"a=1", "a", NULL},
+        {"a=1&", "a", NULL},
+        {"a&b", "a", "b"},
+        {"%61=1&b=%61", "a", "b=%61"},
+        {"a=1&&b", "c", "a=1&&b"},
+        {"a=1&&b", "b", "a=1&"},
+        {"a=1", "A", "a=1"},
+        {"x+y=1&b", "x y", "b"},
+        {"=1&b", "", "b"},
+    };
+    (void)state;
+    for (size_t i = 0; i < lt_countof(cases); i++) {
+        struct lt_arena arena;
+        struct lt_str out;
+        lt_arena_init(&arena, NULL, 0, 1 << 20);
+        assert_true(
+            lt_query_remove(&arena, lt_str_c(cases[i].query), lt_str_c(cases[i].key), &out));
+        if (cases[i].left != NULL) {
+            assert_str(out, cases[i].left);
+        } else {
+            assert_null(out.p);
+        }
+        lt_arena_fini(&arena);
+    }
+}
+
 static void test_cookies(void **state)
 {
     (void)state;
@@ -271,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_what_a_flag_allows),
         cmocka_unit_test(test_without_memory_paths_and_queries_fail),
         cmocka_unit_test(test_query_parameters),
+        cmocka_unit_test(test_query_parameters_are_removed),
         cmocka_unit_test(test_cookies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
