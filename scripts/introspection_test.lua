@@ -43,7 +43,7 @@ t.case("an active token lets in, and the server is asked as it should be", funct
   t.eq(r.status, 401) -- no token of RFC 6750
   r = ask("tok+en/1", { forward = { groups = "X-Groups" }, hide = true }, { ["x-groups"] = "root" })
   t.eq(r.status, 200)
-  t.eq(r.user, { id = "alice" })
+  t.eq(r.user, { id = "alice", groups = { "a", "b" }, scopes = { "read" } })
   t.eq(r.upstream_request.headers["x-groups"], "a,b")
   t.eq(r.upstream_request.headers["authorization"], nil)
   local asked = r.http[1]

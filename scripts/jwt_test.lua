@@ -167,6 +167,15 @@ t.case("another claim can name the user, and none has to", function()
   t.eq(r.user, nil)
 end)
 
+t.case("groups and scopes are for other filters", function()
+  t.eq(ask(sign(good { scope = "a b", groups = { "x, y", "z", 7, "", "c\n" } })).user,
+    { id = "alice", scopes = { "a", "b" }, groups = { "x, y", "z" } })
+  t.eq(ask(sign(good { scp = { "a" }, realm = { roles = "one group" } }),
+    { groups = "realm.roles" }).user,
+    { id = "alice", scopes = { "a" }, groups = { "one group" } })
+  t.eq(ask(sign(good { scope = "", groups = {} })).user, { id = "alice" })
+end)
+
 t.case("two Authorization fields are one too many", function()
   local r = t.run("jwt", {
     conf = { secrets = { SECRET } },

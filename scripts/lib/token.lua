@@ -27,6 +27,8 @@ M.schema = {
   max = { type = "size", default = "16K", min = "256", max = "64K",
           doc = "Longest token." },
   user = { type = "string", default = "sub", min = 1, doc = "Claim that becomes user.id." },
+  groups = { type = "string", default = "groups", min = 1,
+             doc = "Claim that becomes user.groups; user.scopes is scope, or scp." },
   forward = { type = "map", of = "string", default = {},
               doc = "Claim to the header that tells the application its value; lists separated by "
                 .. "commas. What clients send under these names is taken off." },
@@ -84,7 +86,7 @@ function M.new(conf, unavailable)
   local challenge = 'Bearer realm="' .. conf.realm .. '"'
   local scopes = M.copy(conf.scope) or M.copy(conf.scope_any) or {}
   return {
-    user = conf.user, hide = conf.hide, forward = M.copy(conf.forward) or {},
+    user = conf.user, groups = conf.groups, hide = conf.hide, forward = M.copy(conf.forward) or {},
     unavailable = unavailable, retry = { ["retry-after"] = "1" },
     no_token = { ["www-authenticate"] = challenge },
     two_tokens = { ["www-authenticate"] = challenge .. ', error="invalid_request"' },
@@ -151,6 +153,28 @@ local function text_of(value)
   return #items > 0 and table.concat(items, ",") or next(value) and json.encode(value) or nil
 end
 
+-- The texts in a list; nil: there are none.
+local function texts_of(value)
+  local items = {}
+  for _, item in ipairs(type(value) == "table" and value or { value }) do
+    if type(item) == "string" and item ~= "" and not item:find("%c") then
+      items[#items + 1] = item
+    end
+  end
+  return #items > 0 and items or nil
+end
+
+local function scopes_of(claims)
+  local scope, items = claims.scope or claims.scp, {}
+  if type(scope) ~= "string" then
+    return texts_of(scope)
+  end
+  for item in scope:gmatch("%S+") do
+    items[#items + 1] = item
+  end
+  return texts_of(items)
+end
+
 -- Lets in: tells the application and those who come later who it is. An answer: a claim holds what
 -- no header can.
 function M.admit(ctx, common, claims)
@@ -170,7 +194,8 @@ function M.admit(ctx, common, claims)
     headers["authorization"] = nil
   end
   if id and id ~= "" then
-    ctx.user = { id = id }
+    ctx.user = { id = id, groups = texts_of(find(claims, common.groups)),
+                 scopes = scopes_of(claims) }
   end
 end
 
