@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/obj.h"
 #include "filters/call.h"
-#include "filters/chain.h"
 #include "filters/flow.h"
 #include "filters/host_impl.h"
 #include "filters/report.h"
@@ -40,6 +39,7 @@ static struct lt_filter_call *call_get(struct lt_exchange *x)
             LT_OBJ_INIT(call, CALL_MAGIC);
             call->x = x;
             call->host = x->view->filters;
+            call->edition = lt_filter_edition_pin(call->host);
             x->filter_state = call;
         }
         return call;
@@ -230,9 +230,9 @@ static bool takes_part(struct lt_filter_call *call, const struct lt_filter_insta
     return true;
 }
 
-static enum outcome run_one(struct lt_filter_call *call, const struct lt_filter_instance *instance)
+static enum outcome run_one(struct lt_filter_call *call, struct lt_filter_unit *unit)
 {
-    struct lt_filter_unit *unit = &call->host->units[instance->index];
+    const struct lt_filter_instance *instance = unit->instance;
     if (call->waits != NULL) {
         return go_on(call, unit);
     }
@@ -262,11 +262,12 @@ static enum lt_step_result run_hook(struct lt_exchange *x, enum lt_filter_hook h
     if (chain == NULL) {
         return LT_STEP_NEXT;
     }
+    struct lt_filter_call *call = x->filter_state;
     if (hook != LT_FILTER_REQUEST &&
-        ((chain->hooks & 1u << hook) == 0 || x->filter_state == NULL)) {
+        (call == NULL || ((chain->hooks | call->edition->program->added) & 1u << hook) == 0)) {
         return LT_STEP_NEXT;
     }
-    struct lt_filter_call *call = call_get(x);
+    call = call_get(x);
     if (call == NULL) {
         x->cause = LT_CAUSE_OUT_OF_MEMORY;
         return LT_STEP_FAIL;
@@ -281,7 +282,7 @@ static enum lt_step_result run_hook(struct lt_exchange *x, enum lt_filter_hook h
         }
     }
     for (; call->at < chain->n; call->at++) {
-        enum outcome outcome = run_one(call, chain->at[call->at]);
+        enum outcome outcome = run_one(call, lt_call_unit(call, chain, call->at));
         if (outcome == WAITS) {
             return LT_STEP_WAIT;
         }
@@ -327,12 +328,22 @@ static void on_cancel(struct lt_exchange *x)
     }
 }
 
+static void on_release(struct lt_exchange *x)
+{
+    struct lt_filter_call *call = x->filter_state;
+    LT_OBJ_CHECK(call, CALL_MAGIC);
+    x->filter_state = NULL;
+    lt_ctx_forget_vars(call);
+    lt_filter_edition_unpin(call->edition);
+}
+
 const struct lt_hooks lt_filter_hooks = {
     .request = on_request,
     .upstream = on_upstream,
     .response = on_response,
     .log = on_log,
     .cancel = on_cancel,
+    .release = on_release,
     .flows = lt_filter_flows,
     .flow_begin = lt_filter_flow_begin,
     .flow_moved = lt_filter_flow_moved,

@@ -52,6 +52,8 @@ liblintel_a_SOURCES += \
 	filters/parallel.c \
 	filters/password.c filters/password.h \
 	filters/program.c filters/program.h \
+	filters/program_impl.h \
+	filters/program_renew.c filters/program_renew.h \
 	filters/report.c filters/report.h \
 	filters/sandbox.c filters/sandbox.h \
 	filters/schema.c filters/schema.h \

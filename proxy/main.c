@@ -39,6 +39,7 @@ static int usage(FILE *out)
           "  add UPSTREAM/SERVER [--weight N] [--max N] [--backup]\n"
           "  weight UPSTREAM/SERVER N        change the servers of an upstream\n"
           "  pause | resume UPSTREAM         hold its requests; let them go on\n"
+          "  filters reload [FILE]           take up filter files that have changed\n"
           "        (from status on: [-c FILE | --admin ADDRESS] says where the gateway is)\n"
           "  test [OPTION...] FILE|FOLDER... run the tests of filters; `lintel help test`\n"
           "  filter doc NAME [--markdown]    print what a filter does and its settings\n"
@@ -139,16 +140,27 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"run", cmd_run},         {"gateway", cmd_gateway},
-    {"check", lt_cmd_check},  {"show", cmd_show},
-    {"help", cmd_help},       {"status", lt_cmd_status},
-    {"drain", lt_cmd_server}, {"maintenance", lt_cmd_server},
-    {"ready", lt_cmd_server}, {"remove", lt_cmd_server},
-    {"add", lt_cmd_add},      {"weight", lt_cmd_weight},
-    {"pause", lt_cmd_pause},  {"resume", lt_cmd_pause},
-    {"test", lt_cmd_test},    {"filter", lt_cmd_filter},
-    {"version", cmd_version}, {"--version", cmd_version},
-    {"--help", cmd_help},     {"-h", cmd_help},
+    {"run", cmd_run},
+    {"gateway", cmd_gateway},
+    {"check", lt_cmd_check},
+    {"show", cmd_show},
+    {"help", cmd_help},
+    {"status", lt_cmd_status},
+    {"drain", lt_cmd_server},
+    {"maintenance", lt_cmd_server},
+    {"ready", lt_cmd_server},
+    {"remove", lt_cmd_server},
+    {"add", lt_cmd_add},
+    {"weight", lt_cmd_weight},
+    {"pause", lt_cmd_pause},
+    {"resume", lt_cmd_pause},
+    {"filters", lt_cmd_filters},
+    {"test", lt_cmd_test},
+    {"filter", lt_cmd_filter},
+    {"version", cmd_version},
+    {"--version", cmd_version},
+    {"--help", cmd_help},
+    {"-h", cmd_help},
 };
 
 int main(int argc, char **argv)

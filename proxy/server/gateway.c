@@ -502,6 +502,7 @@ static void fini(struct lt_gateway *g)
         g->options->admin->stop(g->admin);
     }
     lt_reload_abandon(g);
+    lt_filter_swap_abandon(g);
     lt_server_files_stop(g->server_files);
     lt_certs_stop(g);
     lt_probes_free(g->probes);
@@ -561,6 +562,7 @@ int lt_gateway_run(const struct lt_gateway_options *options)
     g->admin_fd = -1;
     g->kept = options->kept;
     g->exit_code = 1;
+    lt_filter_swap_init(g);
     g->began_us = lt_clock_us();
     g->began_wall_us = lt_clock_wall_us();
     if (init(g)) {

@@ -13,6 +13,7 @@
 #include "server/certs.h"
 #include "server/dns_servers.h"
 #include "server/drain.h"
+#include "server/filter_swap.h"
 #include "server/probes.h"
 #include "server/reload.h"
 #include "server/server_files.h"
@@ -65,6 +66,7 @@ struct lt_gateway {
     struct lt_snapshot *current; /* taken up by all workers; NULL: none yet */
     unsigned snapshots;          /* alive: the current one and those that old exchanges hold */
     struct lt_reload reload;
+    struct lt_filter_swap filter_swap;
     struct lt_drain drain;
     struct lt_admin *admin;
     int kept;     /* options->kept until something serves; then -1 */

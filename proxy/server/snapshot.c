@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "filters/host.h"
+#include "filters/program_renew.h"
 #include "server/worker.h"
 #include "upstream/server_set.h"
 
@@ -22,6 +23,7 @@ void lt_snapshot_free(struct lt_snapshot *snapshot)
         lt_tls_client_policy_free(snapshot->upstreams[i].tls);
         lt_server_set_free(lt_upstream_set(&snapshot->upstreams[i]));
     }
+    lt_filter_program_put(snapshot->filters);
     lt_root_load_free(snapshot->root);
     lt_free(snapshot);
 }
