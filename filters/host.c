@@ -226,9 +226,16 @@ void lt_filters_free(struct lt_filters *f)
         edition_free(e);
     }
     lt_task_parked_free(f);
+    lt_free(f->broken);
     lt_free(f->text);
     LT_OBJ_FINI(f);
     lt_free(f);
+}
+
+void lt_filters_set_broken(struct lt_filters *f, struct lt_filter_broken *broken)
+{
+    lt_free(f->broken);
+    f->broken = broken;
 }
 
 void lt_filters_start(struct lt_filters *f)

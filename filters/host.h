@@ -6,9 +6,12 @@
 
 #include "exchange/hooks.h"
 #include "filters/budget.h"
-#include "filters/program.h"
+#include "filters/program_renew.h"
 #include "shared/rate_table.h"
 #include "shared/value_table.h"
+
+/* Bytes of what is told about broken files. */
+#define LT_FILTER_BROKEN_MAX 1200u
 
 struct lt_filters;
 struct lt_filter_unit;
@@ -65,6 +68,17 @@ struct lt_filter_edition *lt_filters_prepare(struct lt_filters *filters,
  * and that of what it has anew begins, if this is where it is done. */
 void lt_filters_take(struct lt_filters *filters, struct lt_filter_edition *edition);
 void lt_filters_discard(struct lt_filter_edition *edition);
+
+/* What is wrong with filter files as they lie on the disk, while the versions before them serve. */
+struct lt_filter_broken {
+    unsigned n;
+    unsigned files[LT_FILTER_RENEW_MAX]; /* their numbers */
+    char text[LT_FILTER_BROKEN_MAX];     /* for people; NUL-terminated */
+};
+
+/* From now on peers to whom errors are shown get that text instead of what the files' filters do.
+ * Takes broken, memory of lt_malloc; NULL: all is well again. */
+void lt_filters_set_broken(struct lt_filters *filters, struct lt_filter_broken *broken);
 
 /* What the exchange calls; finds the worker's filters by x->view->filters. */
 extern const struct lt_hooks lt_filter_hooks;

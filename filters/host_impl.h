@@ -31,7 +31,8 @@ struct lt_filters {
     struct lt_filter_unit **units;     /* of that */
     struct lt_list editions;           /* all that live */
     unsigned n_editions;
-    bool started;          /* periodic work is done here */
+    struct lt_filter_broken *broken; /* owned; NULL: none */
+    bool started;                    /* periodic work is done here */
     struct lt_list parked; /* struct lt_parked: of tasks that wait, in order of their waits */
     struct lt_list free_parked;
     struct lt_list loads; /* of caches, that run (lib_cache.c) */

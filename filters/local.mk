@@ -91,6 +91,7 @@ check_PROGRAMS += \
 	tests/unit/test_filters_lua_match \
 	tests/unit/test_filters_program \
 	tests/unit/test_filters_re \
+	tests/unit/test_filters_renew \
 	tests/unit/test_filters_sandbox \
 	tests/unit/test_filters_schema \
 	tests/unit/test_filters_test_lines \
@@ -117,6 +118,7 @@ tests_unit_test_filters_lua_match_SOURCES = \
 tests_unit_test_filters_program_SOURCES = \
 	tests/unit/test_filters_program.c tests/unit/filter_bed.h
 tests_unit_test_filters_re_SOURCES = tests/unit/test_filters_re.c tests/unit/filter_bed.h
+tests_unit_test_filters_renew_SOURCES = tests/unit/test_filters_renew.c tests/unit/filter_bed.h
 tests_unit_test_filters_sandbox_SOURCES = tests/unit/test_filters_sandbox.c tests/unit/filter_vm.h
 tests_unit_test_filters_schema_SOURCES = tests/unit/test_filters_schema.c tests/unit/filter_bed.h
 tests_unit_test_filters_test_lines_SOURCES = tests/unit/test_filters_test_lines.c

@@ -180,16 +180,17 @@ static bool read_instances(struct lt_test_bed *bed, const struct lt_node *map,
 bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, char *why,
                       size_t why_size)
 {
-    struct lt_conf_map map = {.n = 0};
+    struct lt_conf_map *map = &bed->map;
     struct lt_str *names;
     size_t bad;
     why[0] = '\0';
-    if (!read_instances(bed, instances, &map, &names)) {
+    *map = (struct lt_conf_map){.n = 0};
+    if (!read_instances(bed, instances, map, &names)) {
         return false;
     }
-    bed->program = lt_filter_program_new(&bed->load, &map, false);
+    bed->program = lt_filter_program_new(&bed->load, map, false);
     if (bed->program == NULL || !lt_load_ok(&bed->load) ||
-        lt_filter_chain_new(&bed->arena, bed->program, names, map.n, &bed->route.chain, &bad) !=
+        lt_filter_chain_new(&bed->arena, bed->program, names, map->n, &bed->route.chain, &bad) !=
             LT_OK) {
         return false;
     }

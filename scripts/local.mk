@@ -6,6 +6,7 @@ dist_pkgscripts_DATA = \
 	scripts/lintel.d.lua scripts/lintel.test.d.lua \
 	scripts/basic_auth.lua scripts/basic_auth_test.lua \
 	scripts/cors.lua scripts/cors_test.lua \
+	scripts/echo.lua scripts/echo_test.lua \
 	scripts/headers.lua scripts/headers_test.lua \
 	scripts/hmac.lua scripts/hmac_test.lua \
 	scripts/jwt.lua scripts/jwt_test.lua \

@@ -133,6 +133,7 @@ bool lt_worker_view_init(struct lt_worker_view *view)
     view->view.log.slow_ms = conf->log.slow_ms;
     view->view.response_ahead = conf->limits.buffers.response;
     view->view.request_ahead = REQUEST_AHEAD;
+    view->view.shows_errors = view->worker->shared->shows_errors;
     view->view.challenges = conf->acme.challenges.len > 0;
     view->view.drain_ms = conf->drain.timeout_ms;
     view->view.encoders_max = conf->limits.compress.total / view->worker->shared->n_workers;
