@@ -2,7 +2,7 @@
 # Configurations that run as they are, the demo application, the systemd unit.
 
 pkgconfdir = $(pkgdatadir)/conf
-dist_pkgconf_DATA = conf/basic_auth.yaml conf/cors.yaml conf/headers.yaml conf/hmac.yaml \
+dist_pkgconf_DATA = conf/basic_auth.yaml conf/cors.yaml conf/echo.yaml conf/headers.yaml conf/hmac.yaml \
 	conf/jwt.yaml conf/log_fields.yaml conf/maintenance.yaml conf/quickstart.yaml \
 	conf/request_id.yaml conf/security_headers.yaml
 dist_pkgconf_DATA += conf/forward_auth.yaml conf/introspection.yaml conf/jwks.yaml \

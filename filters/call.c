@@ -12,12 +12,15 @@
 #include "base/log.h"
 #include "base/obj.h"
 #include "filters/call.h"
-#include "filters/chain.h"
+#include "filters/excerpt.h"
 #include "filters/flow.h"
 #include "filters/host_impl.h"
 #include "filters/report.h"
 #include "http/hop.h"
 
+/* Of an error that is shown: its excerpt, and the path of its file. */
+#define SHOWN_MAX 600u
+#define SHOWN_PATH_MAX 400u
 #define CALL_MAGIC 0xca11f117u
 
 enum outcome {
@@ -40,6 +43,7 @@ static struct lt_filter_call *call_get(struct lt_exchange *x)
             LT_OBJ_INIT(call, CALL_MAGIC);
             call->x = x;
             call->host = x->view->filters;
+            call->edition = lt_filter_edition_pin(call->host);
             x->filter_state = call;
         }
         return call;
@@ -49,6 +53,26 @@ static struct lt_filter_call *call_get(struct lt_exchange *x)
 }
 
 /* ---- failures ---- */
+
+/* Adds to x->detail the line of Lua that the error tells of, and where it was called from. */
+static void show_line(struct lt_exchange *x, const struct lt_filter_vm *fvm, const char *error)
+{
+    char path[SHOWN_PATH_MAX], mem[SHOWN_MAX];
+    const char *trace = fvm->vm->trace;
+    struct lt_place place;
+    struct lt_buf out;
+    struct lt_str text, all;
+    lt_buf_init_fixed(&out, mem, sizeof(mem));
+    if ((lt_place_read(lt_str_c(error), &place) || lt_place_read(lt_str_c(trace), &place)) &&
+        lt_excerpt_file(fvm, place.name, &text, path, sizeof(path))) {
+        lt_excerpt_print(&out, text, place.line, lt_str_c(error), "");
+    }
+    if (lt_arena_printf(&x->arena, &all, "%.*s\n%.*s%s%s", LT_STR_ARG(x->detail),
+                        LT_STR_ARG(lt_buf_view(&out)), trace[0] != '\0' ? "traceback:\n" : "",
+                        trace)) {
+        x->detail = all;
+    }
+}
 
 void lt_call_refuse(struct lt_filter_call *call, struct lt_filter_unit *unit, enum lt_cause cause,
                     const char *error)
@@ -61,13 +85,17 @@ void lt_call_refuse(struct lt_filter_call *call, struct lt_filter_unit *unit, en
                                           LT_STR_ARG(unit->instance->name), error)) {
         x->detail = LT_STR_NONE;
     }
+    if (error != NULL && lt_exchange_shows_errors(x)) {
+        show_line(x, unit->fvm, error);
+    }
 }
 
 /* What the filter's policy says about cause; error may be NULL. */
 static enum outcome policy(struct lt_filter_call *call, struct lt_filter_unit *unit,
                            enum lt_cause cause, const char *error)
 {
-    if (unit->instance->on_error == LT_FILTER_OPEN || call->hook == LT_FILTER_LOG) {
+    bool open = unit->instance->on_error == LT_FILTER_OPEN && !lt_exchange_shows_errors(call->x);
+    if (open || call->hook == LT_FILTER_LOG) {
         return GO_ON;
     }
     lt_call_refuse(call, unit, cause, error);
@@ -230,9 +258,9 @@ static bool takes_part(struct lt_filter_call *call, const struct lt_filter_insta
     return true;
 }
 
-static enum outcome run_one(struct lt_filter_call *call, const struct lt_filter_instance *instance)
+static enum outcome run_one(struct lt_filter_call *call, struct lt_filter_unit *unit)
 {
-    struct lt_filter_unit *unit = &call->host->units[instance->index];
+    const struct lt_filter_instance *instance = unit->instance;
     if (call->waits != NULL) {
         return go_on(call, unit);
     }
@@ -256,17 +284,41 @@ static void keep_promises(struct lt_exchange *x, const struct lt_headers *promis
     }
 }
 
+/* Whether a file of the chain is not fit as it lies on the disk, and x is answered so. */
+static bool is_broken(struct lt_filter_call *call, const struct lt_filter_chain *chain)
+{
+    const struct lt_filter_broken *broken = call->host->broken;
+    if (!lt_exchange_shows_errors(call->x)) {
+        return false;
+    }
+    for (unsigned i = 0; i < chain->n; i++) {
+        struct lt_filter_unit *unit = lt_call_unit(call, chain, i);
+        for (unsigned j = 0; j < broken->n; j++) {
+            if (broken->files[j] == unit->instance->file->index) {
+                lt_call_refuse(call, unit, LT_CAUSE_FILTER_ERROR, NULL);
+                call->x->detail = lt_str_c(broken->text);
+                if (!lt_arena_dup(&call->x->arena, call->x->detail, &call->x->detail)) {
+                    call->x->detail = LT_STR_NONE;
+                }
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static enum lt_step_result run_hook(struct lt_exchange *x, enum lt_filter_hook hook)
 {
     const struct lt_filter_chain *chain = chain_of(x);
     if (chain == NULL) {
         return LT_STEP_NEXT;
     }
+    struct lt_filter_call *call = x->filter_state;
     if (hook != LT_FILTER_REQUEST &&
-        ((chain->hooks & 1u << hook) == 0 || x->filter_state == NULL)) {
+        (call == NULL || ((chain->hooks | call->edition->program->added) & 1u << hook) == 0)) {
         return LT_STEP_NEXT;
     }
-    struct lt_filter_call *call = call_get(x);
+    call = call_get(x);
     if (call == NULL) {
         x->cause = LT_CAUSE_OUT_OF_MEMORY;
         return LT_STEP_FAIL;
@@ -278,10 +330,13 @@ static enum lt_step_result run_hook(struct lt_exchange *x, enum lt_filter_hook h
             /* Before filters add fields: a client must not have those taken off by naming them in
              * its Connection field. */
             lt_hop_strip(&x->req.headers);
+            if (LT_UNLIKELY(call->host->broken != NULL) && is_broken(call, chain)) {
+                return LT_STEP_FAIL;
+            }
         }
     }
     for (; call->at < chain->n; call->at++) {
-        enum outcome outcome = run_one(call, chain->at[call->at]);
+        enum outcome outcome = run_one(call, lt_call_unit(call, chain, call->at));
         if (outcome == WAITS) {
             return LT_STEP_WAIT;
         }
@@ -327,12 +382,22 @@ static void on_cancel(struct lt_exchange *x)
     }
 }
 
+static void on_release(struct lt_exchange *x)
+{
+    struct lt_filter_call *call = x->filter_state;
+    LT_OBJ_CHECK(call, CALL_MAGIC);
+    x->filter_state = NULL;
+    lt_ctx_forget_vars(call);
+    lt_filter_edition_unpin(call->edition);
+}
+
 const struct lt_hooks lt_filter_hooks = {
     .request = on_request,
     .upstream = on_upstream,
     .response = on_response,
     .log = on_log,
     .cancel = on_cancel,
+    .release = on_release,
     .flows = lt_filter_flows,
     .flow_begin = lt_filter_flow_begin,
     .flow_moved = lt_filter_flow_moved,

@@ -4,7 +4,15 @@
 #ifndef LT_FILTERS_CALL_H
 #define LT_FILTERS_CALL_H
 
+#include "filters/chain.h"
 #include "filters/host_impl.h"
+
+/* The unit at a place of x's chain: of the edition that the exchange began with. */
+static inline struct lt_filter_unit *lt_call_unit(const struct lt_filter_call *call,
+                                                  const struct lt_filter_chain *chain, unsigned at)
+{
+    return call->edition->units[chain->at[at]->index];
+}
 
 /* Whether the filter at a place of the chain takes part, after the request hooks. */
 bool lt_call_took_part(const struct lt_filter_call *call, unsigned at);

@@ -51,6 +51,7 @@ struct lt_filter_call {
     uint32_t magic;
     struct lt_exchange *x;
     struct lt_filters *host;
+    struct lt_filter_edition *edition; /* pinned */
     enum lt_filter_hook hook;
     unsigned at;                /* place in the chain */
     uint64_t skipped;           /* bit per place: `when` did not hold */
@@ -58,7 +59,6 @@ struct lt_filter_call {
     struct lt_runner *waits;    /* of the filter that waits, or NULL */
     struct lt_headers promised; /* fields that request hooks add to the response to come */
     struct lt_var *vars;
-    bool vars_cleanup; /* references are dropped with the arena */
 };
 
 /* A runner for unit, from its free ones or new; NULL: unit->fvm->vm->error says why. */
@@ -78,6 +78,9 @@ void lt_runner_drop(struct lt_runner *runner);
 struct lt_runner *lt_runner_of(lua_State *L);
 /* The runner of the ctx at index arg; raises when it is none or its exchange is over. */
 struct lt_runner *lt_runner_check(lua_State *L, int arg);
+
+/* The exchange is over: what its vars refer to is garbage. */
+void lt_ctx_forget_vars(struct lt_filter_call *call);
 
 /* Parts of ctx, each in a file of its own; ctx is at index `ctx`. All push one object. */
 void lt_ctx_push_req(lua_State *L, int ctx);

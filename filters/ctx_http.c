@@ -476,10 +476,8 @@ static void forget(struct lt_var *v)
     v->type = LUA_TNIL;
 }
 
-/* With the exchange's arena: what its vars refer to is garbage now. */
-static void forget_all(void *arg)
+void lt_ctx_forget_vars(struct lt_filter_call *call)
 {
-    struct lt_filter_call *call = arg;
     for (struct lt_var *v = call->vars; v != NULL; v = v->next) {
         forget(v);
     }
@@ -505,11 +503,6 @@ static struct lt_var *new_var(lua_State *L, struct lt_runner *runner, struct lt_
 
 static void keep_reference(lua_State *L, struct lt_runner *runner, struct lt_var *v)
 {
-    struct lt_filter_call *call = call_of(runner);
-    if (!call->vars_cleanup && !lt_arena_on_fini(&runner->x->arena, forget_all, call)) {
-        luaL_error(L, "the exchange has no memory left");
-    }
-    call->vars_cleanup = true;
     lua_pushvalue(L, 3);
     v->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     v->fvm = runner->task.unit->fvm;

@@ -121,54 +121,49 @@ static void on_timer(void *arg)
     lt_every_run(arg);
 }
 
-bool lt_every_init(struct lt_filters *host)
+bool lt_every_init(struct lt_filter_vm *fvm)
 {
-    unsigned n = 0;
-    for (unsigned i = 0; i < host->n_units; i++) {
-        n += host->units[i].instance->file->n_every;
-    }
+    const struct lt_filter_file *file = fvm->file;
+    unsigned n = fvm->n_units * file->n_every;
     if (n == 0) {
         return true;
     }
-    host->every = lt_calloc(n, sizeof(*host->every));
-    if (host->every == NULL) {
+    fvm->every = lt_calloc(n, sizeof(*fvm->every));
+    if (fvm->every == NULL) {
         return false;
     }
-    for (unsigned i = 0; i < host->n_units; i++) {
-        const struct lt_filter_file *file = host->units[i].instance->file;
-        for (unsigned j = 0; j < file->n_every; j++) {
-            struct lt_every *e = &host->every[host->n_every++];
-            e->unit = &host->units[i];
-            e->period = &file->every[j];
-            lt_timer_init(&e->timer, host->spec.loop, on_timer, e);
-        }
+    for (; fvm->n_every < n; fvm->n_every++) {
+        struct lt_every *e = &fvm->every[fvm->n_every];
+        e->unit = &fvm->units[fvm->n_every / file->n_every];
+        e->period = &file->every[fvm->n_every % file->n_every];
+        lt_timer_init(&e->timer, fvm->host->spec.loop, on_timer, e);
     }
     return true;
 }
 
-void lt_every_fini(struct lt_filters *host)
+void lt_every_fini(struct lt_filter_vm *fvm)
 {
-    lt_filters_stop(host);
-    for (unsigned i = 0; i < host->n_every; i++) {
-        lt_timer_fini(&host->every[i].timer);
+    lt_every_stop(fvm);
+    for (unsigned i = 0; i < fvm->n_every; i++) {
+        lt_timer_fini(&fvm->every[i].timer);
     }
-    lt_free(host->every);
-    host->every = NULL;
-    host->n_every = 0;
+    lt_free(fvm->every);
+    fvm->every = NULL;
+    fvm->n_every = 0;
 }
 
-void lt_filters_start(struct lt_filters *host)
+void lt_every_start(struct lt_filter_vm *fvm)
 {
-    for (unsigned i = 0; i < host->n_every; i++) {
-        host->every[i].on = true;
-        lt_timer_set(&host->every[i].timer, 0);
+    for (unsigned i = 0; i < fvm->n_every; i++) {
+        fvm->every[i].on = true;
+        lt_timer_set(&fvm->every[i].timer, 0);
     }
 }
 
-void lt_filters_stop(struct lt_filters *host)
+void lt_every_stop(struct lt_filter_vm *fvm)
 {
-    for (unsigned i = 0; i < host->n_every; i++) {
-        struct lt_every *e = &host->every[i];
+    for (unsigned i = 0; i < fvm->n_every; i++) {
+        struct lt_every *e = &fvm->every[i];
         e->on = false;
         lt_timer_clear(&e->timer);
         if (e->job != NULL) {

@@ -18,10 +18,15 @@ struct lt_every {
     bool on;               /* started and not stopped */
 };
 
-/* Makes host->every, at rest. False without memory. */
-bool lt_every_init(struct lt_filters *host) LT_MUST_CHECK;
-/* Gives up what runs. Also for a host that was never initialised. */
-void lt_every_fini(struct lt_filters *host);
+/* Makes fvm->every, at rest. False without memory. */
+bool lt_every_init(struct lt_filter_vm *fvm) LT_MUST_CHECK;
+/* Gives up what runs. Also for one that was never initialised. */
+void lt_every_fini(struct lt_filter_vm *fvm);
+
+/* The first runs begin at once. */
+void lt_every_start(struct lt_filter_vm *fvm);
+/* Gives up what runs; nothing begins any more. */
+void lt_every_stop(struct lt_filter_vm *fvm);
 
 /* A run begins now; e->job is NULL when it is over. Its failures are logged. */
 void lt_every_run(struct lt_every *e);

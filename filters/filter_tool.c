@@ -171,10 +171,12 @@ static int make_new(const char *name, const char *folder)
     printf("wrote %s and %s\n"
            "\n"
            "Try it:            lintel test %s\n"
+           "See it:            lintel run --dev %s\n"
+           "                   (takes up what you save; ask http://127.0.0.1:8080/)\n"
            "Name an instance:  filters: {%s: {filter: \"%s\"}}\n"
            "                   (a path starts at the folder of the configuration)\n"
            "and use it:        filters: [%s] in a site or a route; then lintel check\n",
-           filter, test, test, name, filter, name);
+           filter, test, test, filter, name, filter, name);
     return 0;
 }
 

@@ -367,12 +367,15 @@ bool lt_filter_flows(struct lt_exchange *x, enum lt_side side)
     const struct lt_filter_chain *chain = x->route->chain;
     const struct lt_filter_call *call = x->filter_state;
     unsigned bit = 1u << hook_of(side);
-    bool any = (chain->hooks & bit) != 0;
+    const struct lt_filter_edition *edition =
+        call != NULL ? call->edition : x->view->filters->edition;
+    bool any = ((chain->hooks | edition->program->added) & bit) != 0;
     if (!any || call == NULL) {
         return any;
     }
     for (unsigned i = 0; i < chain->n; i++) {
-        if ((chain->at[i]->file->hooks & bit) != 0 && lt_call_took_part(call, i)) {
+        if ((lt_call_unit(call, chain, i)->instance->file->hooks & bit) != 0 &&
+            lt_call_took_part(call, i)) {
             return true;
         }
     }
@@ -412,14 +415,13 @@ static bool start_all(struct run *run, const struct lt_filter_chain *chain,
                       struct lt_body_stage *all)
 {
     for (unsigned i = chain->n; i-- > 0;) {
-        const struct lt_filter_instance *instance = chain->at[i];
+        struct lt_filter_unit *unit = lt_call_unit(run->call, chain, i);
         struct lt_body_stage *s = &all[i];
-        if ((instance->file->hooks & 1u << hook_of(run->side)) == 0 ||
+        if ((unit->instance->file->hooks & 1u << hook_of(run->side)) == 0 ||
             !lt_call_took_part(run->call, i)) {
             continue;
         }
-        *s = (struct lt_body_stage){
-            .run = run, .unit = &run->call->host->units[instance->index], .next = run->first};
+        *s = (struct lt_body_stage){.run = run, .unit = unit, .next = run->first};
         lt_chain_init(&s->own_in, run->flow->in.pool);
         s->in = &s->own_in;
         if (!start(s)) {

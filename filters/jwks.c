@@ -23,7 +23,7 @@
 struct lt_jwks {
     uint32_t magic;
     struct lt_filters *host;
-    unsigned instance;
+    struct lt_filter_unit *unit;
     struct lt_jose_keys *keys;
     struct lt_jwks_terms terms;
     struct lt_timer timer;   /* until the next fetch by itself */
@@ -58,7 +58,7 @@ static struct lt_value_op shared_op(const struct lt_jwks *j, const char *name)
     char text[LT_URL_MAX + 8];
     int n = snprintf(text, sizeof(text), "%s%d %.*s", name, j->terms.discover,
                      LT_STR_ARG(j->terms.url));
-    uint64_t scope = j->host->units[j->instance].scope ^ SCOPE;
+    uint64_t scope = j->unit->scope ^ SCOPE;
     return (struct lt_value_op){
         .key = lt_value_key(j->host->spec.values, scope, lt_str(text, (size_t)n)),
         .now_us = loop_of(j)->now_us};
@@ -135,15 +135,13 @@ static void finish(struct lt_jwks *j, const char *reason, struct lt_str detail)
 {
     if (reason != NULL) {
         j->failures++;
-        lt_log_warn("filter", "keys_not_fetched",
-                    LT_KV_STR("filter", j->host->units[j->instance].instance->name),
+        lt_log_warn("filter", "keys_not_fetched", LT_KV_STR("filter", j->unit->instance->name),
                     LT_KV_CSTR("url", j->url), LT_KV_CSTR("reason", reason),
                     LT_KV_STR("detail", detail), LT_KV_BOOL("keys_left", lt_jwks_usable(j)));
     } else {
         if (j->failures > 0) {
             lt_log_info("filter", "keys_fetched_again",
-                        LT_KV_STR("filter", j->host->units[j->instance].instance->name),
-                        LT_KV_CSTR("url", j->url));
+                        LT_KV_STR("filter", j->unit->instance->name), LT_KV_CSTR("url", j->url));
         }
         j->failures = 0;
     }
@@ -256,7 +254,7 @@ static enum lt_err fill(struct lt_jwks *j, const char **why)
     f->req.method = LT_METHOD_GET;
     f->timeout_ms = f->connect_ms = j->terms.timeout_ms;
     f->body_max = j->terms.max;
-    f->tls = j->host->units[j->instance].instance->tls;
+    f->tls = j->unit->instance->tls;
     err = err == LT_OK ? lt_headers_add_id(headers, LT_HEADER_HOST, f->url.authority) : err;
     err = err == LT_OK ? lt_headers_add_id(headers, LT_HEADER_USER_AGENT, LT_STR("lintel")) : err;
     return err == LT_OK ? lt_headers_add_id(headers, LT_HEADER_ACCEPT, LT_STR("application/json"))
@@ -314,7 +312,7 @@ static void on_timer(void *arg)
 
 /* ---- functions ---- */
 
-struct lt_jwks *lt_jwks_new(struct lt_filters *host, unsigned instance, struct lt_jose_keys *keys,
+struct lt_jwks *lt_jwks_new(struct lt_filter_unit *unit, struct lt_jose_keys *keys,
                             const struct lt_jwks_terms *terms)
 {
     struct lt_jwks *j = lt_calloc(1, sizeof(*j));
@@ -327,13 +325,13 @@ struct lt_jwks *lt_jwks_new(struct lt_filters *host, unsigned instance, struct l
     LT_OBJ_INIT(j, MAGIC);
     memcpy(url, terms->url.p, terms->url.len);
     url[terms->url.len] = '\0';
-    j->host = host;
-    j->instance = instance;
+    j->host = unit->fvm->host;
+    j->unit = unit;
     j->keys = keys;
     j->terms = *terms;
     j->terms.url.p = url;
     lt_list_init(&j->waiters);
-    lt_timer_init(&j->timer, host->spec.loop, on_timer, j);
+    lt_timer_init(&j->timer, loop_of(j), on_timer, j);
     lt_timer_set(&j->timer, 0);
     return j;
 }

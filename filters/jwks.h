@@ -34,9 +34,9 @@ struct lt_jwks_terms {
 
 struct lt_jwks;
 
-/* For the instance that host is initialising; the first fetch begins at the end of the turn. terms
- * are copied, host and keys are borrowed. Returns owned, NULL without memory. */
-struct lt_jwks *lt_jwks_new(struct lt_filters *host, unsigned instance, struct lt_jose_keys *keys,
+/* For a unit whose init runs; the first fetch begins at the end of the turn. terms
+ * are copied, unit and keys are borrowed. Returns owned, NULL without memory. */
+struct lt_jwks *lt_jwks_new(struct lt_filter_unit *unit, struct lt_jose_keys *keys,
                             const struct lt_jwks_terms *terms) LT_MUST_CHECK;
 /* Nobody waits any more. NULL is fine. */
 void lt_jwks_free(struct lt_jwks *j);

@@ -17,13 +17,13 @@ struct lt_crypto;
 struct lt_exchange;
 struct lt_expr;
 struct lt_template;
-struct lt_filters;
+struct lt_filter_vm;
 
 /* Adds `lintel` to the globals of the sandbox. */
 void lt_lua_open_lintel(lua_State *L);
 
-/* When the host is freed: gives up all loads. */
-void lt_cache_fini(struct lt_filters *host);
+/* Before the state is closed: gives up its loads. */
+void lt_cache_fini(struct lt_filter_vm *fvm);
 
 /* The crypto objects of L's state, made at first use. */
 struct lt_crypto *lt_lua_crypto(lua_State *L);

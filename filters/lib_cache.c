@@ -201,11 +201,15 @@ static void go_on(struct lt_task *task)
     }
 }
 
-void lt_cache_fini(struct lt_filters *host)
+void lt_cache_fini(struct lt_filter_vm *fvm)
 {
-    struct lt_list *link;
-    while ((link = lt_list_pop_front(&host->loads)) != NULL) {
-        struct load *l = lt_container_of(link, struct load, link);
+    lt_list_each(it, tmp, &fvm->host->loads)
+    {
+        struct load *l = lt_container_of(it, struct load, link);
+        if (l->vm != fvm->vm) {
+            continue;
+        }
+        lt_list_remove(&l->link);
         lt_loop_cancel(&l->begin);
         lt_job_drop(l->job);
         l->job = NULL;
@@ -256,7 +260,7 @@ static struct load *new_load(lua_State *L, struct lt_filter_unit *unit, int keep
 static struct load *begin_load(lua_State *L, struct lt_cache *c)
 {
     struct lt_filter_vm *fvm = lt_filter_vm_of(L);
-    if (fvm->host == NULL || fvm->running == NULL || fvm->host->n_units <= fvm->running->index) {
+    if (lt_filter_vm_unit(fvm) == NULL) {
         luaL_error(L, "cache: nothing can be loaded in `init`: use `every`");
     }
     if (c->loading == LOADS_MAX) {
@@ -272,7 +276,7 @@ static struct load *begin_load(lua_State *L, struct lt_cache *c)
     lua_pushvalue(L, 2);
     lua_rawseti(L, -2, 2);
     int keep = luaL_ref(L, LUA_REGISTRYINDEX);
-    struct load *l = new_load(L, &fvm->host->units[fvm->running->index], keep);
+    struct load *l = new_load(L, lt_filter_vm_unit(fvm), keep);
     lua_pushvalue(L, 2);
     if (l == NULL) {
         luaL_unref(L, LUA_REGISTRYINDEX, keep);

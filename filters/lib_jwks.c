@@ -97,7 +97,7 @@ int lt_lua_jwks(lua_State *L)
         if (fvm->running == NULL) {
             return luaL_error(L, "lintel.jwks: ask for keys in `init`");
         }
-        keys->source = lt_jwks_new(fvm->host, fvm->running->index, keys->set, &terms);
+        keys->source = lt_jwks_new(&fvm->units[fvm->running->nth], keys->set, &terms);
         if (keys->source == NULL) {
             return luaL_error(L, "out of memory");
         }

@@ -109,12 +109,13 @@ static int gcra(lua_State *L)
     struct lt_rate_limit space;
     struct lt_rate_result result;
     const struct lt_rate_limit *limit = check_limit(L, &space);
-    if (fvm->host == NULL || fvm->running == NULL) {
+    const struct lt_filter_unit *unit = lt_filter_vm_unit(fvm);
+    if (unit == NULL) {
         return luaL_error(L, "limits are kept while requests are served, not at load");
     }
     const struct lt_filters_spec *spec = &fvm->host->spec;
-    uint64_t scope = lua_isnoneornil(L, 4) ? fvm->host->units[fvm->running->index].scope
-                                           : lt_hash(&spec->rate->seed, lt_lua_check_str(L, 4));
+    uint64_t scope =
+        lua_isnoneornil(L, 4) ? unit->scope : lt_hash(&spec->rate->seed, lt_lua_check_str(L, 4));
     struct lt_hash_seed seed = {spec->rate->seed.k0 ^ scope, spec->rate->seed.k1};
     lt_rate_take(spec->rate, lt_hash(&seed, key), spec->loop->now_us, limit, 1, &result);
     if (LT_UNLIKELY(result.evicted)) {

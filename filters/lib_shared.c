@@ -57,11 +57,12 @@ static void check_op(lua_State *L, struct op *op)
         luaL_argerror(L, 1, "what lintel.shared.open() gave expected: is a colon missing?");
     }
     struct lt_str key = lt_lua_check_str(L, 2);
-    if (fvm->host == NULL || fvm->running == NULL || fvm->host->n_units == 0) {
+    const struct lt_filter_unit *unit = lt_filter_vm_unit(fvm);
+    if (unit == NULL) {
         luaL_error(L, "shared values are there while requests are served, not at load");
     }
     op->host = fvm->host;
-    uint64_t scope = space->named ? space->scope : fvm->host->units[fvm->running->index].scope;
+    uint64_t scope = space->named ? space->scope : unit->scope;
     struct lt_value_table *table = fvm->host->spec.values;
     op->at = (struct lt_value_op){.key = lt_value_key(table, scope, key),
                                   .now_us = fvm->host->spec.loop->now_us};

@@ -56,6 +56,8 @@ liblintel_a_SOURCES += \
 	filters/parallel.c \
 	filters/password.c filters/password.h \
 	filters/program.c filters/program.h \
+	filters/program_impl.h \
+	filters/program_renew.c filters/program_renew.h \
 	filters/report.c filters/report.h \
 	filters/sandbox.c filters/sandbox.h \
 	filters/schema.c filters/schema.h \
@@ -94,6 +96,7 @@ check_PROGRAMS += \
 	tests/unit/test_filters_lua_match \
 	tests/unit/test_filters_program \
 	tests/unit/test_filters_re \
+	tests/unit/test_filters_renew \
 	tests/unit/test_filters_sandbox \
 	tests/unit/test_filters_schema \
 	tests/unit/test_filters_test_lines \
@@ -121,6 +124,7 @@ tests_unit_test_filters_lua_match_SOURCES = \
 tests_unit_test_filters_program_SOURCES = \
 	tests/unit/test_filters_program.c tests/unit/filter_bed.h
 tests_unit_test_filters_re_SOURCES = tests/unit/test_filters_re.c tests/unit/filter_bed.h
+tests_unit_test_filters_renew_SOURCES = tests/unit/test_filters_renew.c tests/unit/filter_bed.h
 tests_unit_test_filters_sandbox_SOURCES = tests/unit/test_filters_sandbox.c tests/unit/filter_vm.h
 tests_unit_test_filters_schema_SOURCES = tests/unit/test_filters_schema.c tests/unit/filter_bed.h
 tests_unit_test_filters_test_lines_SOURCES = tests/unit/test_filters_test_lines.c

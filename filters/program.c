@@ -14,9 +14,8 @@
 #include "config/units.h"
 #include "filters/api.h"
 #include "filters/excerpt.h"
-#include "filters/filter_tls.h"
+#include "filters/program_impl.h"
 #include "filters/schema.h"
-#include "filters/unit.h"
 
 #define FILE_TEXT_MAX ((size_t)1 << 20)
 #define HINT_MAX 400u
@@ -325,11 +324,9 @@ void *lt_filter_settings_read(struct lt_schema_load *load, const struct lt_filte
 /* ---- the program ---- */
 
 struct compiler {
-    struct lt_schema_load *load;
+    struct lt_filter_compiler base;
     struct lt_filter_program *program;
-    struct lt_budget budget;
-    struct lt_filter_vm *vms;          /* per file, open while the program is compiled */
-    struct lt_tls_trust_cache *trusts; /* NULL: no filter speaks TLS */
+    struct lt_filter_vm *vms; /* per file, open while the program is compiled */
 };
 
 /* The budget; one that is written wrongly, which was said, must not look like a filter's fault. */
@@ -354,23 +351,58 @@ static void print_hint(const struct lt_filter_vm *fvm, char *hint)
     }
 }
 
-/* Runs a file in a state of its own, which the caller closes, and reads its table. False: said, and
- * the file has no schema. */
-static bool open_file(struct lt_schema_load *load, struct lt_filter_vm *fvm,
-                      struct lt_budget *budget, struct lt_filter_file *file, struct lt_pos pos,
-                      struct lt_str filter)
+/* The place in Lua that the error which fvm ended with tells of; nowhere if it tells of none. */
+static struct lt_pos lua_pos(struct lt_schema_load *load, const struct lt_filter_vm *fvm)
 {
+    struct lt_place place;
+    struct lt_str text, error = lt_str_c(lt_filter_vm_error(fvm));
+    char path[HINT_MAX];
+    bool known = (lt_place_read(error, &place) &&
+                  lt_excerpt_file(fvm, place.name, &text, path, sizeof(path))) ||
+                 (fvm->vm != NULL && lt_place_read(lt_str_c(fvm->vm->trace), &place) &&
+                  lt_excerpt_file(fvm, place.name, &text, path, sizeof(path)));
+    struct lt_source *source =
+        known ? lt_source_new(load->arena, lt_str_c(path), LT_STR_NONE, text) : NULL;
+    if (source == NULL) {
+        return lt_load_nowhere();
+    }
+    source->order = LT_FILTER_SOURCE_ORDER;
+    struct lt_str line = lt_source_line(source, (unsigned)place.line), code = lt_str_trim(line);
+    size_t at = lt_excerpt_caret(line, error);
+    unsigned width = 1;
+    if (at == SIZE_MAX) { /* all of it */
+        at = code.len > 0 ? (size_t)(code.p - line.p) : 0;
+        width = lt_max(lt_source_chars(code), 1u);
+    }
+    return (struct lt_pos){.source = source,
+                           .line = (unsigned)place.line,
+                           .col = lt_source_chars(lt_str_sub(line, 0, at)) + 1,
+                           .width = width};
+}
+
+/* The same, or pos. */
+static struct lt_pos error_pos(const struct lt_filter_compiler *c, const struct lt_filter_vm *fvm,
+                               struct lt_pos pos)
+{
+    struct lt_pos lua = c->renews ? lua_pos(c->load, fvm) : lt_load_nowhere();
+    return lua.source != NULL ? lua : pos;
+}
+
+bool lt_filter_file_open(struct lt_filter_compiler *c, struct lt_filter_vm *fvm,
+                         struct lt_filter_file *file, struct lt_pos pos, struct lt_str filter)
+{
+    struct lt_schema_load *load = c->load;
     struct trial trial = {load, file};
     char hint[HINT_MAX];
     *fvm = (struct lt_filter_vm){.file = file, .load = load, .record = file};
-    bool runs = lt_filter_vm_open(fvm, budget, file->memory);
+    bool runs = lt_filter_vm_open(fvm, &c->budget, file->memory);
     file->asks = runs && lt_filter_asks(file);
     if (runs && lt_filter_vm_run(fvm, read_table, &trial)) {
         return true;
     }
     print_hint(fvm, hint);
-    lt_diag_error(load->diags, pos, hint, "filter \"%.*s\": %s", LT_STR_ARG(filter),
-                  lt_filter_vm_error(fvm));
+    lt_diag_error(load->diags, error_pos(c, fvm, pos), hint, "filter \"%.*s\": %s",
+                  LT_STR_ARG(filter), lt_filter_vm_error(fvm));
     file->schema.name = NULL;
     return false;
 }
@@ -382,10 +414,10 @@ static struct lt_filter_file *get_file(struct compiler *c, const struct lt_filte
     struct lt_filter_program *p = c->program;
     struct lt_pos pos = lt_schema_pos(conf, "filter");
     struct lt_str dir = pos.source != NULL ? pos.source->dir : LT_STR_NONE, why;
-    struct lt_filter_file *file = lt_filter_file_find(c->load, conf->filter, dir, &why);
+    struct lt_filter_file *file = lt_filter_file_find(c->base.load, conf->filter, dir, &why);
     if (file == NULL) {
         if (why.len > 0) {
-            say_not_found(c->load, pos, conf->filter, why);
+            say_not_found(c->base.load, pos, conf->filter, why);
         }
         return NULL;
     }
@@ -399,13 +431,13 @@ static struct lt_filter_file *get_file(struct compiler *c, const struct lt_filte
     file->memory = memory_of(conf);
     struct lt_filter_vm *fvm = &c->vms[p->n_files];
     p->files[p->n_files++] = file;
-    return open_file(c->load, fvm, &c->budget, file, pos, conf->filter) ? file : NULL;
+    return lt_filter_file_open(&c->base, fvm, file, pos, conf->filter) ? file : NULL;
 }
 
 struct lt_filter_file *lt_filter_file_describe(struct lt_schema_load *load, struct lt_str filter)
 {
     struct lt_str why;
-    struct lt_budget budget;
+    struct lt_filter_compiler c = {.load = load};
     struct lt_filter_vm fvm;
     struct lt_filter_file *file = lt_filter_file_find(load, filter, LT_STR_NONE, &why);
     if (file == NULL) {
@@ -414,11 +446,11 @@ struct lt_filter_file *lt_filter_file_describe(struct lt_schema_load *load, stru
         }
         return NULL;
     }
-    lt_budget_init(&budget);
+    lt_budget_init(&c.budget);
     file->memory = DESCRIBE_MEMORY;
-    bool ok = open_file(load, &fvm, &budget, file, lt_load_nowhere(), filter);
+    bool ok = lt_filter_file_open(&c, &fvm, file, lt_load_nowhere(), filter);
     lt_filter_vm_close(&fvm);
-    lt_budget_detach(&budget);
+    lt_budget_detach(&c.budget);
     return ok ? file : NULL;
 }
 
@@ -434,54 +466,60 @@ static struct lt_pos init_pos(const struct lt_filter_instance *instance, const c
     return lt_schema_pos(instance->settings, name);
 }
 
-static void add_instance(struct compiler *c, struct lt_str name, const struct lt_filter_conf *conf)
+void lt_filter_instance_fill(struct lt_filter_compiler *c, struct lt_filter_vm *fvm,
+                             struct lt_filter_instance *instance, const struct lt_filter_conf *conf)
 {
-    struct lt_filter_program *p = c->program;
-    unsigned errors = c->load->diags->errors;
-    if (conf->conf.node == NULL || !lt_filter_conf_name_ok(conf->filter)) {
-        return; /* said already */
-    }
-    struct lt_filter_file *file = get_file(c, conf);
-    struct lt_filter_health *health = lt_arena_new(c->load->arena, struct lt_filter_health);
-    if (file == NULL || health == NULL) {
-        c->load->nomem |= health == NULL;
-        return;
-    }
-    struct lt_filter_instance *instance = &p->instances[p->n_instances];
-    *instance = (struct lt_filter_instance){
-        .name = name,
-        .file = file,
-        .settings = lt_filter_settings_read(c->load, file, conf->conf.node),
-        .when = conf->when,
-        .on_error = lt_schema_is_set(conf, offsetof(struct lt_filter_conf, on_error))
-                        ? conf->on_error
-                        : file->on_error,
-        .cpu_ms = conf->budget.cpu_ms,
-        .wall_ms = conf->budget.wall_ms,
-        .index = p->n_instances++,
-        .health = health,
-        .tls = c->trusts != NULL ? lt_filter_tls_load(c->load, file, conf, c->trusts) : NULL,
-    };
-    if (instance->settings == NULL || conf->conf.broken || c->load->nomem ||
-        c->load->diags->errors != errors) {
+    struct lt_schema_load *load = c->load;
+    const struct lt_filter_file *file = instance->file;
+    unsigned errors = load->diags->errors;
+    instance->health = lt_arena_new(load->arena, struct lt_filter_health);
+    instance->settings = lt_filter_settings_read(load, file, conf->conf.node);
+    instance->when = conf->when;
+    instance->on_error = lt_schema_is_set(conf, offsetof(struct lt_filter_conf, on_error))
+                             ? conf->on_error
+                             : file->on_error;
+    instance->cpu_ms = conf->budget.cpu_ms;
+    instance->wall_ms = conf->budget.wall_ms;
+    instance->tls = c->trusts != NULL ? lt_filter_tls_load(load, file, conf, c->trusts) : NULL;
+    load->nomem |= instance->health == NULL;
+    if (instance->settings == NULL || conf->conf.broken || load->nomem ||
+        load->diags->errors != errors) {
         return;
     }
     struct lt_filter_unit unit;
-    struct lt_filter_vm *fvm = &c->vms[file->index];
     if (!lt_filter_unit_init(&unit, fvm, instance)) {
         char hint[HINT_MAX];
         snprintf(hint, sizeof(hint), "`init` in %.*s doesn't take the settings written here",
                  LT_STR_ARG(file->path));
         const char *error = lt_filter_vm_error(fvm);
-        lt_diag_error(c->load->diags, init_pos(instance, error), hint, "filter \"%.*s\": init: %s",
-                      LT_STR_ARG(name), error);
+        lt_diag_error(load->diags, error_pos(c, fvm, init_pos(instance, error)), hint,
+                      "filter \"%.*s\": init: %s", LT_STR_ARG(instance->name), error);
     }
+}
+
+static void add_instance(struct compiler *c, struct lt_str name, const struct lt_filter_conf *conf)
+{
+    struct lt_filter_program *p = c->program;
+    if (conf->conf.node == NULL || !lt_filter_conf_name_ok(conf->filter)) {
+        return; /* said already */
+    }
+    struct lt_filter_file *file = get_file(c, conf);
+    struct lt_filter_instance *instance =
+        lt_arena_new(c->base.load->arena, struct lt_filter_instance);
+    if (file == NULL || instance == NULL) {
+        c->base.load->nomem |= instance == NULL;
+        return;
+    }
+    *instance = (struct lt_filter_instance){.name = name, .file = file, .nth = file->n_instances++};
+    instance->index = p->n_instances;
+    p->instances[p->n_instances++] = instance;
+    lt_filter_instance_fill(&c->base, &c->vms[file->index], instance, conf);
 }
 
 struct lt_filter_program *lt_filter_program_new(struct lt_schema_load *load,
                                                 const struct lt_conf_map *filters, bool network)
 {
-    struct compiler c = {.load = load};
+    struct compiler c = {.base = {.load = load}};
     unsigned errors = load->diags->errors;
     size_t n = filters->n + 1;
     c.program = lt_arena_new(load->arena, struct lt_filter_program);
@@ -491,22 +529,22 @@ struct lt_filter_program *lt_filter_program_new(struct lt_schema_load *load,
         return NULL;
     }
     c.program->files = lt_arena_array(load->arena, struct lt_filter_file *, n);
-    c.program->instances = lt_arena_array(load->arena, struct lt_filter_instance, n);
+    c.program->instances = lt_arena_array(load->arena, struct lt_filter_instance *, n);
     if (c.program->files == NULL || c.program->instances == NULL) {
         load->nomem = true;
         return NULL;
     }
     struct lt_tls_trust_cache trusts;
     lt_tls_trust_cache_init(&trusts, load);
-    c.trusts = network ? &trusts : NULL;
-    lt_budget_init(&c.budget);
+    c.base.trusts = network ? &trusts : NULL;
+    lt_budget_init(&c.base.budget);
     for (size_t i = 0; i < filters->n; i++) {
         add_instance(&c, filters->entries[i].key, filters->entries[i].value);
     }
     for (unsigned i = 0; i < c.program->n_files; i++) {
         lt_filter_vm_close(&c.vms[i]);
     }
-    lt_budget_detach(&c.budget);
+    lt_budget_detach(&c.base.budget);
     lt_tls_trust_cache_fini(&trusts);
     return load->nomem || load->diags->errors != errors ? NULL : c.program;
 }
@@ -515,8 +553,8 @@ const struct lt_filter_instance *lt_filter_program_find(const struct lt_filter_p
                                                         struct lt_str name)
 {
     for (unsigned i = 0; i < program->n_instances; i++) {
-        if (lt_str_eq(program->instances[i].name, name)) {
-            return &program->instances[i];
+        if (lt_str_eq(program->instances[i]->name, name)) {
+            return program->instances[i];
         }
     }
     return NULL;

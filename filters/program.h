@@ -25,9 +25,12 @@ extern const char *const lt_filter_hook_names[LT_FILTER_HOOKS];
 /* What a filter is for; auth filters refuse when they fail, the others let through. */
 enum lt_filter_group { LT_FILTER_AUTH, LT_FILTER_LIMIT, LT_FILTER_TRANSFORM, LT_FILTER_OBSERVE };
 
+struct lt_filter_batch; /* program_renew.c */
+
 /* Another Lua file that a filter's file requires. */
 struct lt_filter_module {
     struct lt_str name; /* as written in require */
+    struct lt_str path;
     struct lt_str text;
     struct lt_filter_module *next;
 };
@@ -56,6 +59,8 @@ struct lt_filter_file {
     struct lt_schema schema; /* of its settings */
     uint64_t memory;         /* bytes per worker: the largest budget of its instances */
     unsigned index;
+    unsigned n_instances;
+    struct lt_filter_batch *batch; /* what it lives with; NULL: the configuration */
 };
 
 /* How often an instance was stopped of late, over all workers. */
@@ -72,16 +77,23 @@ struct lt_filter_instance {
     const struct lt_expr *when; /* NULL: always */
     int on_error;               /* enum lt_filter_on_error */
     uint64_t cpu_ms, wall_ms;
-    unsigned index;
+    unsigned index; /* in the program; stays when the file is renewed */
+    unsigned nth;   /* among those of its file */
     struct lt_filter_health *health;
     struct lt_tls_client_policy *tls; /* NULL: it can't speak TLS */
 };
 
+/* The first one of a configuration lives in its arena; those that come of it when files change
+ * (program_renew.h) are counted. */
 struct lt_filter_program {
     struct lt_filter_file **files;
     unsigned n_files;
-    struct lt_filter_instance *instances;
+    struct lt_filter_instance **instances;
     unsigned n_instances;
+    unsigned added;         /* hooks of renewed files: chains may not know of them */
+    bool counted;           /* it goes with its last reference */
+    _Atomic(unsigned) refs; /* relaxed to take one, acquire-release to give one back: who frees it
+                               sees all that the others did */
 };
 
 /* Compiles the `filters:` of a configuration (values: struct lt_filter_conf, finished). Everything

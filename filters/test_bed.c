@@ -187,16 +187,17 @@ static bool read_instances(struct lt_test_bed *bed, const struct lt_node *map,
 bool lt_test_bed_load(struct lt_test_bed *bed, const struct lt_node *instances, char *why,
                       size_t why_size)
 {
-    struct lt_conf_map map = {.n = 0};
+    struct lt_conf_map *map = &bed->map;
     struct lt_str *names;
     size_t bad;
     why[0] = '\0';
-    if (!read_instances(bed, instances, &map, &names)) {
+    *map = (struct lt_conf_map){.n = 0};
+    if (!read_instances(bed, instances, map, &names)) {
         return false;
     }
-    bed->program = lt_filter_program_new(&bed->load, &map, false);
+    bed->program = lt_filter_program_new(&bed->load, map, false);
     if (bed->program == NULL || !lt_load_ok(&bed->load) ||
-        lt_filter_chain_new(&bed->arena, bed->program, names, map.n, &bed->route.chain, &bad) !=
+        lt_filter_chain_new(&bed->arena, bed->program, names, map->n, &bed->route.chain, &bad) !=
             LT_OK) {
         return false;
     }
@@ -369,8 +370,9 @@ static bool move_clock(struct lt_test_bed *bed)
 size_t lt_test_bed_memory(const struct lt_test_bed *bed)
 {
     size_t sum = 0;
-    for (unsigned i = 0; bed->filters != NULL && i < bed->filters->n_vms; i++) {
-        sum += bed->filters->vms[i].vm->peak;
+    const struct lt_filter_edition *e = bed->filters != NULL ? bed->filters->edition : NULL;
+    for (unsigned i = 0; e != NULL && i < e->n_vms; i++) {
+        sum += e->vms[i]->vm->peak;
     }
     return sum;
 }
@@ -395,9 +397,10 @@ enum lt_step_result lt_test_bed_run(struct lt_test_bed *bed, enum lt_filter_hook
 const struct lt_every *lt_test_bed_every(struct lt_test_bed *bed, struct lt_str period)
 {
     bed->slept_us = 0;
-    for (unsigned i = 0; i < bed->filters->n_every; i++) {
-        struct lt_every *e = &bed->filters->every[i];
-        if (e->unit == &bed->filters->units[0] && lt_str_eq(e->period->text, period)) {
+    const struct lt_filter_vm *fvm = bed->filters->units[0]->fvm;
+    for (unsigned i = 0; i < fvm->n_every; i++) {
+        struct lt_every *e = &fvm->every[i];
+        if (e->unit == bed->filters->units[0] && lt_str_eq(e->period->text, period)) {
             lt_every_run(e);
             while (e->job != NULL) {
                 turn(bed->loop);

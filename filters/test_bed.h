@@ -53,6 +53,7 @@ struct lt_test_bed {
     struct lt_arena arena;
     struct lt_diags diags;
     struct lt_schema_load load;
+    struct lt_conf_map map; /* the instances: struct lt_filter_conf */
     struct lt_filter_program *program;
     struct lt_filters *filters;
     struct lt_route route;

@@ -67,6 +67,7 @@ static const struct lt_filter_module *read_module(lua_State *L, struct lt_filter
     if (!lt_file_join(arena, fvm->file->dir, file, &path)) {
         luaL_error(L, "out of memory");
     }
+    m->path = path;
     if (lt_file_read(fvm->load->files, arena, path.p, MODULE_FILE_MAX, &m->text, NULL, &why) !=
         LT_OK) {
         luaL_error(L, "require: %s", why.len > 0 ? why.p : "out of memory");

@@ -13,6 +13,7 @@ struct lt_job;      /* filters/job.h */
 struct lt_task;     /* filters/task.h */
 struct lt_crypto;   /* filters/crypto.h */
 struct lt_patterns; /* lib_re.c */
+struct lt_every;    /* filters/every.h */
 
 /* Time that running a file, and init, may take. */
 #define LT_FILTER_LOAD_CPU_MS 1000u
@@ -31,6 +32,12 @@ struct lt_filter_vm {
     struct lt_crypto *crypto;                 /* made at first use */
     struct lt_patterns *patterns;             /* made at first use */
     lua_CFunction open_more;                  /* `lintel test` opens its own library; may be NULL */
+    /* A worker only. */
+    unsigned refs;                /* of editions (host_impl.h) */
+    struct lt_filter_unit *units; /* of the file's instances, in their order */
+    unsigned n_units;             /* that were made: one is when its init has returned */
+    struct lt_every *every;       /* per unit and function (every.h) */
+    unsigned n_every;
 };
 
 /* One instance on this thread. */
@@ -72,6 +79,13 @@ bool lt_filter_unit_init(struct lt_filter_unit *unit, struct lt_filter_vm *fvm,
 static inline struct lt_filter_vm *lt_filter_vm_of(lua_State *L)
 {
     return lt_vm_of(L)->owner;
+}
+
+/* The unit whose code runs; NULL in the loader, while the file is loaded and in init. */
+static inline struct lt_filter_unit *lt_filter_vm_unit(const struct lt_filter_vm *fvm)
+{
+    return fvm->running != NULL && fvm->running->nth < fvm->n_units ? &fvm->units[fvm->running->nth]
+                                                                    : NULL;
 }
 
 #endif

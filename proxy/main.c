@@ -12,6 +12,7 @@
 #include "filters/filter_tool.h"
 #include "filters/test_runner.h"
 #include "server/cmd_config.h"
+#include "server/dev_demo.h"
 #include "server/gateway.h"
 #include "server/supervisor.h"
 
@@ -22,6 +23,10 @@ static int usage(FILE *out)
           "  run [-c FILE] [--user NAME] [--core-dumps]\n"
           "                                  serve; the file is $LINTEL_CONFIG or\n"
           "                                  " LT_CONFIG_FILE " unless named\n"
+          "  run --dev [-c FILE | FILTER.lua [--set KEY=VALUE]... [--listen ADDRESS]]\n"
+          "                                  ... for who writes filters: takes up what is saved,\n"
+          "                                  shows errors; with a filter alone, in front of an\n"
+          "                                  echo on " LT_DEV_DEMO_ADDRESS "\n"
           "  check [-c FILE] [--user NAME] [--json]\n"
           "                                  say everything that is wrong with a configuration\n"
           "  show config [-c FILE]           print it with all defaults and where they come from\n"
@@ -42,6 +47,7 @@ static int usage(FILE *out)
           "  pause | resume UPSTREAM         hold its requests; let them go on\n"
           "  limits show [KEY] | top [N]     ... how its limits are, or a key; who uses them up\n"
           "  limits reset KEY [--limit NAME] forget what a key has used\n"
+          "  filters reload [FILE]           take up filter files that have changed\n"
           "        (from status on: [-c FILE | --admin ADDRESS] says where the gateway is)\n"
           "  test [OPTION...] FILE|FOLDER... run the tests of filters; `lintel help test`\n"
           "  filter doc NAME [--markdown]    print what a filter does and its settings\n"
@@ -62,20 +68,60 @@ static int cmd_version(int argc, char **argv)
     return argc == 1 ? 0 : 2;
 }
 
+static int run_usage(void)
+{
+    fputs("usage: lintel run [-c FILE] [--user NAME] [--core-dumps] [--dev]\n"
+          "       lintel run --dev FILTER.lua [--set KEY=VALUE]... [--listen ADDRESS]\n",
+          stderr);
+    return 2;
+}
+
+/* Takes an option of `run --dev FILTER.lua` at argv[*i]; false: it is none. */
+static bool demo_option(struct lt_dev_demo *demo, int argc, char **argv, int *i)
+{
+    if (strcmp(argv[*i], "--set") == 0 && *i + 1 < argc &&
+        demo->n_settings < LT_DEV_DEMO_SETTINGS_MAX) {
+        demo->settings[demo->n_settings++] = argv[++*i];
+    } else if (strcmp(argv[*i], "--listen") == 0 && *i + 1 < argc) {
+        demo->listen = argv[++*i];
+    } else if (argv[*i][0] != '-' && demo->filter == NULL) {
+        demo->filter = argv[*i];
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static int cmd_run(int argc, char **argv)
 {
-    struct lt_run_options options = {.config = lt_cmd_config_path()};
+    struct lt_run_options options = {.config = NULL};
+    struct lt_dev_demo demo = {.filter = NULL};
+    char path[64];
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
             options.config = argv[++i];
         } else if (strcmp(argv[i], "--user") == 0 && i + 1 < argc) {
             options.user = argv[++i];
+        } else if (strcmp(argv[i], "--dev") == 0) {
+            options.dev = true;
         } else if (strcmp(argv[i], "--core-dumps") == 0) {
             options.core_dumps = true;
-        } else {
-            fputs("usage: lintel run [-c FILE] [--user NAME] [--core-dumps]\n", stderr);
-            return 2;
+        } else if (!demo_option(&demo, argc, argv, &i)) {
+            return run_usage();
         }
+    }
+    bool demos = demo.filter != NULL || demo.listen != NULL || demo.n_settings > 0;
+    if (demos && (demo.filter == NULL || !options.dev || options.config != NULL)) {
+        return run_usage();
+    }
+    if (demos) {
+        demo.listen = demo.listen != NULL ? demo.listen : LT_DEV_DEMO_ADDRESS;
+        if (!lt_dev_demo_write(&demo, path, sizeof(path))) {
+            return 1;
+        }
+        options.config = path;
+    } else if (options.config == NULL) {
+        options.config = lt_cmd_config_path();
     }
     return lt_supervisor_run(&options);
 }
@@ -89,7 +135,7 @@ static bool number(const char *text, uint64_t max, uint64_t *out)
 static int cmd_gateway(int argc, char **argv)
 {
     struct lt_gateway_options options = {.admin = &lt_admin_ops, .kept = -1};
-    uint64_t control = 0, shm = 0, generation = 0, kept = 0, core_dumps = 0;
+    uint64_t control = 0, shm = 0, generation = 0, kept = 0, core_dumps = 0, dev = 0;
     bool ok = argc % 2 == 1;
     for (int i = 1; ok && i < argc; i += 2) {
         if (strcmp(argv[i], "--control") == 0) {
@@ -100,6 +146,8 @@ static int cmd_gateway(int argc, char **argv)
             ok = number(argv[i + 1], UINT32_MAX, &generation);
         } else if (strcmp(argv[i], "--core-dumps") == 0) {
             ok = number(argv[i + 1], 1, &core_dumps);
+        } else if (strcmp(argv[i], "--dev") == 0) {
+            ok = number(argv[i + 1], 1, &dev);
         } else if (strcmp(argv[i], "--kept") == 0) {
             ok = number(argv[i + 1], INT32_MAX, &kept);
             options.kept = (int)kept;
@@ -119,6 +167,7 @@ static int cmd_gateway(int argc, char **argv)
     options.shm = (int)shm;
     options.generation = (uint32_t)generation;
     options.core_dumps = core_dumps == 1;
+    options.dev = dev == 1;
     return lt_gateway_run(&options);
 }
 
@@ -142,16 +191,27 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"run", cmd_run},          {"gateway", cmd_gateway},
-    {"check", lt_cmd_check},   {"show", cmd_show},
-    {"help", cmd_help},        {"status", lt_cmd_status},
-    {"drain", lt_cmd_server},  {"maintenance", lt_cmd_server},
-    {"ready", lt_cmd_server},  {"remove", lt_cmd_server},
-    {"add", lt_cmd_add},       {"weight", lt_cmd_weight},
-    {"pause", lt_cmd_pause},   {"resume", lt_cmd_pause},
-    {"test", lt_cmd_test},     {"filter", lt_cmd_filter},
-    {"version", cmd_version},  {"--version", cmd_version},
-    {"--help", cmd_help},      {"-h", cmd_help},
+    {"run", cmd_run},
+    {"gateway", cmd_gateway},
+    {"check", lt_cmd_check},
+    {"show", cmd_show},
+    {"help", cmd_help},
+    {"status", lt_cmd_status},
+    {"drain", lt_cmd_server},
+    {"maintenance", lt_cmd_server},
+    {"ready", lt_cmd_server},
+    {"remove", lt_cmd_server},
+    {"add", lt_cmd_add},
+    {"weight", lt_cmd_weight},
+    {"pause", lt_cmd_pause},
+    {"resume", lt_cmd_pause},
+    {"filters", lt_cmd_filters},
+    {"test", lt_cmd_test},
+    {"filter", lt_cmd_filter},
+    {"version", cmd_version},
+    {"--version", cmd_version},
+    {"--help", cmd_help},
+    {"-h", cmd_help},
     {"limits", lt_cmd_limits},
 };
 

@@ -7,6 +7,7 @@ dist_pkgscripts_DATA = \
 	scripts/acl.lua scripts/acl_test.lua \
 	scripts/basic_auth.lua scripts/basic_auth_test.lua \
 	scripts/cors.lua scripts/cors_test.lua \
+	scripts/echo.lua scripts/echo_test.lua \
 	scripts/headers.lua scripts/headers_test.lua \
 	scripts/hmac.lua scripts/hmac_test.lua \
 	scripts/ip_allow.lua scripts/ip_allow_test.lua \

@@ -12,8 +12,10 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "http/h1.h"
+#include "http/uri.h"
 #include "net/listener.h"
 #include "net/stream.h"
+#include "server/json.h"
 
 #define MAGIC 0x61646d69u /* "admi" */
 #define CONNECTIONS_MAX 32u
@@ -35,6 +37,7 @@ struct connection {
     struct lt_request req;       /* in the arena, once head_len > 0 */
     struct lt_control_call call; /* what it is about, for answers after a round */
     struct lt_server_sets_waiter waiter;
+    struct lt_filter_swap_waiter swapped;
     struct lt_buf body; /* of the answer */
     struct lt_arena arena;
     size_t len, head_len;
@@ -68,6 +71,7 @@ static void close_connection(struct connection *c)
     lt_stream_close(&c->stream);
     lt_timer_clear(&c->timer);
     lt_list_remove(&c->waiter.link);
+    lt_list_remove(&c->swapped.link);
     lt_list_remove(&c->link);
     admin->n--;
     lt_loop_defer(admin->gateway->loop, &c->deferred, free_connection, c);
@@ -93,7 +97,8 @@ static void turn_away(int fd)
 static bool is_idle(const struct connection *c)
 {
     char byte;
-    return c->waiter.link.next == NULL && lt_stream_unsent(&c->stream) == 0 &&
+    return c->waiter.link.next == NULL && c->swapped.link.next == NULL &&
+           lt_stream_unsent(&c->stream) == 0 &&
            (c->answered || recv(c->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0);
 }
 
@@ -216,6 +221,52 @@ static void limits_page(struct connection *c)
     send_answer(c, lt_limits_answer(limits, &c->arena, &c->req, &c->body), "application/json");
 }
 
+/* ---- POST /filters[?file=FILE]: takes up filter files that have changed. ---- */
+
+static void on_swapped(void *arg, enum lt_filter_swap_result result, struct lt_str names,
+                       struct lt_str errors)
+{
+    struct connection *c = arg;
+    LT_OBJ_CHECK(c, MAGIC);
+    unsigned status = 200;
+    bool refused = result == LT_FILTER_SWAP_REFUSED;
+    lt_buf_char(&c->body, '{');
+    if (result == LT_FILTER_SWAP_UNKNOWN) {
+        status = 404;
+        lt_json_str(&c->body, "error",
+                    LT_STR("no filter of the configuration is made of this file"));
+    } else {
+        status = refused ? 422 : 200;
+        lt_json_str(&c->body, refused ? "refused" : "reloaded", names);
+    }
+    if (refused) {
+        lt_json_str(&c->body, "error", errors);
+    }
+    lt_buf_add(&c->body, "}\n", 2);
+    send_answer(c, status, "application/json");
+}
+
+static void post_filters(struct connection *c)
+{
+    struct lt_str file;
+    if (c->req.method != LT_METHOD_POST) {
+        answer_text(c, 405, "only POST is answered here\n");
+        return;
+    }
+    if (!lt_query_get(&c->arena, c->req.query, LT_STR("file"), &file)) {
+        file = LT_STR_NONE;
+    }
+    c->answered = true;
+    c->swapped = (struct lt_filter_swap_waiter){.fn = on_swapped, .arg = c};
+    if (!lt_filter_swap_start(c->admin->gateway, file, &c->swapped)) {
+        lt_buf_char(&c->body, '{');
+        lt_json_str(&c->body, "error",
+                    LT_STR("the gateway is taking something up or ends: try again"));
+        lt_buf_add(&c->body, "}\n", 2);
+        send_answer(c, 409, "application/json");
+    }
+}
+
 static const struct {
     const char *path;
     void (*get)(struct connection *c);
@@ -224,7 +275,7 @@ static const struct {
     {"/livez", get_livez, false},     {"/readyz", get_readyz, false},
     {"/metrics", get_metrics, false}, {"/status", get_status, false},
     {"/upstreams", control, true},    {"/servers", control, true},
-    {"/limits", limits_page, true},
+    {"/limits", limits_page, true},   {"/filters", post_filters, true},
 };
 
 static void answer(struct connection *c)
@@ -240,7 +291,8 @@ static void answer(struct connection *c)
         }
     }
     answer_text(c, 404,
-                "there are /livez, /readyz, /metrics, /status, /upstreams, /servers and /limits\n");
+                "there are /livez, /readyz, /metrics, /status, /upstreams, /servers, /limits and "
+                "/filters\n");
 }
 
 static const struct lt_h1_limits limits = {.head = HEAD_MAX, .headers = 64, .target = 1024};

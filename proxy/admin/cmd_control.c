@@ -3,6 +3,7 @@
 #include "admin/cmd_control.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -460,6 +461,57 @@ int lt_cmd_pause(int argc, char **argv)
     lt_buf_printf(&c.target, "/upstreams?");
     put_value(&c.target, "name", lt_str_c(name));
     int code = ask(&c, "PUT", pause ? "{\"paused\": true}" : "{\"paused\": false}");
+    call_fini(&c);
+    return code;
+}
+
+/* ---- filters reload ---- */
+
+/* FILE as the gateway, which has another working folder, finds it: a path made absolute, or a
+ * filter's name. */
+static void put_file(struct call *c, const char *file)
+{
+    char *real = realpath(file, NULL);
+    lt_buf_char(&c->target, '?');
+    put_value(&c->target, "file", lt_str_c(real != NULL ? real : file));
+    free(real);
+}
+
+int lt_cmd_filters(int argc, char **argv)
+{
+    static const char text[] = "filters reload [FILE]";
+    struct call c;
+    const char *given[2] = {NULL, NULL};
+    unsigned n = 0;
+    bool ok = true;
+    call_init(&c);
+    for (int i = 1; ok && i < argc; i++) {
+        if (!lt_admin_option(&c.where, argc, argv, &i)) {
+            ok = n < lt_countof(given) && argv[i][0] != '-';
+            if (ok) {
+                given[n++] = argv[i];
+            }
+        }
+    }
+    if (!ok || n == 0 || strcmp(given[0], "reload") != 0) {
+        call_fini(&c);
+        return usage(text);
+    }
+    lt_buf_printf(&c.target, "/filters");
+    if (given[1] != NULL) {
+        put_file(&c, given[1]);
+    }
+    int code = ask(&c, "POST", NULL);
+    if (code == WELL) {
+        json_t *root = json_loadb(c.body.p, c.body.len, 0, NULL);
+        const char *names = text_of(root, "reloaded");
+        if (names[0] != '\0') {
+            printf("reloaded: %s\n", names);
+        } else {
+            printf("no filter file has changed\n");
+        }
+        json_decref(root);
+    }
     call_fini(&c);
     return code;
 }

@@ -18,4 +18,7 @@ int lt_cmd_weight(int argc, char **argv);
 /* pause | resume UPSTREAM */
 int lt_cmd_pause(int argc, char **argv);
 
+/* filters reload [FILE]: has filter files that have changed taken up. argv[0] is "filters". */
+int lt_cmd_filters(int argc, char **argv);
+
 #endif

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,10 +17,21 @@
 /* Relaxed: a level that arrives a moment late does no harm. */
 static _Atomic int min_level = LT_LOG_INFO;
 static lt_log_sink_fn sink_fn;
+static bool human;
 
 void lt_log_set_sink(lt_log_sink_fn sink)
 {
     sink_fn = sink;
+}
+
+void lt_log_set_human(bool on)
+{
+    human = on;
+}
+
+bool lt_log_is_human(void)
+{
+    return human;
 }
 
 void lt_log_set_level(enum lt_log_level level)
@@ -95,12 +107,86 @@ void lt_log_stderr(struct lt_str text)
     }
 }
 
+static void give(struct lt_str line)
+{
+    if (sink_fn != NULL) {
+        sink_fn(line);
+    } else {
+        lt_log_stderr(line);
+    }
+}
+
+/* ---- lines for people ---- */
+
+void lt_log_human_time(struct lt_buf *out, uint64_t wall_us)
+{
+    time_t s = (time_t)(wall_us / 1000000);
+    struct tm tm = {0};
+    localtime_r(&s, &tm);
+    lt_buf_printf(out, "%02d:%02d:%02d ", tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+/* As it is if it is one plain word, else in quotes: nothing in it reaches a terminal's controls. */
+static void put_human(struct lt_buf *out, struct lt_str value)
+{
+    bool plain = value.len > 0;
+    for (size_t i = 0; i < value.len; i++) {
+        plain &= value.p[i] > ' ' && value.p[i] < 127 && value.p[i] != '"';
+    }
+    if (plain) {
+        lt_buf_str(out, value);
+    } else {
+        lt_buf_json_str(out, value);
+    }
+}
+
+/* 14:03:22 filters reloaded filters=hello ms=3.1 */
+static void emit_human(enum lt_log_level level, const char *event, const struct lt_kv *fields)
+{
+    char mem[LINE_MAX_BYTES];
+    struct lt_buf line;
+    lt_buf_init_fixed(&line, mem, sizeof(mem) - 1);
+    lt_log_human_time(&line, lt_clock_wall_us());
+    if (level >= LT_LOG_WARN) {
+        lt_buf_printf(&line, "%s: ", level == LT_LOG_WARN ? "warning" : "error");
+    }
+    for (const char *p = event; *p != '\0'; p++) {
+        lt_buf_char(&line, *p == '_' ? ' ' : *p);
+    }
+    for (const struct lt_kv *kv = fields; kv->type != LT_KV_T_END; kv++) {
+        lt_buf_printf(&line, " %s=", kv->key);
+        switch (kv->type) {
+        case LT_KV_T_STR:
+            put_human(&line, kv->str);
+            break;
+        case LT_KV_T_INT:
+            lt_buf_printf(&line, "%lld", (long long)kv->num);
+            break;
+        case LT_KV_T_BOOL:
+            lt_buf_printf(&line, kv->num ? "true" : "false");
+            break;
+        case LT_KV_T_MS:
+            lt_buf_printf(&line, "%.1f", kv->ms);
+            break;
+        case LT_KV_T_END:
+            break;
+        }
+    }
+    line.cap = sizeof(mem);
+    lt_buf_char(&line, '\n');
+    give(lt_buf_view(&line));
+}
+
 void lt_log_emit(enum lt_log_level level, const char *subsystem, const char *event,
                  const struct lt_kv *fields)
 {
     char mem[LINE_MAX_BYTES];
     char time[LT_LOG_TIME_LEN];
     struct lt_buf line;
+    if (human) {
+        emit_human(level, event, fields);
+        return;
+    }
     lt_buf_init_fixed(&line, mem, sizeof(mem) - sizeof("\",\"truncated\":true}\n"));
     lt_clock_log_time(lt_clock_wall_us(), time);
     lt_buf_printf(&line,
@@ -121,9 +207,5 @@ void lt_log_emit(enum lt_log_level level, const char *subsystem, const char *eve
         lt_buf_add(&line, ",\"truncated\":true", 17);
     }
     lt_buf_add(&line, "}\n", 2);
-    if (sink_fn != NULL) {
-        sink_fn(lt_buf_view(&line));
-        return;
-    }
-    lt_log_stderr(lt_buf_view(&line));
+    give(lt_buf_view(&line));
 }

@@ -41,6 +41,12 @@ struct lt_kv {
 #define lt_log_warn(...) lt_log_at(LT_LOG_WARN, __VA_ARGS__)
 #define lt_log_error(...) lt_log_at(LT_LOG_ERROR, __VA_ARGS__)
 
+/* Lines for people instead of JSON, for a terminal. Set before threads start. */
+void lt_log_set_human(bool human);
+bool lt_log_is_human(void);
+/* Begins such a line: the time of day here, and a space. */
+void lt_log_human_time(struct lt_buf *out, uint64_t wall_us);
+
 /* Where lines go: a function that takes one whole line, newline included, and never blocks for
  * long. NULL: straight to standard error. Set before threads start. */
 typedef void (*lt_log_sink_fn)(struct lt_str line);

@@ -82,6 +82,7 @@ struct lt_view {
     size_t response_ahead;              /* bytes of a response that may wait for one client */
     size_t request_ahead;         /* bytes of a streamed request body that may wait for a server */
     struct lt_spool_limits spool; /* of request bodies that are collected */
+    bool shows_errors;            /* of filters, to peers whom that may be shown (--dev) */
     bool challenges;              /* there is a folder of ACME challenges */
     uint64_t drain_ms;            /* how long tunnels of a route that is gone may go on */
     size_t encoders_max;          /* bytes of memory for compressing responses */

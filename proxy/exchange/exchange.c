@@ -111,6 +111,9 @@ static void free_now(void *arg)
     struct lt_exchange *x = arg;
     LT_OBJ_CHECK(x, LT_EXCHANGE_MAGIC);
     struct lt_exchange_env *env = x->env;
+    if (x->filter_state != NULL) {
+        env->hooks->release(x);
+    }
     lt_arena_fini(&x->arena);
     lt_tls_info_free(x->tls);
     if (x->view != NULL) {

@@ -221,6 +221,10 @@ void lt_exchange_front_gone(struct lt_exchange *x, enum lt_cause cause);
 /* All exchanges of the worker end now with cause (the time for draining is over). */
 void lt_exchange_end_all(struct lt_exchange_env *env, enum lt_cause cause);
 
+/* Whether what went wrong in a filter may be told in the answer: this is a developer's gateway, and
+ * the peer is on this machine or in `trust`. */
+bool lt_exchange_shows_errors(const struct lt_exchange *x);
+
 /* The worker has a new view: who waits for a server goes by what that makes of the upstream. */
 void lt_waits_reload(struct lt_exchange_env *env);
 

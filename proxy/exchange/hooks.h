@@ -17,6 +17,9 @@ struct lt_hooks {
     enum lt_step_result (*log)(struct lt_exchange *x);
     /* x is given up while a hook waits: the hook never goes on. */
     void (*cancel)(struct lt_exchange *x);
+    /* Called once when x->filter_state is set: x is over, or goes on without its view. Gives back
+     * all that filters keep for it and clears it. */
+    void (*release)(struct lt_exchange *x);
 
     /* Bodies that filters change as they pass (flow.h). Whether a filter of the route may change
      * that of this side; after the request hooks: one that takes part in the exchange. */

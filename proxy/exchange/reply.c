@@ -11,6 +11,15 @@
 
 #define REPLY_HEADERS_MAX 64
 #define BODY_MAX 4096u
+/* Of a filter's error: written as JSON or HTML it fits into a body. */
+#define SHOWN_MAX ((size_t)2000)
+#define SHOWN_BODY_MAX 16384u
+
+bool lt_exchange_shows_errors(const struct lt_exchange *x)
+{
+    return LT_UNLIKELY(x->view->shows_errors) &&
+           (x->client.trusted || lt_addr_is_loopback(&x->client.peer));
+}
 
 struct lt_reply *lt_exchange_reply(struct lt_exchange *x, unsigned status, struct lt_str reason)
 {
@@ -159,8 +168,18 @@ static bool use_own_page(struct lt_exchange *x, struct lt_str cause)
     return true;
 }
 
+/* What a filter's code did wrong, for who may see it; else empty. */
+static struct lt_str shown_error(const struct lt_exchange *x)
+{
+    enum lt_cause c = x->cause;
+    bool of_filter = c == LT_CAUSE_FILTER_ERROR || c == LT_CAUSE_FILTER_CPU ||
+                     c == LT_CAUSE_FILTER_MEMORY || c == LT_CAUSE_FILTER_WALL;
+    return of_filter && lt_exchange_shows_errors(x) ? lt_str_sub(x->detail, 0, SHOWN_MAX)
+                                                    : LT_STR_NONE;
+}
+
 static void write_problem(struct lt_buf *out, const struct lt_exchange *x, struct lt_str cause,
-                          struct lt_str detail)
+                          struct lt_str detail, struct lt_str error)
 {
     lt_buf_printf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"cause\":",
                   lt_status_reason(x->reply.status), x->reply.status);
@@ -169,13 +188,17 @@ static void write_problem(struct lt_buf *out, const struct lt_exchange *x, struc
         lt_buf_add(out, ",\"detail\":", 10);
         lt_buf_json_str(out, detail);
     }
+    if (error.len > 0) {
+        lt_buf_add(out, ",\"error\":", 9);
+        lt_buf_json_str(out, error);
+    }
     lt_buf_add(out, ",\"request_id\":", 14);
     lt_buf_json_str(out, x->ids.request_id);
     lt_buf_add(out, "}\n", 2);
 }
 
 static void write_page(struct lt_buf *out, const struct lt_exchange *x, struct lt_str cause,
-                       struct lt_str detail)
+                       struct lt_str detail, struct lt_str error)
 {
     const char *title = lt_status_reason(x->reply.status);
     lt_buf_printf(out,
@@ -183,11 +206,30 @@ static void write_page(struct lt_buf *out, const struct lt_exchange *x, struct l
                   "<title>%u %s</title></head>\n<body>\n<h1>%u %s</h1>\n<p>",
                   x->reply.status, title, x->reply.status, title);
     lt_html_escape(out, detail);
-    lt_buf_add(out, "</p>\n<p><small>", 15);
+    lt_buf_printf(out, "</p>\n%s", error.len > 0 ? "<pre>" : "");
+    lt_html_escape(out, error);
+    lt_buf_printf(out, "%s<p><small>", error.len > 0 ? "</pre>\n" : "");
     lt_html_escape(out, cause);
     lt_buf_add(out, " &middot; ", 10);
     lt_html_escape(out, x->ids.request_id);
     lt_buf_add(out, "</small></p>\n</body>\n</html>\n", 29);
+}
+
+/* For a terminal: curl takes anything. */
+static bool wants_text(const struct lt_exchange *x)
+{
+    const struct lt_headers *h = &x->req.headers;
+    return lt_accept_type(h, LT_STR("text/plain")) >=
+           lt_max(lt_accept_type(h, LT_STR("application/problem+json")),
+                  lt_accept_type(h, LT_STR("application/json")));
+}
+
+static void write_text(struct lt_buf *out, const struct lt_exchange *x, struct lt_str cause,
+                       struct lt_str detail, struct lt_str error)
+{
+    lt_buf_printf(out, "%u %.*s: %.*s\n\n%.*s\n\nrequest_id %.*s\n", x->reply.status,
+                  LT_STR_ARG(cause), LT_STR_ARG(detail), LT_STR_ARG(error),
+                  LT_STR_ARG(x->ids.request_id));
 }
 
 /* A body that says what happened, unless the reply brings its own. */
@@ -205,22 +247,27 @@ static void make_body(struct lt_exchange *x)
     /* What it is was chosen by Accept; short of memory, a cache is not told. */
     enum lt_err err = lt_headers_add_id(&r->headers, LT_HEADER_VARY, LT_STR("Accept"));
     (void)err;
-    if (use_own_page(x, cause)) {
+    struct lt_str error = shown_error(x);
+    if (error.len == 0 && use_own_page(x, cause)) {
         return;
     }
-    char *mem = lt_arena_chars(&x->arena, BODY_MAX);
+    size_t max = error.len > 0 ? SHOWN_BODY_MAX : BODY_MAX;
+    char *mem = lt_arena_chars(&x->arena, max);
     struct lt_buf out;
     r->body = LT_STR("");
     if (mem == NULL) {
         return;
     }
-    lt_buf_init_fixed(&out, mem, BODY_MAX);
+    lt_buf_init_fixed(&out, mem, max);
     bool page = wants_page(x);
     if (page) {
-        write_page(&out, x, cause, detail);
+        write_page(&out, x, cause, detail, error);
         r->content_type = LT_STR("text/html; charset=utf-8");
+    } else if (error.len > 0 && wants_text(x)) {
+        write_text(&out, x, cause, detail, error);
+        r->content_type = LT_STR("text/plain; charset=utf-8");
     } else {
-        write_problem(&out, x, cause, detail);
+        write_problem(&out, x, cause, detail, error);
         r->content_type = LT_STR("application/problem+json");
     }
     r->body = lt_buf_view(&out);

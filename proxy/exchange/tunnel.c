@@ -304,7 +304,9 @@ void lt_tunnel_let_go(struct lt_exchange *x)
     x->route = &t->route;
     x->upstream = &t->upstream;
     x->params.n = 0;
-    x->filter_state = NULL;
+    if (x->filter_state != NULL) {
+        x->env->hooks->release(x);
+    }
     lt_view_unpin(view);
     lt_follow_end(x);
 }

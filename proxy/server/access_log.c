@@ -3,6 +3,7 @@
 #include "server/access_log.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "exchange/log_field.h"
 #include "net/tls_info.h"
 #include "server/log_writer.h"
@@ -370,13 +371,34 @@ bool lt_access_keep(struct lt_exchange *x)
     return true;
 }
 
+/* 14:03:22 GET /path 200 1.2 ms, and what went wrong; for a terminal. */
+static void put_human(struct lt_buf *out, const struct lt_exchange *x)
+{
+    uint64_t us = x->step_us[LT_STEP_LOG] > x->began_us ? x->step_us[LT_STEP_LOG] - x->began_us : 0;
+    struct lt_str target = lt_str_sub(x->req_target, 0, VALUE_MAX);
+    lt_log_human_time(out, x->began_wall_us);
+    lt_buf_str(out, lt_method_name(x->req.method));
+    lt_buf_char(out, ' ');
+    for (size_t i = 0; i < target.len; i++) {
+        char c = target.p[i];
+        lt_buf_char(out, c > ' ' && c < 127 ? c : '?');
+    }
+    lt_buf_printf(out, " %u %.1f ms", x->res.status, (double)us / 1000);
+    if (x->cause != LT_CAUSE_NONE) {
+        lt_buf_printf(out, " %s", lt_cause_info(x->cause)->name);
+    }
+    lt_buf_char(out, '\n');
+}
+
 void lt_access_log(struct lt_exchange *x)
 {
     static _Thread_local char memory[LT_ACCESS_LINE_MAX];
     const struct lt_snapshot *snapshot = x->view->snapshot;
     struct lt_buf out;
     lt_buf_init_fixed(&out, memory, sizeof(memory));
-    if (snapshot != NULL) {
+    if (lt_log_is_human()) {
+        put_human(&out, x);
+    } else if (snapshot != NULL) {
         const struct lt_conf_list *redact = &snapshot->root->conf->log.redact;
         lt_access_line(&out, x, snapshot->fields, snapshot->n_fields, redact->items, redact->n);
     } else {

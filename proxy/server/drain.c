@@ -15,8 +15,10 @@ static void end(struct lt_gateway *g)
     g->drain.state = LT_DRAIN_OVER;
     lt_timer_clear(&g->drain.timer);
     lt_dns_servers_hurry(g->dns);
-    /* Workers hold views of a reload that is under way: it ends first. */
-    if (g->reload.state != LT_RELOAD_PREPARING && g->reload.state != LT_RELOAD_COMMITTING) {
+    /* Workers hold views of a reload that is under way, or have a part in taking up filters: that
+     * ends first. */
+    if (g->reload.state != LT_RELOAD_PREPARING && g->reload.state != LT_RELOAD_COMMITTING &&
+        !lt_filter_swap_holds_workers(g)) {
         lt_gateway_end(g, 0);
     }
 }

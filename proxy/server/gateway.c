@@ -371,6 +371,9 @@ void lt_gateway_serving(struct lt_gateway *g)
         }
         g->admin_fd = -1;
     }
+    if (g->options->dev && (g->dev = lt_dev_new(g)) == NULL) {
+        lt_log_error("gateway", "dev_failed", LT_KV_CSTR("why", "out of memory"));
+    }
     g->ready = g->drain.state == LT_DRAIN_NONE;
 }
 
@@ -434,6 +437,7 @@ static bool init_shared(struct lt_gateway *g)
     g->shared.on_stopped = on_stopped;
     g->shared.on_wanted = on_wanted;
     g->shared.on_idle = on_idle;
+    g->shared.shows_errors = g->options->dev;
     if (!lt_rate_init(&g->shared.rate, rate_area, rate_bytes, lt_shm_seed(g->shm)) ||
         (g->shared.limits = lt_limits_new(&g->shared.rate, LT_WORKERS_MAX)) == NULL) {
         return false;
@@ -509,6 +513,9 @@ static void fini(struct lt_gateway *g)
         g->options->admin->stop(g->admin);
     }
     lt_reload_abandon(g);
+    lt_dev_free(g->dev);
+    g->dev = NULL;
+    lt_filter_swap_abandon(g);
     lt_server_files_stop(g->server_files);
     lt_certs_stop(g);
     lt_probes_free(g->probes);
@@ -557,6 +564,7 @@ void lt_gateway_end(struct lt_gateway *g, int exit_code)
 int lt_gateway_run(const struct lt_gateway_options *options)
 {
     set_signals();
+    lt_log_set_human(options->dev && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO));
     if (!become_user(options)) {
         return 1;
     }
@@ -569,6 +577,7 @@ int lt_gateway_run(const struct lt_gateway_options *options)
     g->admin_fd = -1;
     g->kept = options->kept;
     g->exit_code = 1;
+    lt_filter_swap_init(g);
     g->began_us = lt_clock_us();
     g->began_wall_us = lt_clock_wall_us();
     if (init(g)) {

@@ -11,8 +11,10 @@
 
 #include "server/snapshot_build.h"
 #include "server/certs.h"
+#include "server/dev.h"
 #include "server/dns_servers.h"
 #include "server/drain.h"
+#include "server/filter_swap.h"
 #include "server/probes.h"
 #include "server/reload.h"
 #include "server/server_files.h"
@@ -38,6 +40,7 @@ struct lt_gateway_options {
     int control, shm;   /* descriptors of the supervisor */
     int kept;           /* the last configuration that worked (config/files.h); -1: none */
     uint32_t generation;
+    bool dev;        /* for developers: files are watched, errors shown */
     bool core_dumps; /* a crash may leave a core; it holds secrets */
     const struct lt_admin_ops *admin;
 };
@@ -65,10 +68,12 @@ struct lt_gateway {
     struct lt_snapshot *current; /* taken up by all workers; NULL: none yet */
     unsigned snapshots;          /* alive: the current one and those that old exchanges hold */
     struct lt_reload reload;
+    struct lt_filter_swap filter_swap;
     struct lt_drain drain;
     struct lt_admin *admin;
-    int kept;     /* options->kept until something serves; then -1 */
-    int admin_fd; /* -1: none, or given to admin */
+    struct lt_dev *dev; /* NULL: not for developers */
+    int kept;           /* options->kept until something serves; then -1 */
+    int admin_fd;       /* -1: none, or given to admin */
     struct lt_certs certs;
     struct lt_probes *probes;
     ev_io control;

@@ -7,9 +7,12 @@ liblintel_a_SOURCES += \
 	proxy/server/certs.c proxy/server/certs.h \
 	proxy/server/control.c proxy/server/control.h \
 	proxy/server/cpus.c proxy/server/cpus.h \
+	proxy/server/dev.c proxy/server/dev.h \
+	proxy/server/dev_demo.c proxy/server/dev_demo.h \
 	proxy/server/dns_servers.c proxy/server/dns_servers.h proxy/server/dns_servers_impl.h \
 	proxy/server/dns_status.c \
 	proxy/server/drain.c proxy/server/drain.h \
+	proxy/server/filter_swap.c proxy/server/filter_swap.h \
 	proxy/server/gateway.c proxy/server/gateway.h \
 	proxy/server/json.c proxy/server/json.h \
 	proxy/server/log_writer.c proxy/server/log_writer.h \

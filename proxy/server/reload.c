@@ -536,7 +536,7 @@ static void start_load(struct lt_gateway *g, bool from_kept)
 void lt_reload_start(struct lt_gateway *g)
 {
     struct lt_reload *r = &g->reload;
-    if (r->state != LT_RELOAD_IDLE) {
+    if (r->state != LT_RELOAD_IDLE || g->filter_swap.busy) {
         r->again = true;
         return;
     }

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "filters/host.h"
+#include "filters/program_renew.h"
 #include "server/worker.h"
 #include "upstream/server_set.h"
 
@@ -22,6 +23,7 @@ void lt_snapshot_free(struct lt_snapshot *snapshot)
         lt_tls_client_policy_free(snapshot->upstreams[i].tls);
         lt_server_set_free(lt_upstream_set(&snapshot->upstreams[i]));
     }
+    lt_filter_program_put(snapshot->filters);
     lt_root_load_free(snapshot->root);
     lt_free(snapshot);
 }
@@ -133,6 +135,7 @@ bool lt_worker_view_init(struct lt_worker_view *view)
     view->view.log.slow_ms = conf->log.slow_ms;
     view->view.response_ahead = conf->limits.buffers.response;
     view->view.request_ahead = REQUEST_AHEAD;
+    view->view.shows_errors = view->worker->shared->shows_errors;
     view->view.challenges = conf->acme.challenges.len > 0;
     view->view.drain_ms = conf->drain.timeout_ms;
     view->view.encoders_max = conf->limits.compress.total / view->worker->shared->n_workers;

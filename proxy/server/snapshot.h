@@ -64,7 +64,8 @@ struct lt_snapshot {
     unsigned char order[LT_SLOTS_MAX]; /* numbers in the order of the file */
     unsigned n_order;
     struct lt_tls_set *tls; /* a reference, as the files were at the load; main has newer ones */
-    struct lt_filter_program *filters; /* in root's arena; NULL: there are none */
+    struct lt_filter_program *filters; /* as the files are now (filter_swap.h), a reference; NULL:
+                                          there are none. Main thread, once it is taken up */
     struct lt_snapshot_field *fields;
     unsigned n_fields;
     uint32_t connections_max;
@@ -80,6 +81,9 @@ void lt_snapshot_free(struct lt_snapshot *snapshot);
 unsigned lt_snapshot_tls_listeners(const struct lt_snapshot *snapshot,
                                    struct lt_tls_set_listener listeners[LT_SLOTS_MAX]);
 
+/* Room for why something can't be prepared: what Lua said, and of which filter. */
+#define LT_WORKER_WHY_MAX 800u
+
 /* One worker's part. Travels between main and the worker as its own message. */
 struct lt_worker_view {
     struct lt_message message;
@@ -93,7 +97,7 @@ struct lt_worker_view {
     struct lt_view *replaced; /* while it is taken up: the one before it, or NULL */
     void (*done)(struct lt_message *message, void *owner); /* main's answer to prepare and commit */
     bool failed;                                           /* prepare did not work */
-    char why[256];                                         /* then: the reason */
+    char why[LT_WORKER_WHY_MAX];                           /* then: the reason */
 };
 
 /* Makes the view: TLS objects and filters. False: view->why says why; undo with fini. The worker's

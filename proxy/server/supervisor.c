@@ -84,6 +84,10 @@ LT_NORETURN static void become_gateway(const struct supervisor *s, int control)
         argv[n++] = "--core-dumps";
         argv[n++] = "1";
     }
+    if (s->options->dev) {
+        argv[n++] = "--dev";
+        argv[n++] = "1";
+    }
     if (s->kept >= 0) {
         fcntl(s->kept, F_SETFD, 0);
         argv[n++] = "--kept";
@@ -454,6 +458,7 @@ static bool prepare(struct supervisor *s)
 int lt_supervisor_run(const struct lt_run_options *options)
 {
     struct supervisor s = {.options = options, .signals = -1, .control = -1, .kept = -1};
+    lt_log_set_human(options->dev && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO));
     lt_notify_init();
     if (prepare(&s)) {
         start_gateway(&s);

@@ -15,6 +15,7 @@
 struct lt_run_options {
     const char *config; /* path */
     const char *user;   /* NULL: stay who we are */
+    bool dev;           /* for developers: files are watched, errors shown */
     bool core_dumps;    /* the gateway may leave a core, which holds secrets */
 };
 

@@ -42,6 +42,7 @@ struct lt_workers_shared {
     struct lt_mailbox *main;      /* where answers go */
     struct lt_work_pool *pool;    /* threads for slow hashes */
     const struct lt_hooks *hooks;
+    bool shows_errors; /* of filters (--dev) */
     unsigned n_workers;
     struct lt_peers peers;         /* filled as they start */
     struct lt_lookups *lookups;    /* main's: answers workers' questions about names */

@@ -40,11 +40,11 @@ static void fails(const char *body, const char *cause, const char *message)
 static unsigned free_jobs(void)
 {
     unsigned n = 0;
-    for (const struct lt_job *job = bed->filters->units[0].free_jobs; job != NULL;
+    for (const struct lt_job *job = bed->filters->units[0]->free_jobs; job != NULL;
          job = job->next) {
         n++;
     }
-    assert_int_equal(n, bed->filters->units[0].jobs);
+    assert_int_equal(n, bed->filters->units[0]->jobs);
     return n;
 }
 
@@ -120,7 +120,7 @@ static void test_the_parents_wall_budget_holds_for_all(void **state)
     assert_int_equal(lt_test_bed_run(bed, LT_FILTER_REQUEST), LT_STEP_FAIL);
     assert_int_equal(x->cause, LT_CAUSE_FILTER_WALL);
     assert_int_equal(bed->loop->now_us - before, 200000);
-    assert_int_equal(bed->filters->units[0].jobs, 0);
+    assert_int_equal(bed->filters->units[0]->jobs, 0);
     assert_true(lt_list_empty(&bed->filters->parked));
 }
 
@@ -135,7 +135,7 @@ static void test_a_branch_over_its_budget_stops_the_call(void **state)
           "s[#s + 1] = ('x'):rep(1e6) .. #s end end}) end}) return 'survived'",
           "filter_", "a.lua:1");
     assert_int_equal(lt_metrics_sum(bed->metrics, LT_COUNTER_FILTER_KILLS), 2);
-    assert_int_equal(bed->filters->units[0].jobs, 0);
+    assert_int_equal(bed->filters->units[0]->jobs, 0);
 }
 
 static void test_a_call_that_is_given_up_gives_its_branches_up(void **state)
@@ -152,7 +152,7 @@ static void test_a_call_that_is_given_up_gives_its_branches_up(void **state)
             lt_loop_end_turn(bed->loop);
         }
         lt_test_bed_end(bed);
-        assert_int_equal(bed->filters->units[0].jobs, 0);
+        assert_int_equal(bed->filters->units[0]->jobs, 0);
         assert_true(lt_list_empty(&bed->filters->parked));
     }
     assert_null(strstr(logged, "went on"));
@@ -261,7 +261,7 @@ static void test_clean_ups_run_last_first_however_a_call_ends(void **state)
             fail_msg("%s: logged %s", cases[i].rest, logged);
         }
         assert_null(strstr(first + 1, "\"message\":\"first\""));
-        assert_int_equal(bed->filters->units[0].jobs, free_jobs());
+        assert_int_equal(bed->filters->units[0]->jobs, free_jobs());
     }
 }
 
@@ -301,7 +301,7 @@ static void test_clean_ups_that_fail_are_logged_and_the_others_run(void **state)
             fail_msg("%s: %s", cases[i].body, logged);
         }
         lt_test_bed_end(bed);
-        assert_int_equal(bed->filters->units[0].jobs, 0);
+        assert_int_equal(bed->filters->units[0]->jobs, 0);
     }
 }
 
@@ -404,7 +404,7 @@ static void test_every_runs_with_the_state(void **state)
     }
     assert_non_null(strstr(logged, "\"n\":2")); /* fields of a table come in any order */
     assert_non_null(strstr(logged, "\"a\":\"x\""));
-    assert_int_equal(bed->filters->units[0].jobs, free_jobs());
+    assert_int_equal(bed->filters->units[0]->jobs, free_jobs());
 }
 
 static void test_failures_of_every_are_logged_with_their_place(void **state)
@@ -427,7 +427,7 @@ static void test_failures_of_every_are_logged_with_their_place(void **state)
         logged[0] = '\0';
         uint64_t before = lt_metrics_sum(bed->metrics, cases[i].counter);
         assert_non_null(lt_test_bed_every(bed, LT_STR("5s")));
-        assert_null(bed->filters->every[0].job);
+        assert_null(bed->filters->units[0]->fvm->every[0].job);
         if (strstr(logged, cases[i].event) == NULL || strstr(logged, cases[i].place) == NULL ||
             strstr(logged, "\"hook\":\"every 5s\"") == NULL) {
             fail_msg("%s: %s", cases[i].body, logged);
@@ -496,7 +496,7 @@ static void test_a_quarantined_filter_does_no_periodic_work(void **state)
 {
     (void)state;
     load_one("return {every = {['1s'] = function() lintel.log.info('ran') end}}", "");
-    bed->filters->units[0].instance->health->until_us = bed->loop->now_us + 1000000;
+    bed->filters->units[0]->instance->health->until_us = bed->loop->now_us + 1000000;
     assert_non_null(lt_test_bed_every(bed, LT_STR("1s")));
     assert_int_equal(runs(), 0);
 }

@@ -153,7 +153,7 @@ static void test_escapes_are_closed(void **state)
 
 static size_t memory_in_use(void)
 {
-    struct lt_vm *vm = bed->filters->units[0].fvm->vm;
+    struct lt_vm *vm = bed->filters->units[0]->fvm->vm;
     lua_gc(vm->L, LUA_GCCOLLECT);
     lua_gc(vm->L, LUA_GCCOLLECT);
     return vm->used;

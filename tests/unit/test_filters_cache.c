@@ -74,11 +74,11 @@ static void nothing_is_left(void)
     unsigned n = 0;
     assert_true(lt_list_empty(&bed->filters->loads));
     assert_true(lt_list_empty(&bed->filters->parked));
-    for (const struct lt_job *job = bed->filters->units[0].free_jobs; job != NULL;
+    for (const struct lt_job *job = bed->filters->units[0]->free_jobs; job != NULL;
          job = job->next) {
         n++;
     }
-    assert_int_equal(n, bed->filters->units[0].jobs);
+    assert_int_equal(n, bed->filters->units[0]->jobs);
 }
 
 static void test_a_value_is_loaded_once_and_holds_its_time(void **state)

@@ -503,7 +503,7 @@ static void test_a_call_that_is_given_up_never_goes_on(void **state)
     (void)begin();
     assert_int_equal(lt_test_bed_step(bed, LT_FILTER_REQUEST), LT_STEP_WAIT);
     lt_test_bed_end(bed);
-    assert_int_equal(bed->filters->units[0].runners, 0);
+    assert_int_equal(bed->filters->units[0]->runners, 0);
     (void)begin();
     assert_int_equal(lt_test_bed_run(bed, LT_FILTER_REQUEST), LT_STEP_NEXT);
     assert_non_null(strstr(logged, "went on"));
@@ -550,7 +550,7 @@ static void test_calls_that_wait_at_once_do_not_mix(void **state)
         bed->x = x[i];
         lt_test_bed_end(bed);
     }
-    assert_int_equal(bed->filters->units[0].runners, 20);
+    assert_int_equal(bed->filters->units[0]->runners, 20);
 }
 
 static void test_a_filter_that_never_waits_makes_no_second_runner(void **state)
@@ -562,7 +562,7 @@ static void test_a_filter_that_never_waits_makes_no_second_runner(void **state)
         assert_int_equal(lt_test_bed_run(bed, LT_FILTER_REQUEST), LT_STEP_NEXT);
         lt_test_bed_end(bed);
     }
-    assert_int_equal(bed->filters->units[0].runners, 1);
+    assert_int_equal(bed->filters->units[0]->runners, 1);
 }
 
 static void test_policy_decides_when_a_filter_fails(void **state)

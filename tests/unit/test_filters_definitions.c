@@ -135,7 +135,7 @@ static void test_the_definitions_are_the_api(void **state)
     assert_non_null(getenv("srcdir"));
     load_one("return {init = function() return " OBJECTS " end, request = function() end}",
              ", budget: {memory: 64M}");
-    struct lt_filter_unit *unit = &bed->filters->units[0];
+    struct lt_filter_unit *unit = bed->filters->units[0];
     struct lt_runner *runner = lt_runner_get(unit);
     assert_non_null(runner);
     if (!lt_vm_setup(unit->fvm->vm, run, runner)) {

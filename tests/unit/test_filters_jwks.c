@@ -115,7 +115,7 @@ static void make_workers(const struct lt_jwks_terms *wanted)
     for (unsigned i = 0; i < 2; i++) {
         keys[i] = lt_jose_keys_new();
         assert_non_null(keys[i]);
-        workers[i] = lt_jwks_new(bed->filters, 0, keys[i], wanted);
+        workers[i] = lt_jwks_new(bed->filters->units[0], keys[i], wanted);
         assert_non_null(workers[i]);
     }
 }
@@ -589,7 +589,7 @@ static void without_memory_nothing_breaks(void **state)
     assert_true(lt_jwks_usable(workers[1]));
     for (i = 1; i <= 2; i++) {
         lt_mem_fail_at(i);
-        assert_null(lt_jwks_new(bed->filters, 0, keys[0], &terms));
+        assert_null(lt_jwks_new(bed->filters->units[0], keys[0], &terms));
         lt_mem_fail_at(0);
     }
     free_workers();
