@@ -95,7 +95,7 @@ def test_the_settings_of_a_shipped_filter(schema, judge, name):
     instance(filter="security_headers", preset="pages"),
     instance(filter="security_headers", hsts={"maxage": "1d"}),
     instance(filter="headers", response_replace=[{"name": "a", "pattern": "b"}]),
-    instance(filter="rate_limit"),
+    instance(filter="rate_limit", rate="10/1s", in_flight=-1),
     instance(filter="rate_limit", rate="often"),
     instance(filter="jwt", algs="RS256"),
     {**WHOLE, "filter": {}},
