@@ -226,6 +226,7 @@ static enum outcome enter(struct lt_filter_call *call, struct lt_filter_unit *un
     if (LT_UNLIKELY(runner == NULL)) {
         return fail(call, unit, NULL, LT_CAUSE_FILTER_MEMORY, unit->fvm->vm->error);
     }
+    unit->calls++;
     runner->x = x;
     runner->hook = call->hook;
     runner->task.go_on = wake;

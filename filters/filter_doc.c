@@ -16,7 +16,9 @@ static void add_comment(const struct lt_filter_file *file, struct lt_buf *out)
 {
     struct lt_str rest = file->text, line;
     bool any = false;
-    while (lt_str_next(&rest, '\n', &line) && lt_str_starts(line, LT_STR("--"))) {
+    /* Three dashes begin what is for the language server. */
+    while (lt_str_next(&rest, '\n', &line) && lt_str_starts(line, LT_STR("--")) &&
+           !lt_str_starts(line, LT_STR("---"))) {
         struct lt_str text = lt_str_trim(lt_str_sub(line, 2, line.len));
         if (!lt_str_starts(text, LT_STR("SPDX-")) && text.len > 0) {
             lt_buf_str(out, any ? LT_STR("\n") : LT_STR(""));

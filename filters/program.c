@@ -110,8 +110,10 @@ static void say_not_found(struct lt_schema_load *load, struct lt_pos pos, struct
     if (there || lt_schema_hint(filter, names, n, space, sizeof(space)) == NULL) {
         space[0] = '\0';
     }
-    snprintf(hint, sizeof(hint), "%s%sfilters are looked up in $LINTEL_SCRIPTS and %s", space,
-             space[0] != '\0' ? " " : "", LT_SCRIPTS_DIR);
+    snprintf(hint, sizeof(hint),
+             "%s%sa name is looked up in $LINTEL_SCRIPTS and %s; a file beside this one is written "
+             "\"./%.*s.lua\"",
+             space, space[0] != '\0' ? "; " : "", LT_SCRIPTS_DIR, LT_STR_ARG(filter));
     lt_diag_error(load->diags, pos, hint, "filter \"%.*s\": %.*s", LT_STR_ARG(filter),
                   LT_STR_ARG(why));
 }
@@ -489,11 +491,14 @@ void lt_filter_instance_fill(struct lt_filter_compiler *c, struct lt_filter_vm *
     struct lt_filter_unit unit;
     if (!lt_filter_unit_init(&unit, fvm, instance)) {
         char hint[HINT_MAX];
-        snprintf(hint, sizeof(hint), "`init` in %.*s doesn't take the settings written here",
-                 LT_STR_ARG(file->path));
         const char *error = lt_filter_vm_error(fvm);
-        lt_diag_error(load->diags, error_pos(c, fvm, init_pos(instance, error)), hint,
-                      "filter \"%.*s\": init: %s", LT_STR_ARG(instance->name), error);
+        struct lt_pos pos = init_pos(instance, error), whole = init_pos(instance, "");
+        bool setting = pos.line != whole.line || pos.col != whole.col;
+        snprintf(hint, sizeof(hint), "`init` in %.*s %s", LT_STR_ARG(file->path),
+                 setting ? "doesn't take what is written here"
+                         : "raised this with the settings written here");
+        lt_diag_error(load->diags, error_pos(c, fvm, pos), hint, "filter \"%.*s\": init: %s",
+                      LT_STR_ARG(instance->name), error);
     }
 }
 

@@ -55,13 +55,37 @@ static void find_place(const struct lt_filter_vm *fvm, const char *error, char *
     }
 }
 
+/* What was stopped, and by which option: the place alone does not tell. */
+static const char *name_budget(const struct lt_filter_unit *unit, enum lt_cause cause,
+                               const char *error, char *space, size_t size)
+{
+    const struct lt_filter_instance *i = unit->instance;
+    switch (cause) {
+    case LT_CAUSE_FILTER_CPU:
+        snprintf(space, size, "%s: more processor time than budget.cpu, %llums", error,
+                 (unsigned long long)i->cpu_ms);
+        return space;
+    case LT_CAUSE_FILTER_WALL:
+        snprintf(space, size, "%s: took longer than budget.wall, %llums", error,
+                 (unsigned long long)i->wall_ms);
+        return space;
+    case LT_CAUSE_FILTER_MEMORY:
+        snprintf(space, size, "%s: more memory than budget.memory, %zuK", error,
+                 unit->fvm->vm->max >> 10);
+        return space;
+    default:
+        return error;
+    }
+}
+
 /* Once a second per instance and worker; the rest is counted. */
 static void log_failure(struct lt_filter_unit *unit, const char *hook, struct lt_str id,
                         enum lt_cause cause, const char *error)
 {
     uint64_t now = spec_of(unit)->loop->now_us;
-    char place[PLACE_MAX];
+    char place[PLACE_MAX], space[PLACE_MAX];
     struct lt_str line;
+    error = name_budget(unit, cause, error, space, sizeof(space));
     if (spec_of(unit)->failed != NULL) {
         spec_of(unit)->failed(unit, hook, cause, error);
     }
@@ -79,19 +103,29 @@ static void log_failure(struct lt_filter_unit *unit, const char *hook, struct lt
     unit->unlogged = 0;
 }
 
-/* Counts a stop; too many within a minute switch the instance off, on all workers. */
-static void count_stop(struct lt_filter_unit *unit)
+/* Counts a stop; too many within a minute switch the instance off, on all workers, if most calls
+ * end so: a few requests that are made to be costly must not take a filter from all others. */
+static void count_stop(struct lt_filter_unit *unit, enum lt_cause cause)
 {
     struct lt_filter_health *h = unit->instance->health;
     struct lt_metrics_worker *metrics = spec_of(unit)->metrics;
+    lt_metrics_add(metrics, LT_COUNTER_FILTER_KILLS, 1);
+    if (cause == LT_CAUSE_FILTER_WALL) {
+        return; /* it waited, which costs nobody else anything */
+    }
     uint64_t now = spec_of(unit)->loop->now_us, minute = now / 60000000;
     uint64_t old = atomic_load_explicit(&h->kills, memory_order_relaxed);
     uint64_t stops = old >> 16 == minute ? (old & 0xffff) + 1 : 1;
     /* Another worker that counts at the same time may get lost: the next stop makes up for it. */
     atomic_store_explicit(&h->kills, minute << 16 | lt_min(stops, UINT64_C(0xffff)),
                           memory_order_relaxed);
-    lt_metrics_add(metrics, LT_COUNTER_FILTER_KILLS, 1);
-    if (stops > QUARANTINE_STOPS) {
+    if (unit->minute != minute) {
+        unit->minute = minute;
+        unit->calls = 1;
+        unit->stops = 0;
+    }
+    unit->stops++;
+    if (stops > QUARANTINE_STOPS && unit->stops * 2 > unit->calls) {
         atomic_store_explicit(&h->until_us, now + QUARANTINE_US, memory_order_relaxed);
         atomic_store_explicit(&h->kills, 0, memory_order_relaxed);
         lt_metrics_add(metrics, LT_COUNTER_FILTER_QUARANTINES, 1);
@@ -109,7 +143,7 @@ void lt_filter_failed(struct lt_filter_unit *unit, const char *hook, struct lt_s
         lt_filter_not_begun(unit, hook, id, cause, error);
     } else {
         log_failure(unit, hook, id, cause, error);
-        count_stop(unit);
+        count_stop(unit, cause);
     }
 }
 

@@ -52,6 +52,9 @@ struct lt_filter_unit {
     uint64_t scope;     /* hash of the instance's name, mixed into keys of limits */
     uint64_t logged_us; /* when a failure was logged last */
     unsigned unlogged;  /* failures since then */
+    uint64_t minute;    /* of which these are counted: */
+    uint64_t calls;     /* since its first stop */
+    uint64_t stops;     /* of them */
 };
 
 /* Opens the state and runs the file. False: fvm->vm->error (when there is a vm) says why; close it

@@ -73,10 +73,14 @@ function M.init(conf)
   }
 end
 
+-- Bytes of a field with signatures.
+local FIELD_MAX = 4096
+
 -- The values of NAME in "t=1,v1=ab,v1=cd".
 local function values_of(text, name)
   local values = {}
-  for key, value in text:gmatch("([^=,%s]+)=([^,%s]*)") do
+  for item in text:gmatch("[^,]+") do
+    local key, value = item:match("^%s*([^=%s]+)=(%S*)")
     if key == name then
       values[#values + 1] = value
     end
@@ -87,6 +91,9 @@ end
 -- The signatures as bytes, at most eight; and the time as it is written.
 local function read_fields(state, headers)
   local text = headers[state.header]
+  if #text > FIELD_MAX then
+    return {}, nil
+  end
   local timestamp = state.timestamp
   if timestamp then
     timestamp = state.part and values_of(text, timestamp)[1] or headers[timestamp]

@@ -130,3 +130,11 @@ t.case("settings that can't work are errors at load", function()
   bad("the other way round", { signed = "{timestamp}{body}" })
   bad("hash", { hash = "md5" })
 end)
+
+t.case("a field full of nonsense is refused at little cost", { cpu = "5ms" }, function()
+  local conf = { secrets = { SECRET }, header = "Stripe-Signature", part = "v1", timestamp = "t",
+                 signed = "{timestamp}.{body}" }
+  for _, text in ipairs { ("a"):rep(15000), (("a"):rep(300) .. ",x=1,"):rep(13), ("="):rep(4000) } do
+    t.eq(ask(conf, { ["stripe-signature"] = text }).status, 401)
+  end
+end)

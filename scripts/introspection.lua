@@ -31,9 +31,14 @@ M.schema = token_lib.schema_with {
               doc = "For the server's answer." },
 }
 
+local escapes = {}
+for i = 0, 255 do
+  escapes[string.char(i)] = ("%%%02X"):format(i)
+end
+
 -- application/x-www-form-urlencoded.
 local function form(text)
-  return (text:gsub("[^%w%-._~]", function(byte) return ("%%%02X"):format(byte:byte()) end))
+  return (text:gsub("[^%w%-._~]", escapes))
 end
 
 -- What tells the server who asks: a field, and what joins the form (RFC 6749 §2.3.1).

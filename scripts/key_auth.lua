@@ -107,6 +107,9 @@ local function add_key(keys, hex, id, groups, from, till)
   if not digest or #digest ~= 32 then
     error("the value for " .. id .. " is not a SHA-256 digest (64 hexadecimal digits)", 0)
   end
+  if digest == crypto.sha256("") then
+    error("the value for " .. id .. " is the digest of no key at all: what was hashed was empty", 0)
+  end
   if keys[digest] then
     error(id .. " and " .. keys[digest].user.id .. " have the same key", 0)
   end
@@ -190,12 +193,17 @@ local function authorized(headers)
   return (scheme == "apikey" or scheme == "bearer") and key or nil
 end
 
+-- Nothing is no key.
+local function given(text)
+  return text ~= "" and text or nil
+end
+
 -- The first key in a place where one may be.
 local function find_key(req, places)
-  return places.header and req.headers[places.header]
+  return places.header and given(req.headers[places.header])
     or places.authorization and authorized(req.headers)
-    or places.query and req.query[places.query]
-    or places.cookie and req:cookie(places.cookie)
+    or places.query and given(req.query[places.query])
+    or places.cookie and given(req:cookie(places.cookie))
     or nil
 end
 
@@ -204,8 +212,8 @@ local function hide_cookie(headers, name)
   local kept = {}
   for _, field in ipairs(headers:all("cookie")) do
     for pair in field:gmatch("[^;]+") do
-      pair = pair:match("^%s*(.-)%s*$")
-      if pair:match("^(.-)%s*=") ~= name then
+      pair = pair:match("^%s*(.*)$")
+      if pair:match("^[^=%s]*") ~= name then
         kept[#kept + 1] = pair
       end
     end
@@ -239,7 +247,8 @@ local function ask_redis(store, hex)
   local key, why
   if row and row[1] then
     key, why = new_key(row[1], list_of(row[2] or nil), row[3] or nil, row[4] or nil)
-    why = row[1]:find("%c") and "its name holds a control character" or why
+    why = row[1] == "" and "it names no consumer"
+      or row[1]:find("%c") and "its name holds a control character" or why
   end
   if not row or why then
     -- One line for each that can't be found out, at most one a second.
@@ -262,8 +271,8 @@ end
 local function open_store(conf)
   return {
     redis = lintel.redis.new(conf.redis), prefix = conf.key_prefix, logged = 0,
-    now = lintel.cache.new { max = 20000, ttl = conf.remember, negative_ttl = "1s" },
-    last = lintel.cache.new { max = 20000, ttl = conf.stale },
+    now = lintel.cache.new { max = 5000, ttl = conf.remember, negative_ttl = "1s" },
+    last = lintel.cache.new { max = 5000, ttl = conf.stale },
   }
 end
 

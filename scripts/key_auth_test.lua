@@ -286,3 +286,22 @@ t.case("a hash that is malformed lets nobody in", function()
     t.eq(r.log[1].reason, "malformed_hash")
   end
 end)
+
+t.case("no key is none, wherever it is", function()
+  t.raises(function() ask({}, { keys = { nobody = t.sha256("") } }) end, "what was hashed was empty")
+  local conf = { keys = { acme = t.sha256("s3cret") }, query = "key", cookie = "key" }
+  for _, request in ipairs { { headers = { ["x-api-key"] = "" } }, { path = "/?key=" },
+                             { path = "/?key" }, { headers = { cookie = "key=" } } } do
+    local r = t.run("key_auth", { conf = conf, request = request })
+    t.eq(r.reason, "missing_api_key")
+  end
+end)
+
+t.case("many spaces in a cookie cost nothing", { cpu = "5ms" }, function()
+  local r = t.run("key_auth", {
+    conf = { keys = { acme = t.sha256("s3cret") }, cookie = "key" },
+    request = { headers = { cookie = "key=s3cret; a" .. (" "):rep(7900) .. "b" } },
+  })
+  t.eq(r.status, 200)
+  t.eq(r.upstream_request.headers.cookie:sub(1, 3), "a  ")
+end)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Answers 503 with Retry-After instead of the application: always, while a file is there, while a flag is
 -- set, or at a time. Some may pass all the same. `when` says for which requests.
-local M = { group = "transform" }
+local M = { group = "transform", on_error = "closed" }
 
 M.schema = {
   file = { type = "file", doc = "On while this file exists; looked for every second." },
@@ -128,26 +128,29 @@ end
 -- ---- requests ----
 
 -- How much a client wants a type: q of the range in its Accept fields that fits most closely.
-local function quality(ctx, kind, name)
+local function quality(accept, kind, name)
   local best, found = 0, 0
-  for _, value in ipairs(ctx.req.headers:all("accept")) do
-    for range in value:lower():gmatch("[^,]+") do
-      local first, second = range:match("^%s*([^/;%s]+)/([^;%s]+)")
-      local closeness = first == kind and (second == name and 3 or second == "*" and 2) or
-        (first == "*" and second == "*" and 1) or 0
-      if closeness > found then
-        found = closeness
-        best = tonumber(range:match(";%s*q=([%d.]+)")) or 1
-      end
+  for range in accept:gmatch("[^,]+") do
+    local first, second = range:match("^%s*([^/;%s]+)/([^;%s]+)")
+    local closeness = first == kind and (second == name and 3 or second == "*" and 2) or
+      (first == "*" and second == "*" and 1) or 0
+    if closeness > found then
+      found = closeness
+      best = tonumber(range:match(";%s*q=([%d.]+)")) or 1
     end
   end
   return best
 end
 
+-- Browsers write some 100 bytes; who writes more than a thousand gets no page.
 local function wants_page(ctx)
-  local json = math.max(quality(ctx, "application", "json"),
-                        quality(ctx, "application", "problem+json"))
-  return quality(ctx, "text", "html") > json
+  local accept = table.concat(ctx.req.headers:all("accept"), ","):lower()
+  if #accept > 1000 then
+    return false
+  end
+  local json = math.max(quality(accept, "application", "json"),
+                        quality(accept, "application", "problem+json"))
+  return quality(accept, "text", "html") > json
 end
 
 local function may_pass(ctx)

@@ -114,3 +114,11 @@ t.case("a page for those who would rather read one", function()
   end
   t.eq(run(conf).reason, "maintenance")
 end)
+
+t.case("an Accept field as long as a head may be changes nothing", function()
+  for _, accept in ipairs { ("a,"):rep(15000), ("text/html,"):rep(3000) } do
+    local r = run({ page = "<p>soon</p>" }, { headers = { accept = accept } })
+    t.eq(r.status, 503)
+    t.eq(r.reason, "maintenance")
+  end
+end)

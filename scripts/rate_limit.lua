@@ -135,6 +135,9 @@ local function join_fleet(state, conf)
   end
   -- Whether Redis takes writes again, by a key that lies where the one lies that failed.
   state.probe = function()
+    if not state.tried then
+      return "up", REST -- it has answered since
+    end
     local reply = state.client:call("SET", state.tried .. "}:probe", "1", "PX", "1000")
     return reply and "up" or "down", REST
   end

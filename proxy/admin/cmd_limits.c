@@ -116,6 +116,38 @@ static void print_top(const json_t *k)
            (double)number_of(k, "seen_ms") / 1000);
 }
 
+/* Whether anything was counted for the key in this limit. */
+static bool is_used(const json_t *l)
+{
+    size_t i;
+    json_t *w;
+    bool used = number_of(l, "in_flight") > 0;
+    json_array_foreach(json_object_get(l, "windows"), i, w)
+    {
+        used |= number_of(w, "remaining") < number_of(w, "of");
+    }
+    return used;
+}
+
+/* Says that a key is unknown; perhaps it was meant to be something else. */
+static void print_unused(const struct order *order, const json_t *root)
+{
+    size_t i;
+    json_t *l;
+    bool used = false, limit = false;
+    json_array_foreach(root, i, l)
+    {
+        used |= is_used(l);
+        limit |= strcmp(text_of(l, "name"), order->word) == 0;
+    }
+    if (!used && limit) {
+        printf("Nothing is counted for this key. %s is a limit: `lintel limits top` lists keys.\n",
+               order->word);
+    } else if (!used) {
+        printf("Nothing is counted for this key.\n");
+    }
+}
+
 static int print(const struct order *order, struct lt_str body)
 {
     json_error_t error;
@@ -144,6 +176,9 @@ static int print(const struct order *order, struct lt_str body)
         } else {
             print_key(one);
         }
+    }
+    if (!top && order->word != NULL) {
+        print_unused(order, root);
     }
     json_decref(root);
     return WELL;

@@ -183,7 +183,7 @@ end)
     assert said["looked at"][0] == said["expected"][0] == said["open and looked at"][0] == "ok  "
     assert "an error object of type table" in said["object"][1]
     assert "was stopped over its budget in `request` (filter_wall)" in said["wall"][1]
-    assert f"{filter_path}:15\n" in said["wall"][1]
+    assert f"{filter_path}:15: took longer than budget.wall" in said["wall"][1]
     assert "field 'plan'" in said["open"][1]
 
 

@@ -615,6 +615,25 @@ static void test_failures_in_log_only_go_to_the_log(void **state)
     assert_non_null(strstr(logged, "late"));
 }
 
+static void test_a_few_costly_requests_take_the_filter_from_nobody(void **state)
+{
+    (void)state;
+    load_one("return {group = 'auth', request = function(ctx) "
+             "while ctx.req.headers.costly do end end}",
+             ", budget: {cpu: 1ms}");
+    for (unsigned i = 0; i < 40; i++) {
+        struct lt_exchange *x = begin();
+        if (i % 4 == 3) {
+            with_header(x, "costly", "1");
+        }
+        enum lt_step_result result = lt_test_bed_run(bed, LT_FILTER_REQUEST);
+        assert_int_equal(result, i % 4 == 3 ? LT_STEP_FAIL : LT_STEP_NEXT);
+        lt_test_bed_end(bed);
+    }
+    assert_int_equal(lt_metrics_sum(bed->metrics, LT_COUNTER_FILTER_KILLS), 10);
+    assert_int_equal(lt_metrics_sum(bed->metrics, LT_COUNTER_FILTER_QUARANTINES), 0);
+}
+
 static void test_stopped_too_often_is_quarantined_for_a_while(void **state)
 {
     (void)state;
@@ -671,6 +690,7 @@ int main(void)
         TEST(test_a_filter_that_never_waits_makes_no_second_runner),
         TEST(test_policy_decides_when_a_filter_fails),
         TEST(test_failures_in_log_only_go_to_the_log),
+        TEST(test_a_few_costly_requests_take_the_filter_from_nobody),
         TEST(test_stopped_too_often_is_quarantined_for_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

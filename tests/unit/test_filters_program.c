@@ -208,7 +208,7 @@ static void test_files_are_found_by_name_and_by_path(void **state)
     assert_int_equal(bed->program->n_instances, 2);
     const char *messages = load_yaml("one: {filter: nothere}\n");
     assert_non_null(strstr(messages, "nothere.lua: No such file"));
-    assert_non_null(strstr(messages, "filters are looked up in $LINTEL_SCRIPTS"));
+    assert_non_null(strstr(messages, "a name is looked up in $LINTEL_SCRIPTS"));
     assert_non_null(strstr(messages, "hint: known names: "));
     write_file("t_test.lua", "");
     messages = load_yaml("one: {filter: bb}\n");
@@ -216,7 +216,7 @@ static void test_files_are_found_by_name_and_by_path(void **state)
     assert_null(strstr(messages, "t_test"));
     write_file("key_auth.lua", "return {request = function() end}");
     messages = load_yaml("one: {filter: key_auht}\n");
-    assert_non_null(strstr(messages, "hint: did you mean \"key_auth\"? filters are looked up"));
+    assert_non_null(strstr(messages, "hint: did you mean \"key_auth\"?; a name is looked up"));
     assert_int_equal(unsetenv("LINTEL_SCRIPTS"), 0);
     assert_non_null(load_yaml("one: {filter: b}\n"));
     messages = load_yaml("one: {filter: \"@/nothere.lua\"}\n");
