@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lintel.json: decode by jansson, encode by ourselves. Depth and size are limited both ways. */
+/* lintel.json: decode by jansson, encode by ourselves. Depth and size are limited both ways. What
+ * is decoded and encoded again stays the same data: decoded arrays are marked by a metatable, so
+ * that empty ones are not taken for objects. A worker's thread. */
 #include <jansson.h>
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "filters/api.h"
 #include "filters/host_impl.h"
 #include "filters/lib.h"
 
 #define DEPTH_MAX 64
+#define POLL_ROUNDS 512u
+#define WIDE_DIGITS 19u /* of the first integers that lua_Integer can't hold */
+#define FEW_KEYS 16u    /* that are sorted without memory of Lua */
+#define MEMBER_BYTES 4u /* of a member of an object, at least: "":0 */
 
 /* JSON's null inside arrays and objects: lintel.json.null. */
 static void push_null(lua_State *L)
@@ -21,6 +29,34 @@ static bool is_null(lua_State *L, int index)
     return lua_type(L, index) == LUA_TLIGHTUSERDATA && lua_touserdata(L, index) == NULL;
 }
 
+static inline void poll(lua_State *L, size_t round)
+{
+    if (LT_UNLIKELY(round % POLL_ROUNDS == POLL_ROUNDS - 1)) {
+        lt_vm_poll(L);
+    }
+}
+
+/* By this address the registry has the metatable of decoded arrays: without metamethods, and
+ * filters neither get nor replace it. */
+static const char array_mark;
+
+static void mark_array(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &array_mark);
+    lua_setmetatable(L, -2);
+}
+
+static bool is_marked(lua_State *L, int index)
+{
+    if (!lua_getmetatable(L, index)) {
+        return false;
+    }
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &array_mark);
+    bool marked = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return marked;
+}
+
 /* ---- decode ---- */
 
 static void push_json(lua_State *L, json_t *json, int depth)
@@ -31,7 +67,7 @@ static void push_json(lua_State *L, json_t *json, int depth)
     if (depth > DEPTH_MAX) {
         luaL_error(L, "deeper than %d levels", DEPTH_MAX);
     }
-    luaL_checkstack(L, 4, NULL);
+    luaL_checkstack(L, 5, NULL);
     if (json_is_object(json) || json_is_array(json)) {
         lt_vm_poll(L);
     }
@@ -47,6 +83,7 @@ static void push_json(lua_State *L, json_t *json, int depth)
         break;
     case JSON_ARRAY:
         lua_createtable(L, (int)json_array_size(json), 0);
+        mark_array(L);
         json_array_foreach(json, i, value)
         {
             push_json(L, value, depth + 1);
@@ -96,6 +133,67 @@ void lt_lua_json_push(lua_State *L, struct json_t *json)
     }
 }
 
+/* Bytes of the number, or the like, that text begins with. */
+static size_t number_len(struct lt_str text)
+{
+    size_t n = 0;
+    while (n < text.len && (lt_char_is_digit(text.p[n]) || memchr("+-.eE", text.p[n], 5) != NULL)) {
+        n++;
+    }
+    return n;
+}
+
+/* Whether a number is an integer that lua_Integer can't hold. */
+static bool is_wide(struct lt_str number)
+{
+    bool negative = number.len > 0 && number.p[0] == '-';
+    struct lt_str digits = lt_str_sub(number, negative ? 1 : 0, number.len);
+    for (size_t i = 0; i < digits.len; i++) {
+        if (!lt_char_is_digit(digits.p[i])) {
+            return false;
+        }
+    }
+    const char *most = negative ? "9223372036854775808" : "9223372036854775807";
+    return digits.len > WIDE_DIGITS ||
+           (digits.len == WIDE_DIGITS && memcmp(digits.p, most, WIDE_DIGITS) > 0);
+}
+
+/* Pushes the text with ".0" behind each integer that is wide, which makes it a float. */
+static struct lt_str push_widened(lua_State *L, struct lt_str text)
+{
+    char *out = lua_newuserdatauv(L, text.len + text.len / WIDE_DIGITS * 2, 0);
+    size_t len = 0, n;
+    bool quoted = false;
+    for (size_t i = 0; i < text.len; i += n) {
+        const char *p = text.p + i;
+        struct lt_str rest = lt_str_sub(text, i, text.len);
+        size_t number = quoted ? 0 : number_len(rest);
+        bool escape = quoted && *p == '\\' && rest.len > 1;
+        n = number > 0 ? number : escape ? 2 : 1;
+        quoted ^= *p == '"';
+        memcpy(out + len, p, n);
+        len += n;
+        if (number > 0 && is_wide(lt_str(p, n))) {
+            memcpy(out + len, ".0", 2);
+            len += 2;
+        }
+    }
+    return lt_str(out, len);
+}
+
+/* May push something. */
+static json_t *parse(lua_State *L, struct lt_str text, json_error_t *error)
+{
+    static const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+    json_t *json = json_loadb(text.p, text.len, flags, error);
+    if (json == NULL && json_error_code(error) == json_error_numeric_overflow) {
+        lt_vm_poll(L);
+        text = push_widened(L, text);
+        json = json_loadb(text.p, text.len, flags, error);
+    }
+    return json;
+}
+
 /* json.decode(text): the value, or nil and what is wrong. */
 int lt_lua_json_decode(lua_State *L)
 {
@@ -106,8 +204,7 @@ int lt_lua_json_decode(lua_State *L)
         lua_pushliteral(L, "the text is too long");
         return 2;
     }
-    json_t *json = json_loadb(text.p, text.len,
-                              JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    json_t *json = parse(L, text, &error);
     if (json == NULL) {
         lua_pushnil(L);
         lua_pushfstring(L, "line %d: %s", error.line, error.text);
@@ -129,46 +226,111 @@ int lt_lua_json_decode(lua_State *L)
 
 static void write_value(lua_State *L, int index, struct lt_buf *out, int depth);
 
-/* Whether the table at index is a sequence: 1 to n and nothing else. Empty ones are objects. */
+/* Whether the table at index is a sequence: 1 to n and nothing else. Empty ones are objects, unless
+ * they were decoded as arrays. */
 static bool is_array(lua_State *L, int index, lua_Integer *n)
 {
-    lua_Integer count = 0;
+    size_t count = 0;
     *n = (lua_Integer)lua_rawlen(L, index);
-    if (*n == 0) {
+    if (*n == 0 && !is_marked(L, index)) {
         return false;
     }
     for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+        poll(L, count);
         if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) < 1 || lua_tointeger(L, -2) > *n) {
             lua_pop(L, 2);
             return false;
         }
         count++;
     }
-    return count == *n;
+    return count == (size_t)*n;
 }
 
-static void write_object(lua_State *L, int index, struct lt_buf *out, int depth)
+/* Lets keys[i] sink in the heap keys[0..n-1]. */
+static void sink(struct lt_str *keys, size_t i, size_t n)
 {
-    bool first = true;
-    struct lt_str key;
-    lt_buf_char(out, '{');
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        child += child + 1 < n && lt_str_cmp(keys[child], keys[child + 1]) < 0;
+        if (lt_str_cmp(keys[i], keys[child]) >= 0) {
+            return;
+        }
+        struct lt_str key = keys[i];
+        keys[i] = keys[child];
+        keys[child] = key;
+    }
+}
+
+/* By bytes. A heap sort: nothing makes it slow, and it may be left by an error at any time. */
+static void sort_keys(lua_State *L, struct lt_str *keys, size_t n)
+{
+    for (size_t i = n / 2; i-- > 0;) {
+        poll(L, i);
+        sink(keys, i, n);
+    }
+    for (size_t end = n; end-- > 1;) {
+        struct lt_str key = keys[0];
+        poll(L, end);
+        keys[0] = keys[end];
+        keys[end] = key;
+        sink(keys, 0, end);
+    }
+}
+
+/* Raises for a key that is no text. */
+static size_t count_keys(lua_State *L, int index)
+{
+    size_t n = 0;
     for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+        poll(L, n++);
         if (lua_type(L, -2) != LUA_TSTRING) {
             luaL_error(L,
                        "json: a table is a list without gaps or has text for keys; this one has a "
                        "%s for a key",
                        luaL_typename(L, -2));
         }
-        key.p = lua_tolstring(L, -2, &key.len);
-        if (!first) {
+    }
+    return n;
+}
+
+/* Writes the keys of the table at index, sorted, to n places; the table keeps the texts. */
+static void collect_keys(lua_State *L, int index, struct lt_str *keys, size_t n)
+{
+    size_t i = 0;
+    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1), i++) {
+        poll(L, i);
+        keys[i].p = lua_tolstring(L, -2, &keys[i].len);
+    }
+    sort_keys(L, keys, n);
+}
+
+static void write_object(lua_State *L, int index, struct lt_buf *out, int depth)
+{
+    int top = lua_gettop(L);
+    struct lt_str few[FEW_KEYS], *keys = few;
+    size_t n = count_keys(L, index);
+    if (n > (out->max - out->len) / MEMBER_BYTES) {
+        out->truncated = true;
+        return;
+    }
+    if (n > FEW_KEYS) {
+        keys = lua_newuserdatauv(L, n * sizeof(*keys), 0);
+    }
+    collect_keys(L, index, keys, n);
+    lt_buf_char(out, '{');
+    for (size_t i = 0; i < n && !out->truncated; i++) {
+        poll(L, i);
+        if (i > 0) {
             lt_buf_char(out, ',');
         }
-        first = false;
-        lt_buf_json_str(out, key);
+        lt_buf_json_str(out, keys[i]);
         lt_buf_char(out, ':');
+        lt_lua_push_str(L, keys[i]);
+        lua_rawget(L, index);
         write_value(L, lua_gettop(L), out, depth + 1);
+        lua_pop(L, 1);
     }
     lt_buf_char(out, '}');
+    lua_settop(L, top);
 }
 
 static void write_table(lua_State *L, int index, struct lt_buf *out, int depth)
@@ -178,12 +340,14 @@ static void write_table(lua_State *L, int index, struct lt_buf *out, int depth)
         luaL_error(L, "json: deeper than %d levels", DEPTH_MAX);
     }
     luaL_checkstack(L, 6, NULL);
+    lt_vm_poll(L);
     if (!is_array(L, index, &n)) {
         write_object(L, index, out, depth);
         return;
     }
     lt_buf_char(out, '[');
-    for (lua_Integer i = 1; i <= n; i++) {
+    for (lua_Integer i = 1; i <= n && !out->truncated; i++) {
+        poll(L, (size_t)i);
         if (i > 1) {
             lt_buf_char(out, ',');
         }
@@ -192,6 +356,19 @@ static void write_table(lua_State *L, int index, struct lt_buf *out, int depth)
         lua_pop(L, 1);
     }
     lt_buf_char(out, ']');
+}
+
+/* The shortest text that reads as the same float, and not as an integer. */
+static void write_float(double v, struct lt_buf *out)
+{
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, v);
+        if (strtod(text, NULL) == v) {
+            break;
+        }
+    }
+    lt_buf_printf(out, strpbrk(text, ".e") != NULL ? "%s" : "%s.0", text);
 }
 
 static void write_number(lua_State *L, int index, struct lt_buf *out)
@@ -204,7 +381,7 @@ static void write_number(lua_State *L, int index, struct lt_buf *out)
     if (!isfinite(v)) {
         luaL_error(L, "json: %f is no number of JSON", v);
     }
-    lt_buf_printf(out, "%.17g", v);
+    write_float(v, out);
 }
 
 /* Empty arrays: lintel.json.empty_array, told apart by its address. */
@@ -279,9 +456,13 @@ static int encode(lua_State *L)
 
 static const struct lt_api_row rows[] = {
     {"encode", "(value: any): string",
-     "Raises for what JSON can't hold. An empty table is an object.", encode},
+     "Raises for what JSON can't hold. Keys are sorted. An empty table is an object, unless it was "
+     "decoded as an array.",
+     encode},
     {"decode", "(text: string): any value, string? why",
-     "Nil and what is wrong when the text is malformed. At most 512 KB and 64 levels.",
+     "Nil and what is wrong when the text is malformed. At most 512 KB and 64 levels. Integers "
+     "that 64 bits do not hold become floats. Arrays stay arrays when they are encoded again, "
+     "empty or not: their metatable can't be replaced.",
      lt_lua_json_decode},
     LT_API_FIELD("null", "lightuserdata", "null in arrays and objects."),
     LT_API_FIELD("empty_array", "lightuserdata", "What encodes as `[]`."),
@@ -290,6 +471,10 @@ static const struct lt_api_row rows[] = {
 
 static void open_json(lua_State *L)
 {
+    lua_createtable(L, 0, 1);
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &array_mark);
     push_null(L);
     lua_setfield(L, -2, "null");
     lua_pushlightuserdata(L, (void *)(uintptr_t)&empty_array);

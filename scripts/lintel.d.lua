@@ -276,11 +276,11 @@ function HttpResponse:json() end
 ---@field null lightuserdata null in arrays and objects.
 ---@field empty_array lightuserdata What encodes as `[]`.
 local json = {}
----Raises for what JSON can't hold. An empty table is an object.
+---Raises for what JSON can't hold. Keys are sorted. An empty table is an object, unless it was decoded as an array.
 ---@param value any
 ---@return string
 function json.encode(value) end
----Nil and what is wrong when the text is malformed. At most 512 KB and 64 levels.
+---Nil and what is wrong when the text is malformed. At most 512 KB and 64 levels. Integers that 64 bits do not hold become floats. Arrays stay arrays when they are encoded again, empty or not: their metatable can't be replaced.
 ---@param text string
 ---@return any value
 ---@return string? why

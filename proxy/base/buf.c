@@ -136,6 +136,9 @@ void lt_buf_json_text(struct lt_buf *buf, struct lt_str s)
             continue;
         }
         lt_buf_add(buf, p + plain, i - plain);
+        if (c == 0xc2 && i + 1 < s.len && p[i + 1] >= 0x80 && p[i + 1] < 0xa0) {
+            c = p[++i]; /* a C1 control is one letter, of two bytes */
+        }
         if (c == '"' || c == '\\') {
             char two[2] = {'\\', (char)c};
             lt_buf_add(buf, two, 2);

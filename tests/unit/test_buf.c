@@ -64,7 +64,7 @@ static void escapes_whatever_could_forge_a_log_line(void **state)
     assert_str(json(&b, "\r\n\0\x1b\x7f", 5), "\"\\u000d\\u000a\\u0000\\u001b\\u007f\"");
     assert_str(json(&b, "\xc3\xa4\xf0\x9f\x99\x82", 6), "\"\xc3\xa4\xf0\x9f\x99\x82\"");
     /* C1 control, overlong slash, surrogate, above U+10FFFF, cut sequence, lone continuation */
-    assert_str(json(&b, "\xc2\x85", 2), "\"\\u00c2\\u0085\"");
+    assert_str(json(&b, "\xc2\x85", 2), "\"\\u0085\"");
     assert_str(json(&b, "\xc0\xaf", 2), "\"\\u00c0\\u00af\"");
     assert_str(json(&b, "\xed\xa0\x80", 3), "\"\\u00ed\\u00a0\\u0080\"");
     assert_str(json(&b, "\xf4\x90\x80\x80", 4), "\"\\u00f4\\u0090\\u0080\\u0080\"");

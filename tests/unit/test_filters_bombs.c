@@ -130,6 +130,8 @@ static const char *const escapes[] = {
     "return not pcall(ctx.sleep, ctx, {}) and not pcall(ctx.sleep, ctx, -1)",
     "return not pcall(ctx.deny, ctx, 200, 'x') and not pcall(lintel.limit.gcra, 'k', P)",
     "return not pcall(string.format, '%d', 'x') and not pcall(string.format, ('%d'):rep(300))",
+    "local l = lintel.json.decode('[[]]') for _, v in ipairs{l, l[1]} do "
+    "if getmetatable(v) or pcall(setmetatable, v, {}) then return false end end return true",
     "return not pcall(lintel.json.encode, ctx) and not pcall(lintel.json.encode, P)",
 };
 

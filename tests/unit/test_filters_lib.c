@@ -118,6 +118,69 @@ static void test_json(void **state)
         "raises(\"can't be changed\", function() j.encode = nil end)\n");
 }
 
+static void test_json_of_arrays_stays_arrays(void **state)
+{
+    (void)state;
+    lua("local j = lintel.json\n"
+        "local text = '{\"a\":[],\"b\":{},\"c\":[[],{}],\"d\":[1]}'\n"
+        "local v = j.decode(text) eq(j.encode(v), text)\n"
+        "eq(table.remove(v.d), 1) eq(#v.d, 0) eq(next(v.d), nil) eq(j.encode(v.d), '[]')\n"
+        "table.insert(v.d, 'x') table.insert(v.d, 1, 'y') eq(v.d[2], 'x') eq(#v.d, 2)\n"
+        "local n = 0 for i, one in ipairs(v.d) do n = n + i end eq(n, 3)\n"
+        "for k in pairs(v.d) do n = n + k end eq(n, 6) eq(j.encode(v.d), '[\"y\",\"x\"]')\n"
+        "eq(table.concat(v.d, ','), 'y,x') eq(type(v.d), 'table') eq(rawlen(v.d), 2)\n"
+        "eq(tostring(v.d):match('^table: ') ~= nil, true)\n"
+        "v.a.name = 7 eq(j.encode(v.a), '{\"name\":7}') v.a.name = nil eq(j.encode(v.a), '[]')\n"
+        "v.d[1] = nil raises('a number for a key', j.encode, v.d)\n"
+        "for _, list in ipairs{v.a, v.c, v.c[1]} do eq(getmetatable(list) or nil, nil)\n"
+        "raises('protected', setmetatable, list, {}) raises('protected', setmetatable, list, nil) "
+        "end\n"
+        "eq(getmetatable(v), nil) setmetatable(v.b, {}) eq(j.encode(v.b), '{}')\n"
+        "eq(j.encode(setmetatable({}, {})), '{}') eq(j.encode{j.empty_array, {}}, '[[],{}]')\n");
+}
+
+static void test_json_of_numbers_stays_the_same(void **state)
+{
+    (void)state;
+    lua("local j = lintel.json\n"
+        "for _, same in ipairs{'19.99', '0.1', '0.30000000000000004', '1.0', '-0.0', '100.0', '1', "
+        "'9007199254740993', '9223372036854775807', '-9223372036854775808', '1e+20', "
+        "'4.94065645841247e-324', "
+        "'1.7976931348623157e+308', '123456.789'} do eq(j.encode(j.decode(same)), same) end\n"
+        "for text, is in pairs{['9223372036854775808'] = 0x1p63, ['-9223372036854775809'] = "
+        "-0x1p63, ['18446744073709551615'] = 0x1p64, [' 100000000000000000000\\n'] = 1e20} do\n"
+        "local v = j.decode(text) eq(v, is) eq(math.type(v), 'float') end\n"
+        "local many = "
+        "[=[{\"7\\\"99999999999999999999\":[%s,9007199254740993,-1,\"\\\\\",1.0,%s]}]=]\n"
+        "local n = ('9'):rep(20) eq(j.encode(j.decode(many:format(n, n))), "
+        "many:format('1e+20', '1e+20'))\n"
+        "for _, bad in ipairs{'1e400', ('9'):rep(400), '[' .. n .. ',]', '[' .. n, '0' .. n, "
+        "'[' .. n .. ',\"\\\\', '--' .. n, n .. '-', '-'} do\n"
+        "local r, e = j.decode(bad) eq(r, nil) eq(type(e), 'string') end\n");
+}
+
+static void test_json_of_texts_stays_the_same(void **state)
+{
+    (void)state;
+    lua("local j = lintel.json\n"
+        "local text = '\\0\\1\\127\\u{80}\\u{85}\\u{9f}\\u{a0}\\u{2028}\\u{10ffff}\"\\\\/'\n"
+        "eq(j.decode(j.encode(text)), text)\n");
+}
+
+static void test_json_has_its_keys_sorted(void **state)
+{
+    (void)state;
+    lua("local j = lintel.json\n"
+        "eq(j.encode{b = 1, a = {z = 1, ab = 2, Z = 3, [''] = 4}, ['a\\0'] = 5, aa = 6}, "
+        "'{\"a\":{\"\":4,\"Z\":3,\"ab\":2,\"z\":1},\"a\\\\u0000\":5,\"aa\":6,\"b\":1}')\n"
+        "for _, n in ipairs{1, 2, 3, 15, 16, 17, 600, 5000} do local t, sorted = {}, {}\n"
+        "for i = 1, n do local key = ('k%x'):format(i * 7919 % 65537) t[key] = 1 "
+        "sorted[i] = '\"' .. key .. '\":1' end\n"
+        "table.sort(sorted) eq(j.encode(t), '{' .. table.concat(sorted, ',') .. '}') end\n"
+        "local t = {} for i = 1, 132000 do t['k' .. i] = 1 end raises('larger than', j.encode, "
+        "t)\n");
+}
+
 static void test_limit(void **state)
 {
     (void)state;
@@ -174,6 +237,10 @@ int main(void)
         TEST(test_digests),
         TEST(test_text_forms),
         TEST(test_json),
+        TEST(test_json_of_arrays_stays_arrays),
+        TEST(test_json_of_numbers_stays_the_same),
+        TEST(test_json_of_texts_stays_the_same),
+        TEST(test_json_has_its_keys_sorted),
         TEST(test_sets_of_addresses),
         TEST(test_limit),
         TEST(test_time_and_ids),

@@ -28,5 +28,8 @@ end)
 
 t.case("the cost stays with us", function()
   t.eq(run('{"items": []}', '{"cost": 7}').body, "{}")
+  local told = '{"cost": 7, "total": 19.99, "items": [], "rates": [1.0, 0.1], "id": 9007199254740993}'
+  t.eq(lintel.json.decode(told).items, {})
+  t.eq(run('{"items": []}', told).body, '{"id":9007199254740993,"items":[],"rates":[1.0,0.1],"total":19.99}')
   t.eq(run('{"items": []}', "no JSON").body, "no JSON")
 end)
