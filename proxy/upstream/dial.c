@@ -224,6 +224,16 @@ static void connect_now(struct lt_dial *d)
                      on_connect, d);
 }
 
+bool lt_dial_reached(enum lt_cause cause)
+{
+    return cause == LT_CAUSE_SERVER_TLS_MISSING || cause == LT_CAUSE_SERVER_TLS_FAILED ||
+           cause == LT_CAUSE_SERVER_TLS_REFUSED || cause == LT_CAUSE_SERVER_REFUSED_CERTIFICATE ||
+           cause == LT_CAUSE_SERVER_CERTIFICATE_EXPIRED ||
+           cause == LT_CAUSE_SERVER_CERTIFICATE_NAME ||
+           cause == LT_CAUSE_SERVER_CERTIFICATE_UNTRUSTED ||
+           cause == LT_CAUSE_SERVER_CERTIFICATE_PIN || cause == LT_CAUSE_SERVER_CERTIFICATE_INVALID;
+}
+
 void lt_dial_start(struct lt_dial *d, struct lt_pools *pools, struct lt_server *server,
                    struct lt_str preface, struct lt_stream *stream, lt_dial_fn fn, void *owner)
 {

@@ -23,6 +23,10 @@ struct lt_dial_failure {
  * lt_stream_own at once. Else it isn't open. */
 typedef void (*lt_dial_fn)(void *owner, const struct lt_dial_failure *failure);
 
+/* Whether there is a server, whose TLS did not suit: another of its addresses would only tell
+ * something else. */
+bool lt_dial_reached(enum lt_cause cause);
+
 struct lt_dial {
     struct lt_pools *pools;
     struct lt_server *server; /* borrowed until fn was called */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/obj.h"
+#include "upstream/dial.h"
 #include "upstream/origins.h"
 
 #define MAGIC 0x66746368u /* "ftch" */
@@ -290,7 +291,7 @@ static void on_fail(void *owner, const struct lt_back_failure *failure)
     struct lt_fetch *f = from_owner(owner);
     f->back = NULL;
     enum lt_fetch_error error = error_of(failure->cause);
-    bool reached = failure->connected || error == LT_FETCH_TLS_FAILED;
+    bool reached = failure->connected || lt_dial_reached(failure->cause);
     if (!reached && f->n_addrs > 1 && error != LT_FETCH_BUSY) {
         f->n_addrs--;
         memmove(&f->addrs[0], &f->addrs[1], f->n_addrs * sizeof(f->addrs[0]));

@@ -131,7 +131,7 @@ static void on_dialed(void *owner, const struct lt_dial_failure *failure)
             detail = failure->sys_errno != 0 ? lt_str_c(strerrordesc_np(failure->sys_errno))
                                              : lt_str_c(lt_cause_info(failure->cause)->name);
         }
-        if (--node->n_addrs > 0) {
+        if (--node->n_addrs > 0 && !lt_dial_reached(failure->cause)) {
             memmove(&node->addrs[0], &node->addrs[1], node->n_addrs * sizeof(node->addrs[0]));
             dial(node);
         } else {
