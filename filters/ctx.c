@@ -195,6 +195,10 @@ static int ctx_set(lua_State *L)
 {
     struct lt_runner *runner = lt_runner_of(L);
     struct lt_str key = lt_lua_check_str(L, 2);
+    if (lt_str_eq_c(key, "user")) {
+        lt_ctx_set_user(L, runner, 3);
+        return 0;
+    }
     if (lt_str_eq_c(key, "priority")) {
         runner->x->pick.priority = luaL_checkoption(L, 3, NULL, priorities) + LT_PRIORITY_HIGH;
         return 0;
@@ -203,12 +207,7 @@ static int ctx_set(lua_State *L)
         set_id(L, runner);
         return 0;
     }
-    if (!lt_str_eq_c(key, "user")) {
-        return luaL_error(L, "ctx.%s can't be set; ctx.vars is for what filters want to keep",
-                          key.p);
-    }
-    lt_ctx_set_user(L, runner, 3);
-    return 0;
+    return luaL_error(L, "ctx.%s can't be set; ctx.vars is for what filters want to keep", key.p);
 }
 
 static void push_log(lua_State *L, int ctx)
@@ -346,6 +345,7 @@ struct lt_runner *lt_runner_get(struct lt_filter_unit *unit)
         return NULL;
     }
     unit->runners++;
+    lt_metrics_add(unit->fvm->host->spec.metrics, LT_COUNTER_FILTER_COROUTINES, 1);
     return m.runner;
 }
 

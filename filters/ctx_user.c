@@ -97,7 +97,10 @@ void lt_lua_set_user_field(lua_State *L, struct lt_exchange *x, struct lt_str na
 {
     enum lt_err err;
     luaL_checkstack(L, 6, NULL);
-    if (lua_istable(L, index)) {
+    int type = lua_type(L, index);
+    if (LT_LIKELY(type == LUA_TSTRING)) {
+        err = lt_exchange_set_user(x, name, lt_lua_check_str(L, index), false);
+    } else if (type == LUA_TTABLE) {
         err = set_list(L, x, name, index);
     } else {
         lua_pushvalue(L, index); /* a number must stay one where it is */

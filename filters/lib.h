@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "config/expr.h"
 #include "config/schema.h"
 
 #include <lua.h>
@@ -34,6 +35,11 @@ int lt_lua_crypt_verify(lua_State *L);
 
 /* Pushes a rate: fields count and seconds, and what lintel.limit takes. */
 void lt_lua_push_rate(lua_State *L, const struct lt_rate *rate);
+
+/* What an expression says of an exchange; text may lie in scratch. Raises when a pattern in it
+ * exceeds its limits. */
+enum lt_expr_kind lt_lua_expr_value(lua_State *L, const struct lt_expr *expr, struct lt_exchange *x,
+                                    char scratch[LT_EXPR_SCRATCH], struct lt_str *text);
 
 /* Pushes what an expression says of an exchange: text, a boolean where it is a condition, or nil.
  * Raises when a pattern in it exceeds its limits. */

@@ -9,16 +9,22 @@
 #include "filters/host_impl.h"
 #include "filters/lib.h"
 
-void lt_lua_push_value(lua_State *L, const struct lt_expr *expr, struct lt_exchange *x)
+enum lt_expr_kind lt_lua_expr_value(lua_State *L, const struct lt_expr *expr, struct lt_exchange *x,
+                                    char scratch[LT_EXPR_SCRATCH], struct lt_str *text)
 {
-    char scratch[32];
-    struct lt_str text;
     bool failed = false;
-    enum lt_expr_kind kind = lt_expr_value(expr, lt_exchange_expr_get, x, scratch, &text, &failed);
+    enum lt_expr_kind kind = lt_expr_value(expr, lt_exchange_expr_get, x, scratch, text, &failed);
     if (failed) {
         luaL_error(L, "a pattern in an expression takes more steps than a sane one would");
     }
-    switch (kind) {
+    return kind;
+}
+
+void lt_lua_push_value(lua_State *L, const struct lt_expr *expr, struct lt_exchange *x)
+{
+    char scratch[LT_EXPR_SCRATCH];
+    struct lt_str text;
+    switch (lt_lua_expr_value(L, expr, x, scratch, &text)) {
     case LT_EXPR_ABSENT:
         lua_pushnil(L);
         break;

@@ -9,12 +9,15 @@
 #include "base/obj.h"
 #include "filters/api.h"
 #include "filters/host_impl.h"
+#include "filters/lib.h"
 #include "filters/lib_limit.h"
 
 #define MAGIC 0x11217e41u
 #define NAME_MAX_LEN LT_LIMIT_NAME_MAX
 /* A window's name in the fields is the limit's, "-" and its time. */
 #define LABEL_MAX (NAME_MAX_LEN + 32u)
+/* After it in the RateLimit field: two numbers and what they are. */
+#define NUMBERS_MAX 48u
 #define POLICY_MAX (LT_LIMIT_WINDOWS_MAX * (LABEL_MAX + 48u))
 /* What would have been refused is logged this often at most, per limit and worker. */
 #define LOG_EVERY_US UINT64_C(1000000)
@@ -22,6 +25,7 @@
 struct limiter {
     uint32_t magic;
     struct lt_limit_spec spec;
+    const struct lt_expr *key;                       /* of requests; NULL: the caller says it */
     uint64_t scope;                                  /* of keys in the tables */
     struct lt_hash_seed seeds[LT_LIMIT_WINDOWS_MAX]; /* per window */
     struct lt_limits *limits;                        /* NULL on the loader */
@@ -30,9 +34,9 @@ struct limiter {
     uint64_t logged_us;
     uint64_t unlogged;
     size_t policy_len;
-    char name[NAME_MAX_LEN + 1];       /* for clients */
-    char scope_name[NAME_MAX_LEN + 1]; /* of the counts */
-    char labels[LT_LIMIT_WINDOWS_MAX][LABEL_MAX];
+    char name[NAME_MAX_LEN + 1];                  /* for clients */
+    char scope_name[NAME_MAX_LEN + 1];            /* of the counts */
+    char labels[LT_LIMIT_WINDOWS_MAX][LABEL_MAX]; /* quoted */
     char policy[POLICY_MAX];
 };
 
@@ -48,6 +52,18 @@ static struct lt_str text_field(lua_State *L, const char *name, struct lt_str fa
     }
     lua_pop(L, 1);
     return fallback;
+}
+
+/* A setting of the type expr; lives as long as the filter's settings do. */
+static const struct lt_expr *expr_field(lua_State *L, const char *name)
+{
+    int type = lua_getfield(L, 1, name);
+    const struct lt_expr *expr = type != LUA_TNIL ? lt_lua_expr_of(L, lua_gettop(L)) : NULL;
+    if (type != LUA_TNIL && expr == NULL) {
+        luaL_error(L, "limit.new: `%s` is a setting of the type expr", name);
+    }
+    lua_pop(L, 1);
+    return expr;
 }
 
 static uint32_t number_field(lua_State *L, const char *name, uint32_t fallback, uint32_t max)
@@ -96,12 +112,12 @@ static void add_window(lua_State *L, struct limiter *l, uint32_t burst, bool alo
     lt_lua_limit_rate(L, -1, &rate);
     lt_lua_limit_make(L, &rate, burst, &l->spec.windows[i]);
     write_period(period, sizeof(period), rate.period_ms);
-    snprintf(l->labels[i], LABEL_MAX, "%s%s%s", l->name, alone ? "" : "-", alone ? "" : period);
+    snprintf(l->labels[i], LABEL_MAX, "\"%s%s%s\"", l->name, alone ? "" : "-", alone ? "" : period);
     snprintf(l->spec.rates + told, sizeof(l->spec.rates) - told, "%s%u/%s", i > 0 ? ", " : "",
              rate.count, period);
     l->policy_len +=
-        (size_t)snprintf(l->policy + l->policy_len, POLICY_MAX - l->policy_len,
-                         "%s\"%s\";q=%u;w=%llu", i > 0 ? ", " : "", l->labels[i], rate.count,
+        (size_t)snprintf(l->policy + l->policy_len, POLICY_MAX - l->policy_len, "%s%s;q=%u;w=%llu",
+                         i > 0 ? ", " : "", l->labels[i], rate.count,
                          (unsigned long long)lt_max((rate.period_ms + 999) / 1000, UINT64_C(1)));
     l->spec.n_windows++;
 }
@@ -160,6 +176,7 @@ int lt_lua_limiter_new(lua_State *L)
         luaL_error(L, "name: letters, digits and marks such as '-' and '_', at most 100");
     }
     memcpy(l->name, name.p, name.len);
+    l->key = expr_field(L, "key");
     l->spec.in_flight = number_field(L, "in_flight", 0, LT_HOLD_MAX);
     l->spec.ipv6_prefix = number_field(L, "ipv6_prefix", 64, 128);
     l->spec.dry_run = flag_field(L, "dry_run");
@@ -182,6 +199,7 @@ struct request {
     struct lt_filters *host;
     struct lt_str key;
     char space[LT_ADDR_TEXT_MAX];
+    char scratch[LT_EXPR_SCRATCH];
 };
 
 static struct limiter *check_limiter(lua_State *L)
@@ -205,33 +223,51 @@ static struct lt_str check_key(lua_State *L, int arg, const struct limiter *l, c
     return lt_limit_key(lt_lua_check_str(L, arg), l->spec.ipv6_prefix, space);
 }
 
+/* What the limit's own expression says of the request. */
+static struct lt_str own_key(lua_State *L, struct request *r)
+{
+    struct lt_str text;
+    switch (lt_lua_expr_value(L, r->l->key, r->runner->x, r->scratch, &text)) {
+    case LT_EXPR_TEXT:
+        return lt_limit_key(text, r->l->spec.ipv6_prefix, r->space);
+    case LT_EXPR_BOOL:
+        return text;
+    case LT_EXPR_ABSENT:
+        break;
+    }
+    return LT_STR("");
+}
+
 /* Arguments: limiter, ctx, key. */
 static void check_request(lua_State *L, struct request *r)
 {
     r->l = check_limiter(L);
     r->runner = lt_runner_check(L, 2);
     r->host = lt_filter_vm_of(L)->host;
-    r->key = check_key(L, 3, r->l, r->space);
+    r->key = r->l->key != NULL && lua_isnoneornil(L, 3) ? own_key(L, r)
+                                                        : check_key(L, 3, r->l, r->space);
 }
 
 /* The member of a window in the RateLimit field, in the exchange's arena, and the policy. */
 static void announce(lua_State *L, struct request *r, unsigned window, uint64_t remaining,
                      uint64_t reset_us)
 {
-    char text[LABEL_MAX + 64];
     struct lt_buf out;
     struct lt_headers *headers = lt_ctx_response_fields(L, r->runner);
     struct lt_str policy = lt_ctx_keep(L, r->runner, lt_str(r->l->policy, r->l->policy_len));
-    lt_buf_init_fixed(&out, text, sizeof(text));
-    lt_buf_char(&out, '"');
-    lt_buf_str(&out, lt_str_c(r->l->labels[window]));
-    lt_buf_add(&out, "\";r=", 4);
+    struct lt_str label = lt_str_c(r->l->labels[window]);
+    char *text = lt_arena_chars(&r->runner->x->arena, label.len + NUMBERS_MAX);
+    if (text == NULL) {
+        luaL_error(L, "the exchange has no memory left");
+    }
+    lt_buf_init_fixed(&out, text, label.len + NUMBERS_MAX);
+    lt_buf_str(&out, label);
+    lt_buf_add(&out, ";r=", 3);
     lt_buf_u64(&out, remaining);
     lt_buf_add(&out, ";t=", 3);
     lt_buf_u64(&out, (reset_us + 999999) / 1000000);
-    struct lt_str left = lt_ctx_keep(L, r->runner, lt_buf_view(&out));
     if (lt_headers_add_id(headers, LT_HEADER_RATELIMIT_POLICY, policy) != LT_OK ||
-        lt_headers_add_id(headers, LT_HEADER_RATELIMIT, left) != LT_OK) {
+        lt_headers_add_id(headers, LT_HEADER_RATELIMIT, lt_buf_view(&out)) != LT_OK) {
         luaL_error(L, "too many headers");
     }
 }
@@ -445,6 +481,8 @@ static int fell_back(lua_State *L)
 }
 
 static const struct lt_api_row option_rows[] = {
+    LT_API_FIELD("key", "fun(ctx: lintel.Ctx): string|boolean|nil",
+                 "A setting of the type `expr`: the key of requests for which none is given."),
     LT_API_FIELD("rate", "lintel.Rate|string|(lintel.Rate|string)[]",
                  "One or several, at most 8, which all have to allow a request."),
     LT_API_FIELD("burst", "integer", "Requests that may come at once besides, for each rate."),

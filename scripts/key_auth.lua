@@ -87,7 +87,8 @@ end
 
 -- ---- keys ----
 
--- A key of a consumer: who it is, from when and until when. Nil and why: the dates are none.
+-- A key of a consumer: who it is, and if it is dated from when and until when. Nil and why: the
+-- dates are none.
 local function new_key(id, groups, from, till)
   local key = { user = { id = id, groups = groups } }
   if from then
@@ -99,6 +100,7 @@ local function new_key(id, groups, from, till)
   if (from and not key.from) or (till and not key.till) then
     return nil, "a date is written 2026-12-31 or 2026-12-31T12:00:00Z"
   end
+  key.dated = from ~= nil or till ~= nil
   return key
 end
 
@@ -177,7 +179,9 @@ local function read_places(conf)
     header = lower_name(conf.header), authorization = conf.authorization,
     query = conf.query, cookie = conf.cookie,
   }
-  if not (places.header or places.authorization or places.query or places.cookie) then
+  -- Whether there are others than the header.
+  places.more = (places.authorization or places.query or places.cookie) and true or false
+  if not (places.header or places.more) then
     error("a key can be nowhere: give `header`, `authorization`, `query` or `cookie`", 0)
   end
   if places.header then
@@ -198,10 +202,9 @@ local function given(text)
   return text ~= "" and text or nil
 end
 
--- The first key in a place where one may be.
-local function find_key(req, places)
-  return places.header and given(req.headers[places.header])
-    or places.authorization and authorized(req.headers)
+-- The first key in a place that is not the header.
+local function find_elsewhere(req, places)
+  return places.authorization and authorized(req.headers)
     or places.query and given(req.query[places.query])
     or places.cookie and given(req:cookie(places.cookie))
     or nil
@@ -221,12 +224,9 @@ local function hide_cookie(headers, name)
   headers["cookie"] = #kept > 0 and table.concat(kept, "; ") or nil
 end
 
--- Takes keys off all places, also those where none was looked for.
-local function hide_keys(req, places)
+-- Takes keys off the places that are not the header, also where none was looked for.
+local function hide_elsewhere(req, places)
   local headers = req.headers
-  if places.header then
-    headers[places.header] = nil
-  end
   if places.authorization and authorized(headers) then
     headers["authorization"] = nil
   end
@@ -288,7 +288,8 @@ end
 function M.init(conf)
   local state = {
     keys = read_keys(conf), places = read_places(conf), hide = conf.hide,
-    forward_as = lower_name(conf.forward_as), store = conf.redis and open_store(conf),
+    forward_as = lower_name(conf.forward_as) or false,
+    store = conf.redis and open_store(conf) or false,
   }
   if not (next(state.keys) or state.store) then
     error("there are no keys: give `keys`, `consumers`, `lines` or `redis`", 0)
@@ -303,37 +304,60 @@ end
 
 local challenge = { ["www-authenticate"] = "ApiKey" }
 
-function M.request(ctx)
-  local state, req = ctx.state, ctx.req
-  local text = find_key(req, state.places)
-  if not text then
-    return ctx:deny(401, "missing_api_key", challenge)
-  end
-  local digest, reason = crypto.sha256(text), nil
-  local key = state.keys[digest]
-  if not key and state.store then
-    key, reason = look_up(state.store, digest)
-  end
-  if not key and reason then
-    return ctx:deny(503, reason, { ["retry-after"] = "1" })
-  end
-  if not key then
-    return ctx:deny(401, "unknown_api_key", challenge)
-  end
-  local now = (key.from or key.till) and lintel.now()
+-- Whether a key counts today; else the answer.
+local function check_dates(ctx, key)
+  local now = lintel.now()
   if key.from and now < key.from then
     return ctx:deny(401, "api_key_not_yet_valid", challenge)
   end
   if key.till and now >= key.till then
     return ctx:deny(401, "api_key_expired", challenge)
   end
+end
+
+function M.request(ctx)
+  local state, req = ctx.state, ctx.req
+  local places, headers = state.places, req.headers
+  local name = places.header
+  local text = name and headers[name] or ""
+  if text == "" then
+    text = places.more and find_elsewhere(req, places)
+    if not text then
+      return ctx:deny(401, "missing_api_key", challenge)
+    end
+  end
+  local digest = crypto.sha256(text)
+  local key = state.keys[digest]
+  if not key then
+    local reason
+    if state.store then
+      key, reason = look_up(state.store, digest)
+    end
+    if not key and reason then
+      return ctx:deny(503, reason, { ["retry-after"] = "1" })
+    elseif not key then
+      return ctx:deny(401, "unknown_api_key", challenge)
+    end
+  end
+  if key.dated then
+    local answer = check_dates(ctx, key)
+    if answer then
+      return answer
+    end
+  end
   if state.hide then
-    hide_keys(req, state.places)
+    if name then
+      headers[name] = nil
+    end
+    if places.more then
+      hide_elsewhere(req, places)
+    end
   end
+  local user = key.user
   if state.forward_as then
-    req.headers[state.forward_as] = key.user.id
+    headers[state.forward_as] = user.id
   end
-  ctx.user = key.user
+  ctx.user = user
 end
 
 return M

@@ -650,6 +650,7 @@ function Redis:eval(script, keys, args) end
 
 ---What `lintel.limit.new` takes: `rate`, `in_flight`, or both.
 ---@class lintel.LimitOptions
+---@field key? fun(ctx: lintel.Ctx): string|boolean|nil A setting of the type `expr`: the key of requests for which none is given.
 ---@field rate? lintel.Rate|string|(lintel.Rate|string)[] One or several, at most 8, which all have to allow a request.
 ---@field burst? integer Requests that may come at once besides, for each rate.
 ---@field in_flight? integer Most requests of a key at the same time, up to 1000.

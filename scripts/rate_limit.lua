@@ -155,9 +155,11 @@ function M.init(conf)
     error("algorithm: window and sliding count in Redis: say which by redis, or leave it out", 0)
   end
   local state = {
-    key = conf.key, cost = conf.cost, rates_here = #rates > 0, in_flight = conf.in_flight > 0,
+    key = conf.key, cost = conf.cost or false, counts = #rates > 0, in_flight = conf.in_flight > 0,
+    client = false,
     limit = lintel.limit.new {
-      rate = #rates > 0 and rates or nil, burst = conf.burst, in_flight = conf.in_flight,
+      key = conf.key, rate = #rates > 0 and rates or nil, burst = conf.burst,
+      in_flight = conf.in_flight,
       ipv6_prefix = conf.ipv6_prefix, dry_run = conf.dry_run, name = conf.name,
       fleet = conf.redis ~= nil,
     },
@@ -177,7 +179,7 @@ local function cost_of(ctx, cost)
 end
 
 -- Counts in Redis. The first result is false when that did not work.
-local function take_in_redis(ctx, state, key, cost)
+local function take_in_redis(ctx, state, cost)
   if state.tried then
     if state.link:get("state", state.probe) ~= "up" then
       return false
@@ -185,6 +187,7 @@ local function take_in_redis(ctx, state, key, cost)
     lintel.log.info("limits are counted in Redis again")
     state.tried = nil
   end
+  local key = state.key(ctx)
   local id = "lintel:{" .. state.limit:id(key)
   local keys, args = {}, { state.algorithm, tostring(cost) }
   for i, suffix in ipairs(state.suffixes) do
@@ -209,26 +212,23 @@ end
 
 function M.request(ctx)
   local state = ctx.state
-  local key, cost, limit = state.key(ctx), state.cost, state.limit
+  local limit, cost, retry_after = state.limit, state.cost, nil
   if state.in_flight then
-    local retry_after = limit:enter(ctx, key)
+    retry_after = limit:enter(ctx)
     if retry_after then
       return refuse(ctx, "too_many_in_flight", retry_after)
     end
   end
-  if cost then
-    cost = cost_of(ctx, cost)
-  end
-  local retry_after
+  cost = cost and cost_of(ctx, cost) or 1
+  local counted = not state.counts
   if state.client then
-    local counted
-    counted, retry_after = take_in_redis(ctx, state, key, cost or 1)
+    counted, retry_after = take_in_redis(ctx, state, cost)
     if not counted then
       limit:fell_back()
-      retry_after = limit:take(ctx, key, cost)
     end
-  elseif state.rates_here then
-    retry_after = limit:take(ctx, key, cost)
+  end
+  if not counted then
+    retry_after = limit:take(ctx, nil, cost)
   end
   if retry_after then
     return refuse(ctx, "rate_limited", retry_after)

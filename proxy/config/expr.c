@@ -279,7 +279,7 @@ bool lt_expr_path_terms(const struct lt_expr *expr, lt_expr_get_fn get, void *so
 }
 
 enum lt_expr_kind lt_expr_value(const struct lt_expr *expr, lt_expr_get_fn get, void *source,
-                                char scratch[32], struct lt_str *out, bool *failed)
+                                char scratch[LT_EXPR_SCRATCH], struct lt_str *out, bool *failed)
 {
     const struct eval e = {.expr = expr, .get = get, .source = source, .failed = failed};
     struct value v = run(&e, expr->root);
@@ -293,14 +293,14 @@ enum lt_expr_kind lt_expr_value(const struct lt_expr *expr, lt_expr_get_fn get, 
     if (v.kind == TEXT) {
         *out = v.text;
     } else {
-        int n = snprintf(scratch, 32, "%lld", (long long)v.number);
+        int n = snprintf(scratch, LT_EXPR_SCRATCH, "%lld", (long long)v.number);
         *out = lt_str(scratch, (size_t)n);
     }
     return LT_EXPR_TEXT;
 }
 
-bool lt_expr_text(const struct lt_expr *expr, lt_expr_get_fn get, void *source, char scratch[32],
-                  struct lt_str *out)
+bool lt_expr_text(const struct lt_expr *expr, lt_expr_get_fn get, void *source,
+                  char scratch[LT_EXPR_SCRATCH], struct lt_str *out)
 {
     return lt_expr_value(expr, get, source, scratch, out, NULL) != LT_EXPR_ABSENT;
 }

@@ -48,16 +48,19 @@ struct lt_expr_path_terms {
 bool lt_expr_path_terms(const struct lt_expr *expr, lt_expr_get_fn get, void *source,
                         struct lt_expr_path_terms *out) LT_MUST_CHECK;
 
+/* Room for a number that is written out. */
+#define LT_EXPR_SCRATCH 32u
+
 enum lt_expr_kind { LT_EXPR_ABSENT, LT_EXPR_TEXT, LT_EXPR_BOOL };
 
 /* What it is: BOOL for conditions, with *out its text too; numbers are texts, written out into
  * scratch. *failed as by lt_expr_test. */
 enum lt_expr_kind lt_expr_value(const struct lt_expr *expr, lt_expr_get_fn get, void *source,
-                                char scratch[32], struct lt_str *out, bool *failed);
+                                char scratch[LT_EXPR_SCRATCH], struct lt_str *out, bool *failed);
 
 /* As a text: false when absent. Numbers and booleans are written out into scratch. */
-bool lt_expr_text(const struct lt_expr *expr, lt_expr_get_fn get, void *source, char scratch[32],
-                  struct lt_str *out);
+bool lt_expr_text(const struct lt_expr *expr, lt_expr_get_fn get, void *source,
+                  char scratch[LT_EXPR_SCRATCH], struct lt_str *out);
 
 /* How many `and`ed terms it has at its top: more specific routes win. */
 unsigned lt_expr_terms(const struct lt_expr *expr);

@@ -563,6 +563,7 @@ static void test_a_filter_that_never_waits_makes_no_second_runner(void **state)
         lt_test_bed_end(bed);
     }
     assert_int_equal(bed->filters->units[0]->runners, 1);
+    assert_int_equal(lt_metrics_sum(bed->metrics, LT_COUNTER_FILTER_COROUTINES), 1);
 }
 
 static void test_policy_decides_when_a_filter_fails(void **state)

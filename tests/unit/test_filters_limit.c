@@ -79,6 +79,32 @@ static void test_what_others_have_counted(void **state)
     assert_int_equal(lt_metrics_sum(bed->metrics, LT_COUNTER_LIMIT_FALLBACK), 1);
 }
 
+/* By the setting of a limit's own, for calls that say no other key. */
+static void test_a_limit_may_know_the_key_itself(void **state)
+{
+    static const char text[] =
+        CHECKS "return {schema = {key = {type = 'expr'}}, init = function(conf)\n"
+               "return lintel.limit.new{rate = '1/1h', in_flight = 1, name = 'own', "
+               "key = conf.key} end,\n"
+               "request = function(ctx) local l, k = ctx.state, ctx.conf.key(ctx)\n"
+               "eq(l:take(ctx), nil) eq(l:take(ctx), 3600) eq(l:take(ctx, nil, 1), 3600)\n"
+               "eq(l:take(ctx, 'not ' .. tostring(k)), nil) eq(l:take(ctx, k), 3600)\n"
+               "eq(l:enter(ctx), nil) eq(l:enter(ctx), 1) eq(l:enter(ctx, 'not'), nil) end}";
+    static const char *const keys[] = {"client.ip", "'2001:db8::1'", "method == 'GET'",
+                                       "header.x-no"};
+    (void)state;
+    for (size_t i = 0; i < lt_countof(keys); i++) {
+        char settings[128];
+        snprintf(settings, sizeof(settings), ", on_error: closed, key: \"%s\"", keys[i]);
+        load_one(text, settings);
+        struct lt_exchange *x = begin();
+        if (lt_test_bed_run(bed, LT_FILTER_REQUEST) != LT_STEP_NEXT) {
+            fail_msg("%s: %.*s", keys[i], LT_STR_ARG(x->detail));
+        }
+        lt_test_bed_end(bed);
+    }
+}
+
 static void test_misuse_says_what_to_write(void **state)
 {
     (void)state;
@@ -102,6 +128,8 @@ static void test_misuse_says_what_to_write(void **state)
                     "raises('a whole number', new, {rate = '1/1s', burst = -1})\n"
                     "raises('a whole number', new, {rate = '1/1s', burst = 'x'})\n"
                     "raises('is a text', new, {rate = '1/1s', name = 7})\n"
+                    "raises('type expr', new, {rate = '1/1s', key = 'client.ip'})\n"
+                    "raises('type expr', new, {rate = '1/1s', key = function() end})\n"
                     "raises('letters', new, {rate = '1/1s', name = 'a b'})\n"
                     "raises('letters', new, {rate = '1/1s', name = ('x'):rep(101)})\n"
                     "new{rate = '1/1s', name = ('x'):rep(100)}\n"
@@ -124,9 +152,13 @@ static void test_crowds_are_told_in_metrics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_all_rates_or_none),          TEST(test_places_are_given_back_at_the_end),
-        TEST(test_what_others_have_counted),   TEST(test_a_call_that_dies_gives_its_places_back),
-        TEST(test_crowds_are_told_in_metrics), TEST(test_misuse_says_what_to_write),
+        TEST(test_a_limit_may_know_the_key_itself),
+        TEST(test_all_rates_or_none),
+        TEST(test_places_are_given_back_at_the_end),
+        TEST(test_what_others_have_counted),
+        TEST(test_a_call_that_dies_gives_its_places_back),
+        TEST(test_crowds_are_told_in_metrics),
+        TEST(test_misuse_says_what_to_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
