@@ -35,6 +35,7 @@ liblintel_a_SOURCES += \
 	filters/jwks.c filters/jwks.h \
 	filters/jwt.c filters/jwt.def filters/jwt.h \
 	filters/jwt_claims.c \
+	filters/lent.c filters/lent.h \
 	filters/lib.c filters/lib.h \
 	filters/lib_cache.c \
 	filters/lib_cidr.c \

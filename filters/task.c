@@ -59,6 +59,14 @@ uint64_t lt_task_within(const struct lt_task *task, uint64_t ms)
     return lt_max(lt_min(ms, left - left / 20), UINT64_C(1));
 }
 
+void lt_task_wake_within(struct lt_task *task)
+{
+    if (task->wall_us != UINT64_MAX) {
+        task->wake_us = task->unit->fvm->host->spec.loop->now_us +
+                        lt_task_within(task, UINT64_MAX / 1000) * 1000;
+    }
+}
+
 static int slept(lua_State *L, int status, lua_KContext k)
 {
     (void)L, (void)status, (void)k;

@@ -77,6 +77,10 @@ void lt_task_start_clock(struct lt_task *task, uint64_t left_us);
  * the time-out and can act upon it. */
 uint64_t lt_task_within(const struct lt_task *task, uint64_t ms);
 
+/* The wait that begins next ends that little before the task's time is up, if it has an end, also
+ * when nothing called lt_async_done; its continuation must be able to tell. Before lt_task_wait. */
+void lt_task_wake_within(struct lt_task *task);
+
 /* Resumes it with n arguments on its stack, or after a wait with none. WAITS: it waits again, go_on
  * will be called. After anything but DONE and WAITS it must be dropped. *n_results as by
  * lt_vm_resume. */

@@ -2,6 +2,8 @@
 /* lintel.jwt and the hashes of lintel.crypto as filters see them. */
 #include "filter_bed.h"
 
+#include <semaphore.h>
+
 #include "net/work_pool.h"
 
 /* Statements in `init`, whose local `keys` the request hook has, and statements in that. */
@@ -230,6 +232,44 @@ static void a_full_queue_is_told_at_once(void **state)
     free_pool();
 }
 
+/* Holds the pool's only thread until it is posted. */
+struct hold {
+    struct lt_work work;
+    sem_t until;
+};
+
+static void hold_thread(struct lt_work *work)
+{
+    sem_wait(&lt_container_of(work, struct hold, work)->until);
+}
+
+static void on_hold_back(struct lt_message *message, void *owner)
+{
+    (void)message, (void)owner;
+}
+
+/* The thread is busy until the filter's time is nearly up: it hears that, and is not stopped. What
+ * was lent comes back later, to nobody. */
+static void who_is_not_served_in_time_hears_of_it(void **state)
+{
+    (void)state;
+    struct hold hold = {.work = {.run = hold_thread, .message = {.fn = on_hold_back}}};
+    load_with_pool(10);
+    hold.work.box = box;
+    sem_init(&hold.until, 0, 0);
+    assert_true(lt_work_pool_put(pool, &hold.work));
+    struct lt_exchange *x = begin();
+    uint64_t began_us = bed->loop->now_us;
+    assert_int_equal(lt_test_bed_run(bed, LT_FILTER_REQUEST), LT_STEP_NEXT);
+    assert_str(req_header(x, "x-ok"), "nilbusy");
+    assert_in_range(bed->loop->now_us - began_us, 50000000, 59000000); /* of a minute */
+    lt_test_bed_end(bed);
+    assert_string_equal(logged, "");
+    sem_post(&hold.until);
+    free_pool();
+    sem_destroy(&hold.until);
+}
+
 /* The exchange goes while its password is hashed: nothing is left of it. */
 static void who_goes_leaves_nothing_behind(void **state)
 {
@@ -324,6 +364,7 @@ int main(void)
         TEST(passwords_are_verified),
         TEST(a_thread_of_the_pool_does_it),
         TEST(a_full_queue_is_told_at_once),
+        TEST(who_is_not_served_in_time_hears_of_it),
         TEST(who_goes_leaves_nothing_behind),
         TEST(a_verified_password_is_remembered_for_a_while),
     };
