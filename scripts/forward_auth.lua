@@ -2,6 +2,7 @@
 -- Asks a service of yours about each request: 2xx lets it in, any other answer is the client's, as a
 -- redirect to a login is. The service sees method, place and chosen fields of the request, never its
 -- body.
+local trouble = require "lib.trouble"
 local crypto = lintel.crypto
 
 -- Bytes of an answer that a client gets.
@@ -48,7 +49,7 @@ function M.init(conf)
     url = conf.url, headers = names("request", conf.headers), copy = names("request", conf.copy),
     answer = names("response", conf.answer), user = conf.user and conf.user:lower(),
     timeout = conf.timeout, ttl = conf.ttl, any_uri = conf.any_uri,
-    secret = crypto.random_bytes(32),
+    secret = crypto.random_bytes(32), silence = trouble.new("no answer", "it answers again"),
     cache = conf.ttl > 0 and lintel.cache.new { max = conf.remember, bytes = "8M",
                                                 negative_ttl = "1s" } or nil,
   }
@@ -82,9 +83,10 @@ local function ask(state, sent)
     headers = sent, timeout = state.timeout, max = BODY_MAX,
   })
   if not res then
-    lintel.log.warn("no answer", { why = why, detail = detail })
+    trouble.came(state.silence, { why = why, detail = detail })
     return nil, "auth_unavailable"
   end
+  trouble.went_well(state.silence)
   local passes = res.status < 300
   local fields, body = {}, nil
   for _, name in ipairs(passes and state.copy or state.answer) do

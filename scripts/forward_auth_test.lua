@@ -95,6 +95,27 @@ t.case("without an answer nobody gets in", function()
   end
 end)
 
+t.case("a service that is gone fills no log", function()
+  local filter = t.load("forward_auth", { conf = { url = URL } })
+  local function lines(answer)
+    service(answer)
+    return filter:run().log
+  end
+  t.eq(lines({ error = "timeout" })[1].times, 1)
+  for _ = 1, 6 do
+    t.eq(#lines { error = "timeout" }, 0)
+  end
+  t.eq(#lines { status = 204 }, 0) -- once is not yet well again
+  t.advance(10)
+  t.eq(lines({ error = "timeout" })[1].times, 7)
+  t.eq(#lines { error = "timeout" }, 0)
+  t.advance(10)
+  local said = lines { status = 403 }
+  t.eq({ #said, said[1].message, said[1].times }, { 1, "it answers again", 1 })
+  t.eq(#lines { status = 204 }, 0)
+  t.eq(#lines { error = "timeout" }, 1) -- it begins again
+end)
+
 t.case("with ttl answers are remembered for those who can be told apart", function()
   service { headers = { ["remote-user"] = "alice" } }
   local conf = { ttl = "1m", copy = { "remote-user" } }

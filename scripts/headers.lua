@@ -2,6 +2,8 @@
 -- Sets, adds, removes and rewrites headers of requests and responses. Removal comes first, so that a
 -- header can be removed and set anew; then rewriting, setting, adding. Values may hold {EXPRESSION}; a
 -- value with one that is absent is not there: nothing is added, and what was to be replaced is gone.
+local trouble = require "lib.trouble"
+
 local M = { group = "transform" }
 
 local function values(what)
@@ -68,7 +70,10 @@ local function plan(conf, which)
     if not ok then
       error(which .. "_replace: pattern: " .. re, 0)
     end
-    todo.replace[#todo.replace + 1] = { name = rule.name:lower(), re = re, with = rule.with }
+    todo.replace[#todo.replace + 1] = {
+      name = rule.name:lower(), re = re, with = rule.with, pattern = rule.pattern,
+      too_complex = trouble.new("a value was taken off: too complex for its pattern"),
+    }
   end
   fields(conf, which, "_set", todo.set)
   fields(conf, which, "_default", todo.default)
@@ -125,17 +130,22 @@ local function remove_prefixes(todo, headers)
   end
 end
 
+-- A value for which the pattern meets its limit is taken off: what it would have been is not known,
+-- and as it was it should not be.
 local function rewrite(rule, headers)
-  local old, changed = headers:all(rule.name), false
-  for i, value in ipairs(old) do
+  local kept, changed = {}, false
+  for _, value in ipairs(headers:all(rule.name)) do
     local new, n = rule.re:replace(value, rule.with)
-    if new and n > 0 then
-      old[i], changed = new:gsub("%c", ""), true
+    if not new then
+      trouble.came(rule.too_complex, { header = rule.name, pattern = rule.pattern })
+    else
+      kept[#kept + 1] = n > 0 and new:gsub("%c", "") or value
     end
+    changed = changed or n ~= 0
   end
   if changed then
     headers[rule.name] = nil
-    for _, value in ipairs(old) do
+    for _, value in ipairs(kept) do
       headers:add(rule.name, value)
     end
   end

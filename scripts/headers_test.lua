@@ -84,10 +84,27 @@ t.case("values are rewritten, each field by itself", function()
   r = t.run("headers", { conf = { request_replace = { { name = "x-a", pattern = "(a+)+$", with = "\n" } } },
     request = { headers = { ["x-a"] = "baa" } } })
   t.eq(r.upstream_request.headers["x-a"], "b")
+end)
+
+t.case("a value that is too complex for its pattern goes, and the log does not fill with it", function()
+  local rule = { { name = "x-a", pattern = "(a+)+$", with = "x" } }
+  local filter = t.load("headers", { conf = { request_replace = rule, response_replace = rule } })
   local long = ("a"):rep(3000) .. "b"
-  r = t.run("headers", { conf = { request_replace = { { name = "x-a", pattern = "(a+)+$", with = "x" } } },
-    request = { headers = { ["x-a"] = long } } })
-  t.eq(r.upstream_request.headers["x-a"], long) -- it can't be told: as it was
+  local function sent(headers, response)
+    return filter:run { request = { headers = headers }, response = { headers = response } }
+  end
+  local r = sent({ ["x-a"] = long }, { ["x-a"] = { long, "c\td", "ba" } })
+  t.eq(r.upstream_request.headers["x-a"], nil)
+  t.eq(r.headers["x-a"], "c\td") -- the first that is left, as it was
+  t.eq(#r.log, 2) -- a line for each side
+  t.eq({ r.log[1].header, r.log[1].pattern, r.log[1].times }, { "x-a", "(a+)+$", 1 })
+  for _ = 1, 4 do
+    t.eq(#sent({ ["x-a"] = long }).log, 0)
+  end
+  t.advance(10)
+  r = sent { ["x-a"] = long }
+  t.eq(#r.log, 1)
+  t.eq(r.log[1].times, 5)
 end)
 
 t.case("all headers that begin so", function()

@@ -3,6 +3,7 @@
 -- (OAuth 2.0 Token Introspection, RFC 7662). Answers are remembered; while the server can't be asked
 -- nobody gets in whose answer isn't.
 local token_lib = require "lib.token"
+local trouble = require "lib.trouble"
 local jwt, json, crypto = lintel.jwt, lintel.json, lintel.crypto
 
 -- Bytes of an answer. It is bounded by `max` of the rules as well.
@@ -71,29 +72,25 @@ function M.init(conf)
     negative_ttl = conf.negative_ttl, secret = crypto.random_bytes(32),
     headers = { authorization = authorization, accept = "application/json",
                 ["content-type"] = "application/x-www-form-urlencoded" },
+    failures = trouble.new("introspection failed", "introspection works again"),
     cache = lintel.cache.new { max = conf.remember, bytes = "8M", negative_ttl = PAUSE },
   }
 end
 
-local function unavailable(why, detail)
-  lintel.log.warn("introspection failed", { why = why, detail = detail })
-  return nil, "introspection_unavailable"
-end
-
--- For the cache: {claims =} or {reason =} and for how long; or nil and why nothing is known.
-local function ask(state, token)
+-- {claims =} or {reason =} and for how long that holds; or nil, why nothing is known and a detail.
+local function inquire(state, token)
   local res, why, detail = lintel.http.post(state.url, {
     headers = state.headers, timeout = state.timeout, max = ANSWER_MAX,
     body = "token=" .. form(token) .. "&token_type_hint=access_token" .. state.in_form,
   })
   if not res then
-    return unavailable(why, detail)
+    return nil, why, detail
   elseif res.status ~= 200 then
-    return unavailable("status " .. res.status)
+    return nil, "status " .. res.status
   end
   local told = json.decode(res.body)
   if type(told) ~= "table" or type(told.active) ~= "boolean" then
-    return unavailable("the answer does not say `active`")
+    return nil, "the answer does not say `active`"
   elseif not told.active then
     return { reason = "inactive_token" }, state.negative_ttl
   end
@@ -102,9 +99,20 @@ local function ask(state, token)
     local left = claims.exp and math.max(claims.exp - lintel.now(), 0) or state.ttl
     return { claims = claims }, math.min(left, state.ttl)
   elseif reason == "malformed_token" then
-    return unavailable("the answer is no strict JSON")
+    return nil, "the answer is no strict JSON"
   end
   return { reason = reason }, state.negative_ttl
+end
+
+-- The same for the cache, which keeps no failures.
+local function ask(state, token)
+  local known, ttl, detail = inquire(state, token)
+  if not known then
+    trouble.came(state.failures, { why = ttl, detail = detail })
+    return nil, "introspection_unavailable"
+  end
+  trouble.went_well(state.failures)
+  return known, ttl
 end
 
 function M.request(ctx)

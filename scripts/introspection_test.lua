@@ -118,6 +118,25 @@ t.case("while the server can't be asked nobody gets in", function()
   end
 end)
 
+t.case("a server that can't be asked fills no log", function()
+  local filter = t.load("introspection", { conf = { url = URL, client_id = "a", client_secret = "b" } })
+  local n = 0
+  local function lines(answer)
+    server(answer)
+    n = n + 1 -- each asks for another token
+    return filter:run { request = { headers = { authorization = "Bearer x" .. n } } }.log
+  end
+  t.eq(lines({ status = 500 })[1].times, 1)
+  for _ = 1, 6 do
+    t.eq(#lines { status = 500 }, 0)
+  end
+  t.advance(11)
+  t.eq(lines({ error = "timeout" })[1].times, 7)
+  t.advance(11)
+  t.eq(lines({ json = { active = false } })[1].message, "introspection works again")
+  t.eq(#lines { json = { active = false } }, 0)
+end)
+
 t.case("settings that can't work are errors at load", function()
   t.raises(function() ask("x", { auth = "basic" }) end, "client_secret: the server has to know")
   t.raises(function() ask("x", { auth = "post", client_secret = "x" }) end, "client_id: is needed")

@@ -2,6 +2,7 @@
 -- Lets requests in that carry a known key. Keys are configured as SHA-256 digests: who reads the
 -- configuration can't use them. A key is found by its digest, so nothing of a known key is compared
 -- with what a client sends, and how long the search takes says nothing of one.
+local trouble = require "lib.trouble"
 local crypto = lintel.crypto
 
 local M = { group = "auth" }
@@ -251,15 +252,10 @@ local function ask_redis(store, hex)
       or row[1]:find("%c") and "its name holds a control character" or why
   end
   if not row or why then
-    -- One line for each that can't be found out, at most one a second.
-    local now = lintel.now()
-    if now >= store.logged + 1 then
-      store.logged = now
-      lintel.log.warn("a key can't be looked up", { reason = reason or "malformed_hash",
-                                                    detail = detail or why })
-    end
+    trouble.came(store.failures, { reason = reason or "malformed_hash", detail = detail or why })
     return nil, "keys_unavailable"
   end
+  trouble.went_well(store.failures)
   if key then
     store.last:set(hex, key)
   else
@@ -270,7 +266,8 @@ end
 
 local function open_store(conf)
   return {
-    redis = lintel.redis.new(conf.redis), prefix = conf.key_prefix, logged = 0,
+    redis = lintel.redis.new(conf.redis), prefix = conf.key_prefix,
+    failures = trouble.new("a key can't be looked up", "keys can be looked up again"),
     now = lintel.cache.new { max = 5000, ttl = conf.remember, negative_ttl = "1s" },
     last = lintel.cache.new { max = 5000, ttl = conf.stale },
   }

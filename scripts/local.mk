@@ -26,4 +26,4 @@ dist_pkgscripts_DATA += \
 
 # What several of them require.
 pkgscriptslibdir = $(pkgscriptsdir)/lib
-dist_pkgscriptslib_DATA = scripts/lib/token.lua
+dist_pkgscriptslib_DATA = scripts/lib/token.lua scripts/lib/trouble.lua

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Answers 503 with Retry-After instead of the application: always, while a file is there, while a flag is
 -- set, or at a time. Some may pass all the same. `when` says for which requests.
+local trouble = require "lib.trouble"
+
 local M = { group = "transform", on_error = "closed" }
 
 M.schema = {
@@ -76,6 +78,7 @@ function M.init(conf)
   return {
     file = conf.file, flag = conf.flag, from = from, till = till,
     always = not (conf.file or conf.flag or from or till),
+    blind = trouble.new("can't look for the file", "the file can be looked for again"),
     own = lintel.shared.open(),
     flags = lintel.shared.open { name = "maintenance" },
   }
@@ -85,8 +88,10 @@ end
 local function look(state)
   local there, reason, detail = lintel.file.exists(state.file)
   if there == nil then
-    lintel.log.warn("can't look for the file", { path = state.file, why = reason, detail = detail })
+    trouble.came(state.blind, { path = state.file, why = reason, detail = detail })
     there = state.own:get("file") or false
+  else
+    trouble.went_well(state.blind)
   end
   state.own:set("file", there)
   return there
