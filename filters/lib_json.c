@@ -63,7 +63,7 @@ static void push_json(lua_State *L, json_t *json, int depth)
 {
     const char *key;
     json_t *value;
-    size_t i;
+    size_t i, n = 0;
     if (depth > DEPTH_MAX) {
         luaL_error(L, "deeper than %d levels", DEPTH_MAX);
     }
@@ -76,6 +76,7 @@ static void push_json(lua_State *L, json_t *json, int depth)
         lua_createtable(L, 0, (int)json_object_size(json));
         json_object_foreach(json, key, value)
         {
+            poll(L, n++);
             lua_pushstring(L, key);
             push_json(L, value, depth + 1);
             lua_rawset(L, -3);
@@ -86,6 +87,7 @@ static void push_json(lua_State *L, json_t *json, int depth)
         mark_array(L);
         json_array_foreach(json, i, value)
         {
+            poll(L, i);
             push_json(L, value, depth + 1);
             lua_rawseti(L, -2, (lua_Integer)i + 1);
         }
@@ -181,15 +183,38 @@ static struct lt_str push_widened(lua_State *L, struct lt_str text)
     return lt_str(out, len);
 }
 
+struct reading {
+    struct lt_vm *vm;
+    struct lt_str rest;
+};
+
+/* The next part of the text for the parser, which ends where the call has to. */
+static size_t read_part(void *out, size_t size, void *arg)
+{
+    struct reading *r = arg;
+    size_t n = lt_vm_must_stop(r->vm) ? 0 : lt_min(size, r->rest.len);
+    memcpy(out, r->rest.p, n);
+    r->rest = lt_str_sub(r->rest, n, r->rest.len);
+    return n;
+}
+
+static json_t *parse_text(lua_State *L, struct lt_str text, json_error_t *error)
+{
+    struct reading r = {.vm = lt_vm_of(L), .rest = text};
+    json_t *json = json_load_callback(
+        read_part, &r, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, error);
+    if (json == NULL) {
+        lt_vm_poll(L); /* what was read so far is freed */
+    }
+    return json;
+}
+
 /* May push something. */
 static json_t *parse(lua_State *L, struct lt_str text, json_error_t *error)
 {
-    static const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
-    json_t *json = json_loadb(text.p, text.len, flags, error);
+    json_t *json = parse_text(L, text, error);
     if (json == NULL && json_error_code(error) == json_error_numeric_overflow) {
-        lt_vm_poll(L);
-        text = push_widened(L, text);
-        json = json_loadb(text.p, text.len, flags, error);
+        json = parse_text(L, push_widened(L, text), error);
     }
     return json;
 }
@@ -405,7 +430,10 @@ static void write_value(lua_State *L, int index, struct lt_buf *out, int depth)
         break;
     case LUA_TSTRING:
         text.p = lua_tolstring(L, index, &text.len);
-        lt_buf_json_str(out, text);
+        out->truncated = text.len > out->max - out->len; /* a long one is not begun */
+        if (!out->truncated) {
+            lt_buf_json_str(out, text);
+        }
         break;
     case LUA_TTABLE:
         write_table(L, index, out, depth);

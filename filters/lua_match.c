@@ -18,6 +18,7 @@
 #define STEPS_BASE 100000u
 #define STEPS_PER_BYTE 32u
 #define POLL_STEPS 2048u
+#define POLL_BYTES 65536u /* where no steps are counted */
 
 enum item_kind {
     ONE,      /* a class, with a repetition */
@@ -504,7 +505,13 @@ static bool is_plain(const char *p, size_t len)
 
 static int find_plain(lua_State *L, struct lt_str s, struct lt_str p, size_t at)
 {
-    const char *hit = p.len == 0 ? s.p + at : memmem(s.p + at, s.len - at, p.p, p.len);
+    const char *hit = NULL;
+    size_t places = lt_max((size_t)POLL_BYTES, p.len); /* where p may begin, looked at in one go */
+    for (; hit == NULL && at <= s.len && p.len <= s.len - at; at += places) {
+        size_t part = lt_min(s.len - at, places - 1 + p.len);
+        hit = p.len == 0 ? s.p + at : memmem(s.p + at, part, p.p, p.len);
+        lt_vm_poll(L);
+    }
     if (hit == NULL) {
         lua_pushnil(L);
         return 1;
@@ -610,7 +617,10 @@ static void add_text(struct matcher *m, luaL_Buffer *b, const char *s, const cha
     const char *text = lua_tolstring(m->L, 3, &len);
     for (size_t i = 0; i < len; i++) {
         if (text[i] != '%') {
-            luaL_addchar(b, text[i]);
+            const char *next = memchr(text + i, '%', len - i);
+            size_t plain = next != NULL ? (size_t)(next - text) - i : len - i;
+            luaL_addlstring(b, text + i, plain);
+            i += plain - 1;
             continue;
         }
         char c = ++i < len ? text[i] : '\0';
@@ -671,7 +681,12 @@ int lt_lua_gsub(lua_State *L)
     set_subject(&m, s, len);
     luaL_buffinit(L, &b);
     const char *last = NULL;
+    size_t polled = 0;
     while (n < max) {
+        if (luaL_bufflen(&b) - polled >= POLL_BYTES) {
+            polled = luaL_bufflen(&b);
+            lt_vm_poll(L);
+        }
         const char *end = match(&m, 0, s);
         if (end != NULL && end != last) {
             n++;

@@ -6,12 +6,16 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
+#include "base/str.h"
 #include "filters/lua_match.h"
 #include "filters/lua_table.h"
 
 #define ENV "lintel.env"
-#define REP_POLL_BYTES 1048576u
+#define REP_POLL_BYTES 262144u
 #define QUOTE_MAX_BYTES 32768 /* that string.format quotes in one call */
+/* Of a format of string.pack: its bytes, and the digits of a number in it. */
+#define PACK_FORMAT_MAX 256
+#define PACK_DIGITS_MAX 4
 
 /* ---- views that can't be written to ---- */
 
@@ -93,7 +97,8 @@ static int set_metatable(lua_State *L)
     return 1;
 }
 
-/* string.rep(s, n [, sep]): Lua's own counts to n even when there is nothing to repeat. */
+/* string.rep(s, n [, sep]): Lua's own counts to n even when there is nothing to repeat, and copies
+ * each byte of short texts by itself. */
 static int string_rep(lua_State *L)
 {
     size_t len, sep_len;
@@ -108,19 +113,17 @@ static int string_rep(lua_State *L)
     if ((lua_Unsigned)n > (size_t)INT32_MAX / (len + sep_len)) {
         return luaL_error(L, "resulting string too large");
     }
-    size_t total = (size_t)n * len + (size_t)(n - 1) * sep_len;
+    size_t total = (size_t)n * len + (size_t)(n - 1) * sep_len, unit = len + sep_len;
     char *out = luaL_buffinitsize(L, &b, total);
-    for (size_t at = 0, polled = 0; at < total;) {
-        memcpy(out + at, s, len);
-        at += len;
-        if (at < total) {
-            memcpy(out + at, sep, sep_len);
-            at += sep_len;
-        }
-        if (at - polled >= REP_POLL_BYTES) {
-            polled = at;
-            lt_vm_poll(L);
-        }
+    memcpy(out, s, len);
+    if (n > 1) {
+        memcpy(out + len, sep, sep_len);
+    }
+    /* What is there already is repeated, from where its next byte is. */
+    for (size_t at = unit, part; at < total; at += part) {
+        part = lt_min(lt_min(at - at % unit, (size_t)REP_POLL_BYTES), total - at);
+        memcpy(out + at, out + at % unit, part);
+        lt_vm_poll(L);
     }
     luaL_pushresultsize(&b, total);
     return 1;
@@ -143,6 +146,24 @@ static int string_format(lua_State *L)
     lua_insert(L, 1);
     lua_call(L, n, 1);
     return 1;
+}
+
+/* string.pack, packsize and unpack: Lua's own, upvalue 1; but what nothing can stop in between is
+ * bounded, the options of a format and how much one fills up. */
+static int string_pack(lua_State *L)
+{
+    size_t len, digits = 0;
+    const char *format = luaL_checklstring(L, 1, &len);
+    luaL_argcheck(L, len <= PACK_FORMAT_MAX, 1, "a format has at most 256 bytes");
+    for (size_t i = 0; i < len; i++) {
+        digits = lt_char_is_digit(format[i]) ? digits + 1 : 0;
+        luaL_argcheck(L, digits <= PACK_DIGITS_MAX, 1, "a number in it has at most 4 digits");
+    }
+    int n = lua_gettop(L);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, n, LUA_MULTRET);
+    return lua_gettop(L);
 }
 
 /* ---- globals ---- */
@@ -194,9 +215,17 @@ static void open_string(lua_State *L)
     };
     take(L, LUA_STRLIBNAME, luaopen_string, names);
     luaL_setfuncs(L, ours, 0);
-    lua_getfield(L, -1, "format");
-    lua_pushcclosure(L, string_format, 1);
-    lua_setfield(L, -2, "format");
+    static const luaL_Reg bounded[] = {
+        {"format", string_format},
+        {"pack", string_pack},
+        {"packsize", string_pack},
+        {"unpack", string_pack},
+    };
+    for (size_t i = 0; i < lt_countof(bounded); i++) {
+        lua_getfield(L, -1, bounded[i].name);
+        lua_pushcclosure(L, bounded[i].func, 1);
+        lua_setfield(L, -2, bounded[i].name);
+    }
     /* ("x"):upper() finds the functions through the metatable that all strings share. */
     lua_pushliteral(L, "");
     lua_getmetatable(L, -1);

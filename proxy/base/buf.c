@@ -146,6 +146,9 @@ void lt_buf_json_text(struct lt_buf *buf, struct lt_str s)
             char six[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
             lt_buf_add(buf, six, 6);
         }
+        if (LT_UNLIKELY(buf->truncated)) {
+            return; /* the rest would be read for nothing */
+        }
         plain = ++i;
     }
     lt_buf_add(buf, p != NULL ? p + plain : p, s.len - plain);

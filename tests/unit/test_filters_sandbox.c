@@ -105,6 +105,13 @@ static void test_string_library_works(void **state)
     gives("('abc'):upper():reverse()", "CBA");
     raises("return ('x'):rep(1e10)", "too large");
     gives("#('x'):rep(100000)", "100000");
+    /* longer than what is copied in one go, and no multiple of it */
+    gives("('abc'):rep(60000, '-;'):gsub('abc%-;', '')", "abc");
+    gives("string.unpack('<I4', string.pack('<I4', 7))", "7");
+    gives("string.packsize('c9999')", "9999");
+    raises("string.pack(('b'):rep(257), 1)", "a format has at most 256 bytes");
+    raises("string.unpack('c10000', 'x')", "at most 4 digits");
+    raises("string.packsize('!4c99999')", "at most 4 digits");
     gives("('%q'):format(('x'):rep(30000)):sub(-3)", "xx\"");
     raises("return ('%q'):format(('x'):rep(40000))", "quotes (%q) at most 32768 bytes");
     gives("#('%s'):format(('x'):rep(40000))", "40000");
