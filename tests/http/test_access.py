@@ -162,6 +162,29 @@ def test_rules_decide_about_real_certificates(shop, authority, partners):
     assert curl(gw, authority, *twin)[0] == 401
 
 
+def test_who_issued_a_certificate_counts_by_itself(shop, authority, partners):
+    """Authorities that are trusted alike issue the same subject and name."""
+    other = partners.below("Other authority")
+    bundle = shop.folder / "both.pem"
+    bundle.write_bytes(partners.ca.read_bytes() + other.ca.read_bytes())
+    name, subject = "shop-7.partners.test", "/O=Acme/CN=shop-7"
+    good, wrong = partners.leaf(name, subject=subject), other.leaf(name, subject=subject)
+    conf = with_certificates(shop.echo(), authority, partners, {
+        "allow": [{"issuer": "CN=Test authority", "subject": "CN=shop-7,O=Acme"}]}, ca=str(bundle))
+    gw = shop.lintel(conf)
+    assert curl(gw, authority, cert=good)[0] == 200
+    status, body = curl(gw, authority, cert=wrong)
+    assert (status, body["cause"]) == (403, "certificate_not_allowed")
+    status, body = curl(gw, authority)
+    assert (status, body["cause"]) == (401, "no_client_certificate")
+    conf["filters"]["partner"] = {"filter": "mtls", "deny": [{"issuer": "CN=Other authority"}]}
+    gw.reload(conf)
+    assert curl(gw, authority, cert=good)[0] == 200
+    status, body = curl(gw, authority, cert=wrong)
+    assert (status, body["cause"]) == (403, "certificate_denied")
+    assert reason(gw.get(), 401) == "no_tls"
+
+
 def test_a_serial_and_a_fingerprint_are_those_that_openssl_prints(shop, authority, partners):
     one, two = (partners.leaf(f"{name}.partners.test") for name in ("one", "two"))
 

@@ -585,6 +585,33 @@ def test_filters_follow_each_other_in_their_order(shop):
     assert json.loads(got.body[6:-6])["body"] == "<c<b<a-a>b>c>"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("how", ["closes", "resets"])
+def test_a_client_that_leaves_ends_a_filter_that_waits_in_its_body(shop, how, stream):
+    gw = with_filters(shop, basic(shop.echo(), routes=[
+        {"match": "/*", "to": "app", "body": {"stream": stream}}]), f=("""
+            local function turn(ctx, chunks)
+              ctx:defer(function() lintel.log.info("cleaned up") end)
+              for _ in chunks do
+                lintel.log.info("waits")
+                ctx:sleep(100)
+                lintel.log.info("went on")
+              end
+            end
+            M.body = {request = turn}""", {"on_error": "closed", "budget": {"wall": "5m"}}))
+    client = gw.client()
+    client.send(head("POST", "/", {"Content-Length": "400"}) + b"beginning")
+    gw.wait_event("message", message="waits")
+    if how == "closes":
+        client.close()
+    else:
+        client.reset()
+    gw.wait_event("message", message="cleaned up")
+    gw.access(cause="client_gone")
+    wait_until(lambda: metric(gw, "lintel_exchanges") == 0, "the exchange to be over")
+    assert not [e for e in gw.events("message") if e["message"] == "went on"]
+
+
 @pytest.mark.parametrize("size", [1, 70000, 1 << 20])
 def test_what_is_changed_is_compressed_after_that(shop, size):
     def app(peer):

@@ -127,6 +127,44 @@ def test_made_up_key_ids_cost_the_issuer_little(shop):
     assert issuer.fetched == 2
 
 
+def test_a_flood_of_made_up_key_ids_shuts_nobody_out(shop):
+    """Several clients with a new id for each request, while others have good tokens: the issuer is
+    asked once per `retry`, and a rotation in the midst of it takes no longer than that."""
+    issuer, app = issuer_of(shop), shop.echo()
+    gw = shop.lintel(trusting(app, issuer, {"retry": "1s"}, workers=1))
+    assert ask(gw, issuer.token()).status == 200
+    ending, forged, wrong = threading.Event(), [0] * 3, []
+    forger = ec.generate_private_key(ec.SECP256R1())
+
+    def flood(number):
+        while not ending.is_set():
+            token = issuer.token(key=(forger, f"made-up-{number}-{forged[number]}"))
+            forged[number] += 1
+            response = ask(gw, token)
+            if response.status != 401:
+                wrong.append((response.status, response.body))
+
+    begin, before = time.monotonic(), issuer.fetched
+    threads = [threading.Thread(target=flood, args=(i,)) for i in range(len(forged))]
+    for thread in threads:
+        thread.start()
+    old = issuer.keys[-1]
+    wait_until(lambda: issuer.fetched >= before + 2, "fetches because of the flood")
+    for _ in range(20):
+        assert ask(gw, issuer.token()).status == 200
+    issuer.rotate()
+    wait_until(lambda: ask(gw, issuer.token()).status == 200, "the new key to be known")
+    for _ in range(20):
+        assert ask(gw, issuer.token()).status == 200
+        assert ask(gw, issuer.token(key=old)).status == 200
+    ending.set()
+    for thread in threads:
+        thread.join()
+    took = time.monotonic() - begin
+    assert not wrong, wrong[:3]
+    assert min(forged) > 0 and issuer.fetched - before <= took + 2
+
+
 def test_without_the_issuer_the_gateway_starts_and_says_so(shop):
     issuer, app = issuer_of(shop), shop.echo()
     issuer.down = True
