@@ -69,12 +69,12 @@ tests_unit_test_balance_SOURCES = tests/unit/test_balance.c
 check_PROGRAMS += tests/unit/test_breaker tests/unit/test_check tests/unit/test_fetch \
 	tests/unit/test_health
 check_PROGRAMS += tests/unit/test_redis
-tests_unit_test_redis_SOURCES = tests/unit/test_redis.c tests/unit/net_env.h
+tests_unit_test_redis_SOURCES = tests/unit/test_redis.c tests/unit/net_env.h tests/unit/service_env.h
 check_PROGRAMS += tests/fuzz/fuzz_redis_reply
 tests_fuzz_fuzz_redis_reply_SOURCES = tests/fuzz/fuzz_redis_reply.c tests/fuzz/main.c
 EXTRA_DIST += tests/fuzz/corpus/redis_reply
 tests_unit_test_breaker_SOURCES = tests/unit/test_breaker.c
-tests_unit_test_fetch_SOURCES = tests/unit/test_fetch.c tests/unit/net_env.h
+tests_unit_test_fetch_SOURCES = tests/unit/test_fetch.c tests/unit/net_env.h tests/unit/service_env.h
 tests_unit_test_check_SOURCES = tests/unit/test_check.c tests/unit/net_env.h
 tests_unit_test_health_SOURCES = tests/unit/test_health.c
 tests_unit_test_budget_SOURCES = tests/unit/test_budget.c

@@ -3,39 +3,19 @@
  * nothing is left whichever allocation fails. */
 #include "upstream/fetch.h"
 
-#include "base/mem.h"
-#include "net_env.h"
+#include "service_env.h"
 #include "upstream/origins.h"
 
 #include <stdio.h>
 
-static struct lt_loop *loop;
-static struct lt_addresses *addresses;
 static struct lt_origins *origins;
-static struct lt_address_question *question;
-static int listener;
-static unsigned port;
-
-static void on_ask(struct lt_address_question *q)
-{
-    question = q;
-}
 
 static int setup(void **state)
 {
     (void)state;
-    struct lt_addr address = {.in = {.sin_family = AF_INET}, .len = sizeof(address.in)};
-    address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(listener, &address.sa, address.len), 0);
-    assert_int_equal(listen(listener, 300), 0);
-    assert_int_equal(getsockname(listener, &address.sa, &address.len), 0);
-    port = lt_addr_port(&address);
-    question = NULL;
-    loop = lt_loop_new(BLOCKS_MAX);
-    addresses = lt_addresses_new(loop, on_ask, NULL);
+    service_setup();
     origins = lt_origins_new(loop, addresses, NULL);
-    return loop == NULL || addresses == NULL || origins == NULL;
+    return origins == NULL;
 }
 
 static int teardown(void **state)
@@ -43,10 +23,7 @@ static int teardown(void **state)
     (void)state;
     lt_loop_settle(loop);
     lt_origins_free(origins);
-    lt_addresses_free(addresses);
-    lt_free(question);
-    lt_loop_free(loop);
-    close(listener);
+    service_teardown();
     return 0;
 }
 
@@ -86,13 +63,6 @@ static void ask_at(struct asked *a, const char *host, unsigned at)
 static void ask(struct asked *a)
 {
     ask_at(a, "127.0.0.1", 0);
-}
-
-static int accept_one(void)
-{
-    int fd = -1;
-    RUN_UNTIL(loop, (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0);
-    return fd;
 }
 
 /* Reads a request and answers it. */

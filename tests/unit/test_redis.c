@@ -4,24 +4,13 @@
  * whichever allocation fails. */
 #include "upstream/redis.h"
 
-#include "base/mem.h"
-#include "net_env.h"
+#include "service_env.h"
 #include "upstream/redis_impl.h"
 
 #include <stdio.h>
 
-static struct lt_loop *loop;
-static struct lt_addresses *addresses;
 static struct lt_redis *redis;
-static struct lt_address_question *question;
 static struct lt_redis_url url;
-static int listener;
-static unsigned port;
-
-static void on_ask(struct lt_address_question *q)
-{
-    question = q;
-}
 
 static void use(const char *format)
 {
@@ -34,19 +23,10 @@ static void use(const char *format)
 static int setup(void **state)
 {
     (void)state;
-    struct lt_addr address = {.in = {.sin_family = AF_INET}, .len = sizeof(address.in)};
-    address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(listener, &address.sa, address.len), 0);
-    assert_int_equal(listen(listener, 300), 0);
-    assert_int_equal(getsockname(listener, &address.sa, &address.len), 0);
-    port = lt_addr_port(&address);
-    question = NULL;
-    loop = lt_loop_new(BLOCKS_MAX);
-    addresses = lt_addresses_new(loop, on_ask, NULL);
+    service_setup();
     redis = lt_redis_new(loop, addresses, NULL);
     use("redis://127.0.0.1:%u");
-    return loop == NULL || addresses == NULL || redis == NULL;
+    return redis == NULL;
 }
 
 static int teardown(void **state)
@@ -54,10 +34,7 @@ static int teardown(void **state)
     (void)state;
     lt_loop_settle(loop);
     lt_redis_free(redis);
-    lt_addresses_free(addresses);
-    lt_free(question);
-    lt_loop_free(loop);
-    close(listener);
+    service_teardown();
     return 0;
 }
 
@@ -124,13 +101,6 @@ static void expect_text(struct asked *a, const char *text)
 }
 
 /* ---- the server ---- */
-
-static int accept_one(void)
-{
-    int fd = -1;
-    RUN_UNTIL(loop, (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0);
-    return fd;
-}
 
 /* Reads exactly this. */
 static void expect(int fd, const char *text)
