@@ -210,6 +210,24 @@ def test_many_passwords_at_once_hold_nobody_up(shop):
     assert sent(gw.get(headers=login("alice", "demo")))["x-user"] == "alice"
 
 
+def test_who_is_not_served_in_time_is_told_so_and_it_is_no_failure(shop):
+    """More passwords than threads can hash within the wall budget."""
+    gw = shop.lintel(guarded(shop.echo(), filter="basic_auth", users={"alice": SLOW},
+                             budget={"wall": "100ms"}))
+    clients = [gw.client() for _ in range(100)]
+    for i, client in enumerate(clients):
+        fields = "".join(f"{n}: {v}\r\n" for n, v in login("alice", f"guess {i}").items())
+        client.send(f"GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode())
+    told = [client.response() for client in clients]
+    for client in clients:
+        client.close()
+    late = [response for response in told if response.status != 401]
+    assert late and all(reason(response, 503) == "busy" for response in late)
+    assert {line["cause"] for line in gw.access(len(clients))} == {"filter_denied"}
+    assert not gw.events("filter_wall")
+    wait_until(lambda: gw.get(headers=login("alice", "demo")).status == 200, "its turn")
+
+
 def test_the_end_does_not_wait_for_those_who_went(shop):
     """Passwords are in the queue when the gateway ends: nothing leaks, nothing crashes."""
     gw = shop.lintel(staff(shop.echo()))
