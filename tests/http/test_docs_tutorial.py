@@ -48,8 +48,11 @@ class Newcomer:
     def type(self, words, shown):
         if words[0] == "curl":
             wait_until(lambda: shows(self.curl(words[1:]), shown), f"{words}: {shown}")
-        elif words[:2] == ["lintel", "run"]:
+        elif words == ["kill", "%1;", "wait"]:
+            assert self.runs(), "there is nothing to end"
             self.stop()
+        elif words[:2] == ["lintel", "run"]:
+            assert not self.runs(), "the port is taken: the page has to end what runs there"
             if words[2:-1] == ["--dev", "-c", "lintel.yaml"]:
                 self.run()
             else:
@@ -78,6 +81,9 @@ class Newcomer:
         words = [re.sub(r"^http://([\w.]+):8080/", rf"http://\1:{self.port}/", w) for w in words]
         return subprocess.run(["curl", "--max-time", "20", "--noproxy", "*", *words],
                               capture_output=True, text=True, check=False, timeout=30).stdout
+
+    def runs(self):
+        return self.gateway is not None or self.one is not None
 
     def stop(self):
         if self.gateway is not None:

@@ -545,7 +545,9 @@ def test_the_example_of_the_manual(tmp_path):
         (tmp_path / f"{name}.lua").write_text(example.read_text())
     (tmp_path / "more_test.lua").write_text('local t = require "lintel.test"\n' + "\n".join(rest))
     done = command("test", tmp_path)
-    assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout
+    assert "4 passed, 1 failed" in done.stdout, done.stdout
+    looking = done.stdout.partition("FAIL")[2]
+    assert "what is going on?" in looking and '"upstream_called":true' in looking, done.stdout
 
 
 def test_a_filter_that_cannot_be_loaded_is_shown_with_its_line(tmp_path):
