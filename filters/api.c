@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "filters/absent.h"
 #include "filters/lib.h"
 
 #define ROWS_MAX 32
@@ -54,6 +55,7 @@ void lt_api_metatable(lua_State *L, const char *name, const struct lt_api *api)
     luaL_newmetatable(L, name);
     lua_newtable(L);
     lt_api_add(L, api, 0);
+    lt_absent_refuse(L, api->as, api);
     lua_setfield(L, -2, "__index");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");

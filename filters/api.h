@@ -52,7 +52,7 @@ const char *lt_api_part(const struct lt_api *api);
  * upvalue unless that is 0. */
 void lt_api_add(lua_State *L, const struct lt_api *api, int upvalue);
 /* Makes the metatable of objects that have the functions as methods, and pushes it; `name` is its
- * key in the registry, for luaL_setmetatable. */
+ * key in the registry, for luaL_setmetatable. What such an object does not have raises. */
 void lt_api_metatable(lua_State *L, const char *name, const struct lt_api *api);
 
 /* Raises when the table at index has a key that is no row of api, so that no option that is

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/obj.h"
+#include "filters/absent.h"
 #include "filters/api.h"
 #include "filters/flow.h"
 #include "filters/host_impl.h"
@@ -127,7 +128,7 @@ static int client_get(lua_State *L)
     } else if (lt_str_eq_c(key, "tls")) {
         return client_tls(L, x);
     } else {
-        return luaL_error(L, "ctx.client has no '%s'", key.p);
+        return lt_absent_field(L, &lt_api_client);
     }
     return 1;
 }
@@ -141,7 +142,7 @@ static int route_get(lua_State *L)
     } else if (lt_str_eq_c(key, "site")) {
         lt_lua_push_str(L, x->route->site);
     } else {
-        return luaL_error(L, "ctx.route has no '%s'", key.p);
+        return lt_absent_field(L, &lt_api_route);
     }
     return 1;
 }
@@ -174,7 +175,7 @@ static int ctx_get(lua_State *L)
     } else if (lt_str_eq_c(key, "state")) {
         return 0; /* init gave nothing */
     } else {
-        return luaL_error(L, "ctx has no '%s'", key.p);
+        return lt_absent_field(L, &lt_api_ctx);
     }
     return 1;
 }
@@ -214,6 +215,7 @@ static void push_log(lua_State *L, int ctx)
 {
     lua_createtable(L, 0, 3);
     lt_api_add(L, &lt_api_log, ctx);
+    lt_absent_refuse(L, lt_api_log.as, &lt_api_log);
     lt_ctx_object(L, ctx, NULL);
 }
 

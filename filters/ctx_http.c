@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ctx.req, ctx.res and their headers; ctx.vars. A worker's thread. */
 #include "base/obj.h"
+#include "filters/absent.h"
 #include "filters/api.h"
 #include "filters/ctx.h"
 #include "filters/host_impl.h"
@@ -296,7 +297,7 @@ static int req_get(lua_State *L)
     } else if (lt_str_eq_c(key, "http_version")) {
         lua_pushstring(L, x->req.version == 10 ? "1.0" : x->req.version == 11 ? "1.1" : "2");
     } else {
-        return luaL_error(L, "ctx.req has no '%s'", key.p);
+        return lt_absent_field(L, &lt_api_request);
     }
     return 1;
 }
@@ -379,7 +380,7 @@ static int res_get(lua_State *L)
     struct lt_runner *runner = lt_runner_of(L);
     struct lt_str key = lt_lua_check_str(L, 2);
     if (!lt_str_eq_c(key, "status")) {
-        return luaL_error(L, "ctx.res has no '%s'", key.p);
+        return lt_absent_field(L, &lt_api_response);
     }
     (void)res_headers(L, runner);
     lua_pushinteger(L, runner->x->res.status);
@@ -391,7 +392,8 @@ static int res_put(lua_State *L)
     struct lt_runner *runner = lt_runner_of(L);
     struct lt_str key = lt_lua_check_str(L, 2);
     if (!lt_str_eq_c(key, "status")) {
-        return luaL_error(L, "ctx.res.%s can't be set", key.p);
+        return luaL_error(L, "ctx.res.%s can't be set: what can is status, and fields of headers",
+                          key.p);
     }
     if (runner->hook != LT_FILTER_RESPONSE) {
         return luaL_error(L, "the status can be set in `response` only");

@@ -2,6 +2,8 @@
 /* ctx.upstream: where the exchange goes, and in the hook `upstream` what a filter says about that.
  * A worker's thread. */
 #include "config/schema.h"
+#include "filters/absent.h"
+#include "filters/api.h"
 #include "filters/ctx.h"
 #include "filters/lib.h"
 #include "upstream/hash_ring.h"
@@ -28,7 +30,7 @@ static int upstream_get(lua_State *L)
         }
         lua_pushinteger(L, x->upstream_status);
     } else {
-        return luaL_error(L, "ctx.upstream has no '%s'", key.p);
+        return lt_absent_field(L, &lt_api_upstream);
     }
     return 1;
 }

@@ -6,6 +6,7 @@
 
 #include "base/rand.h"
 #include "config/units.h"
+#include "filters/absent.h"
 #include "filters/api.h"
 #include "filters/host_impl.h"
 #include "filters/sandbox.h"
@@ -264,6 +265,7 @@ void lt_lua_open_lintel(lua_State *L)
     lt_api_add(L, &lt_api_lintel, 0);
     lua_newtable(L);
     lt_api_add(L, &lt_api_log, 0);
+    lt_absent_refuse(L, "lintel.log", NULL);
     lt_sandbox_freeze(L, "lintel.log");
     lua_setfield(L, -2, "log");
     for (size_t i = 0; i < lt_api_count; i++) {
@@ -276,9 +278,11 @@ void lt_lua_open_lintel(lua_State *L)
         if (api->open != NULL) {
             api->open(L);
         }
+        lt_absent_refuse(L, api->name, NULL);
         lt_sandbox_freeze(L, api->name);
         lua_setfield(L, -2, lt_api_part(api));
     }
+    lt_absent_refuse(L, "lintel", NULL);
     lt_sandbox_freeze(L, "lintel");
     lua_setfield(L, -2, "lintel");
     lua_pop(L, 1);

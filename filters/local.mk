@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The filter host: chain, Lua VMs, budgets, sandbox, the Lua API.
 liblintel_a_SOURCES += \
+	filters/absent.c filters/absent.h \
 	filters/api.c filters/api.h \
 	filters/api_ctx.c \
 	filters/api_print.c \

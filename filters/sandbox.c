@@ -7,6 +7,7 @@
 #include <lualib.h>
 
 #include "base/str.h"
+#include "filters/absent.h"
 #include "filters/lua_match.h"
 #include "filters/lua_table.h"
 
@@ -234,6 +235,7 @@ static void open_string(lua_State *L)
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 2);
+    lt_absent_refuse(L, LUA_STRLIBNAME, NULL);
     lt_sandbox_freeze(L, "the library string");
     lua_setfield(L, -2, LUA_STRLIBNAME);
 }
@@ -241,12 +243,15 @@ static void open_string(lua_State *L)
 static void open_rest(lua_State *L)
 {
     luaL_requiref(L, LUA_MATHLIBNAME, luaopen_math, 0);
+    lt_absent_refuse(L, LUA_MATHLIBNAME, NULL);
     lt_sandbox_freeze(L, "the library math");
     lua_setfield(L, -2, LUA_MATHLIBNAME);
     luaL_requiref(L, LUA_UTF8LIBNAME, luaopen_utf8, 0);
+    lt_absent_refuse(L, LUA_UTF8LIBNAME, NULL);
     lt_sandbox_freeze(L, "the library utf8");
     lua_setfield(L, -2, LUA_UTF8LIBNAME);
     lt_lua_table_lib(L);
+    lt_absent_refuse(L, LUA_TABLIBNAME, NULL);
     lt_sandbox_freeze(L, "the library table");
     lua_setfield(L, -2, LUA_TABLIBNAME);
 }

@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "config/types.h"
+#include "filters/absent.h"
 #include "filters/ctx.h"
 #include "filters/lib.h"
 #include "filters/sandbox.h"
@@ -99,17 +100,24 @@ static void push_value(lua_State *L, const struct lt_row *row, enum lt_type type
 static int unset_setting(lua_State *L)
 {
     const struct lt_schema *schema = lua_touserdata(L, lua_upvalueindex(1));
-    const char *what = lua_tostring(L, lua_upvalueindex(2));
-    if (lua_type(L, 2) != LUA_TSTRING) {
-        return luaL_error(L, "%s has no value under a %s", what, luaL_typename(L, 2));
+    const char *names[LT_ABSENT_NAMES_MAX];
+    struct lt_str name = LT_STR_NONE;
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        name = lt_lua_check_str(L, 2);
     }
-    const char *name = lua_tostring(L, 2);
+    size_t n = 0;
     for (size_t i = 0; i < schema->n_rows; i++) {
-        if (strcmp(schema->rows[i].name, name) == 0) {
+        if (lt_str_eq_c(name, schema->rows[i].name)) {
             return lt_lua_nil(L);
         }
+        if (n < LT_ABSENT_NAMES_MAX) {
+            names[n++] = schema->rows[i].name;
+        }
     }
-    return luaL_error(L, "%s has no `%s`: it is not in the schema", what, name);
+    if (n == 0) {
+        return luaL_error(L, "conf has no '%s': it is not in the schema", name.p);
+    }
+    return lt_absent_raise(L, lua_tostring(L, lua_upvalueindex(2)), names, n);
 }
 
 /* Pushes the struct at conf as a table; `what` names it in messages. */

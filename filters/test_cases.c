@@ -254,7 +254,7 @@ static int look_at_failure(lua_State *L)
 {
     const char *key = lua_tostring(L, 2);
     if (key == NULL || (strcmp(key, "error") != 0 && strcmp(key, "cause") != 0)) {
-        return lt_lua_nil(L);
+        return lt_test_absent(L);
     }
     lua_getfield(L, LUA_REGISTRYINDEX, FAILURES);
     lua_pushboolean(L, 0);

@@ -3,6 +3,7 @@
  * its caller. */
 #include <math.h>
 
+#include "filters/absent.h"
 #include "filters/ctx.h"
 #include "filters/lib.h"
 #include "filters/sandbox.h"
@@ -212,6 +213,7 @@ int lt_test_open(lua_State *L)
     lua_getfield(L, -1, "sha256_hex");
     lua_setfield(L, -5, "sha256");
     lua_pop(L, 3);
+    lt_absent_refuse(L, "lintel.test", NULL);
     lt_sandbox_freeze(L, "lintel.test");
     lua_setfield(L, -2, "lintel.test");
     return 0;

@@ -151,6 +151,8 @@ void lt_test_set_outcome(lua_State *L, struct lt_test_bed *bed);
 /* The lines that were logged, each as a table. */
 void lt_test_set_log(lua_State *L, const struct lt_test *r);
 void lt_test_set_str(lua_State *L, const char *name, struct lt_str value);
+/* __index of a result: nil for a field that results may have; raises on another name. */
+int lt_test_absent(lua_State *L);
 
 /* ---- test_http.c ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What tests are told: the result of t.run. */
 #include "exchange/flow.h"
+#include "filters/absent.h"
 #include "filters/ctx.h"
 #include "filters/sandbox.h"
 #include "filters/test_impl.h"
@@ -126,6 +127,47 @@ void lt_test_set_str(lua_State *L, const char *name, struct lt_str value)
     }
 }
 
+/* What a result may have, and what a server got. */
+static const char *const result_names[] = {
+    "aborted",          "body",  "cause", "error",  "fields",
+    "headers",          "http",  "id",    "log",    "pieces",
+    "reason",           "redis", "slept", "status", "upstream_called",
+    "upstream_request", "user"};
+static const char *const asked_names[] = {"body",   "headers", "method",  "path",
+                                          "pieces", "query",   "upstream"};
+
+/* nil if the name at index 2 is one of these; raises if it is misspelt. */
+static int look_up(lua_State *L, const char *what, const char *const *known, size_t n)
+{
+    const char *names[LT_ABSENT_NAMES_MAX];
+    for (size_t i = 0; i < n; i++) {
+        names[i] = known[i];
+        if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), known[i]) == 0) {
+            return lt_lua_nil(L);
+        }
+    }
+    return lt_absent_raise(L, what, names, n);
+}
+
+int lt_test_absent(lua_State *L)
+{
+    return look_up(L, "the result of a test", result_names, lt_countof(result_names));
+}
+
+static int asked_absent(lua_State *L)
+{
+    return look_up(L, "upstream_request", asked_names, lt_countof(asked_names));
+}
+
+/* Gives the table on top of the stack an __index. */
+static void set_index(lua_State *L, lua_CFunction fn)
+{
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, fn);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+}
+
 void lt_test_set_asked(lua_State *L, struct lt_test_bed *bed)
 {
     struct lt_exchange *x = bed->x;
@@ -137,6 +179,7 @@ void lt_test_set_asked(lua_State *L, struct lt_test_bed *bed)
     lua_setfield(L, -2, "headers");
     set_body(L, bed, LT_SIDE_REQUEST);
     lt_test_set_str(L, "upstream", x->upstream->name);
+    set_index(L, asked_absent);
     lua_setfield(L, -2, "upstream_request");
 }
 
@@ -163,4 +206,5 @@ void lt_test_set_outcome(lua_State *L, struct lt_test_bed *bed)
     lua_setfield(L, -2, "fields");
     lt_lua_push_str(L, x->ids.request_id);
     lua_setfield(L, -2, "id");
+    set_index(L, lt_test_absent);
 }

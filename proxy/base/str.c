@@ -140,26 +140,33 @@ bool lt_str_to_u64(struct lt_str s, uint64_t *out)
     return true;
 }
 
+static bool same_letter(struct lt_str a, size_t i, struct lt_str b, size_t j)
+{
+    return lt_char_lower(a.p[i]) == lt_char_lower(b.p[j]);
+}
+
 unsigned lt_str_distance(struct lt_str a, struct lt_str b, unsigned limit)
 {
-    /* One row of the Levenshtein table; words longer than the row are simply far apart. */
-    unsigned row[64];
-    if (a.len >= lt_countof(row) || b.len >= lt_countof(row)) {
+    /* Three rows of the table in turn; words longer than a row are simply far apart. */
+    unsigned rows[3][64];
+    if (a.len >= lt_countof(rows[0]) || b.len >= lt_countof(rows[0])) {
         return limit;
     }
     for (size_t j = 0; j <= b.len; j++) {
-        row[j] = (unsigned)j;
+        rows[0][j] = (unsigned)j;
     }
     for (size_t i = 1; i <= a.len; i++) {
-        unsigned diagonal = row[0];
+        const unsigned *above = rows[(i - 1) % 3], *second = rows[(i + 1) % 3];
+        unsigned *row = rows[i % 3];
         row[0] = (unsigned)i;
         for (size_t j = 1; j <= b.len; j++) {
-            unsigned above = row[j];
-            unsigned cost = lt_char_lower(a.p[i - 1]) == lt_char_lower(b.p[j - 1]) ? 0 : 1;
-            unsigned best = lt_min(lt_min(above + 1, row[j - 1] + 1), diagonal + cost);
-            diagonal = above;
-            row[j] = best;
+            bool same = same_letter(a, i - 1, b, j - 1);
+            row[j] = lt_min(lt_min(above[j] + 1, row[j - 1] + 1), above[j - 1] + !same);
+            if (!same && i > 1 && j > 1 && same_letter(a, i - 1, b, j - 2) &&
+                same_letter(a, i - 2, b, j - 1)) {
+                row[j] = lt_min(row[j], second[j - 2] + 1);
+            }
         }
     }
-    return lt_min(row[b.len], limit);
+    return lt_min(rows[a.len % 3][b.len], limit);
 }

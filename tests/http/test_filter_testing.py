@@ -585,3 +585,22 @@ def test_the_shipped_filters_have_tests_of_their_lines():
     parts = re.findall(r"^ *([\d.]+) %  \S*/scripts/(\w+)\.lua ", done.stdout, re.M)
     assert {name for _, name in parts} >= {"jwt", "key_auth", "basic_auth", "hmac", "headers"}
     assert not [(name, part) for part, name in parts if float(part) < 90]
+
+
+@pytest.mark.parametrize("case, told", [
+    ('t.eq(run("").satus, 200)', "the result of a test has no 'satus'; did you mean 'status'?"),
+    ('t.eq(run("").upstream_request.heders, 1)', "upstream_request has no 'heders'; did you mean 'headers'?"),
+    ('t.eq(run("deep").resaon, 1)', "the result of a test has no 'resaon'; did you mean 'reason'?"),
+    ('t.equal(1, 1)', "lintel.test has no 'equal'; did you mean 'eq'?"),
+    ('t.run("faulty", { conf = { waht = "" } })', 'hint: did you mean "what"?'),
+])
+def test_a_misspelt_name_is_told_with_the_right_one(tmp_path, case, told):
+    done = run(tmp_path, f't.case("c", function() {case} end)')
+    assert done.returncode == 1 and told in done.stdout, done.stdout
+
+
+def test_what_a_result_may_lack_is_nil(tmp_path):
+    names = ["reason", "cause", "error", "user", "redis"]
+    checks = " ".join(f"t.eq(r.{n} == nil or r.{n} ~= nil, true)" for n in names)
+    done = run(tmp_path, f't.case("c", function() local r = run("") {checks} t.eq(r.user, nil) end)')
+    assert done.returncode == 0, done.stdout

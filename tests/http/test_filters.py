@@ -501,7 +501,7 @@ def test_a_stop_is_logged_with_its_source_line(shop):
     ("return 1", "bad.lua:3: `request` returned something else"),
     ("ctx:sleep(5)", "bad.lua:5"),
     ("return ctx:respond{stauts = 204}", "bad.lua:5: respond: `stauts` is not known here: did you mean `status`?"),
-    ("return ctx.conf.kyes", "bad.lua:5: conf has no `kyes`"),
+    ("return ctx.conf.kyes", "bad.lua:5: conf has no 'kyes'"),
     ("ctx.req.headers.host = 'other'", "bad.lua:5: the header 'host' is Lintel's own")])
 def test_a_mistake_is_logged_with_file_and_line(shop, body, told):
     gw = bad_filter(shop, body, on_error="closed", budget={"wall": "100ms"})

@@ -201,8 +201,23 @@ static void test_request_may_add_to_the_response_to_come(void **state)
 static void test_wrong_use_raises(void **state)
 {
     (void)state;
-    raises("return ctx.req.methud", "ctx.req has no 'methud'");
-    raises("return ctx.clint", "ctx has no 'clint'");
+    raises("return ctx.req.methud", "ctx.req has no 'methud'; did you mean 'method'?");
+    raises("return ctx.req.heders['x']", "ctx.req has no 'heders'; did you mean 'headers'?");
+    raises("return ctx.req.url", "ctx.req has no 'url'; it has bearer, body, cookie, headers, ");
+    raises("return ctx.clint", "ctx has no 'clint'; did you mean 'client'?");
+    raises("return ctx:denny(401)", "ctx has no 'denny'; did you mean 'deny'?");
+    raises("return ctx.res.staus", "ctx.res has no 'staus'; did you mean 'status'?");
+    raises("ctx.res.staus = 1", "ctx.res.staus can't be set: what can is status, and fields");
+    raises("return ctx.upstream.pol", "ctx.upstream has no 'pol'");
+    raises("return lintel[1]", "lintel has nothing under a number");
+    raises("ctx.log.warning('x')", "ctx.log has no 'warning'; did you mean 'warn'?");
+    raises("return lintel.htp.get('x')", "lintel has no 'htp'; did you mean 'http'?");
+    raises("return lintel.http.gte('x')", "lintel.http has no 'gte'; did you mean 'get'?");
+    raises("return lintel.foo", "lintel has no 'foo'; it has cache, ");
+    raises("return lintel.shared.open():gett('x')", "shared has no 'gett'; did you mean 'get'?");
+    raises("return string.trim('x')", "string has no 'trim'; it has byte, ");
+    raises("return ('x'):uper()", "string has no 'uper'; did you mean 'upper'?");
+    raises("return table.unpak({})", "table has no 'unpak'; did you mean 'unpack'?");
     raises("ctx.req.path = '/x'", "'path' can't be set");
     raises("ctx.req = nil", "ctx.req can't be set");
     raises("ctx.conf.x = 1", "can't be changed");
@@ -221,7 +236,7 @@ static void test_wrong_use_raises(void **state)
            "respond: `stauts` is not known here: did you mean `status`?");
     raises("return ctx:respond{body = {}}", "`body` is a string, not a table: `json` is for");
     raises("ctx.log:info('x')", "write log.info(message, fields), with a dot");
-    raises("return ctx.conf.hdie", "conf has no `hdie`: it is not in the schema");
+    raises("return ctx.conf.hdie", "conf has no 'hdie'");
     raises("return ctx:respond{body = 'x', json = {}}", "either `body` or `json`");
     raises("return ctx:respond{json = function() end}", "no form in JSON");
     raises("return ctx:redirect('/', 200)", "a redirect is");

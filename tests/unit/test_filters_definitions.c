@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rows of the API (filters/api.h) against the API itself: what is in a live VM has a row, and
  * what has one exists. Fields that C functions answer for can't be listed from Lua; they are found
- * in the sources, by the message for one that isn't there: "ctx.req has no '%s'". */
+ * in the sources, by the call for one that isn't there: lt_absent_field(L, &lt_api_request). */
 #include "filter_bed.h"
 
 #include <lualib.h>
@@ -31,13 +31,15 @@ static const char compare[] =
     "walk('lintel', lintel) walk('ctx', ctx)\n"
     "for class, object in next, objects do walk(class, object) end\n"
     /* Fields by C functions. */
+    "local as = {ctx = 'ctx', request = 'ctx.req', response = 'ctx.res', client = 'ctx.client', "
+    "route = 'ctx.route', upstream = 'ctx.upstream'}\n"
     "local function read(path)\n"
     "  local f = assert(io.open(tree .. '/' .. path)) local text = f:read('a') f:close()\n"
     "  return text\n"
     "end\n"
     "for name in read('filters/local.mk'):gmatch('filters/(ctx%w*_?%w*)%.c') do\n"
     "  for body in read('filters/' .. name .. '.c'):gmatch('\\n(static[^;\\n]-%b()\\n%b{})') do\n"
-    "    local path = body:match('\"(ctx[%w_.]*) has no ') "
+    "    local path = as[body:match('lt_absent_field%(L, &lt_api_(%w+)%)')] "
     "or body:match('\"(ctx[%w_.]*)%.%%s can\\'t be set')\n"
     "    if path then for key in body:gmatch('lt_str_eq_c%(key, \"([%w_]+)\"%)') do "
     "live[path .. '.' .. key] = true end end\n"

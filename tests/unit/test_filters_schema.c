@@ -46,7 +46,7 @@ static void test_records_reach_the_filter(void **state)
     gives("return c.given[1].path .. c.given[1].tags[1] .. c.given[1].cost", rules, "/dt1");
     gives("return #c.given .. #c.rules", ", on_error: closed, given: []", "00");
     gives("return select(2, pcall(function() return c.rules[1].pth end))", rules,
-          "a.lua:1: rules has no `pth`: it is not in the schema");
+          "a.lua:1: rules has no 'pth'; did you mean 'path'?");
     gives("return select(2, pcall(function() c.rules[1].path = 'x' end)):sub(1, 35)", rules,
           "a.lua:1: rules can't be changed");
     gives("local n = 0 for k, v in pairs(c.rules[1]) do n = n + 1 end return n", rules, "4");

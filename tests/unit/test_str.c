@@ -70,7 +70,9 @@ static void measures_typing_errors(void **state)
 {
     (void)state;
     assert_int_equal(lt_str_distance(LT_STR("adress"), LT_STR("address"), 9), 1);
-    assert_int_equal(lt_str_distance(LT_STR("listne"), LT_STR("listen"), 9), 2);
+    assert_int_equal(lt_str_distance(LT_STR("listne"), LT_STR("listen"), 9), 1);
+    assert_int_equal(lt_str_distance(LT_STR("tlt"), LT_STR("ttl"), 9), 1);
+    assert_int_equal(lt_str_distance(LT_STR("ca"), LT_STR("abc"), 9), 3);
     assert_int_equal(lt_str_distance(LT_STR("a"), LT_STR("xyz"), 2), 2);
 }
 
