@@ -171,9 +171,12 @@ static enum outcome finish(struct lt_filter_call *call, struct lt_runner *runner
         lua_touserdata(co, -1) == runner) {
         return answer(call, runner);
     }
-    return refuse_result(call, runner,
-                         "returned something else than nothing or what ctx:deny, ctx:respond or "
-                         "ctx:redirect gave");
+    char message[160];
+    snprintf(message, sizeof(message),
+             "returned %s%s: a hook returns nothing, or what ctx:deny, ctx:respond or ctx:redirect "
+             "gave",
+             n > 1 ? "several values" : "a ", n > 1 ? "" : luaL_typename(co, -1));
+    return refuse_result(call, runner, message);
 }
 
 static enum outcome resume(struct lt_filter_call *call, struct lt_filter_unit *unit,

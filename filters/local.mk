@@ -26,6 +26,7 @@ liblintel_a_SOURCES += \
 	filters/filter_tool.c filters/filter_tool.h \
 	filters/filter_tls.c filters/filter_tls.h \
 	filters/flow.c filters/flow.h \
+	filters/globals.c filters/globals.h \
 	filters/host.c filters/host.h \
 	filters/host_impl.h \
 	filters/job.c filters/job.h \
@@ -53,6 +54,7 @@ liblintel_a_SOURCES += \
 	filters/lib_re.c filters/lib_re.h \
 	filters/lib_redis.c \
 	filters/lib_shared.c \
+	filters/lua_code.c filters/lua_code.h \
 	filters/lua_match.c filters/lua_match.h \
 	filters/lua_table.c filters/lua_table.h \
 	filters/parallel.c \

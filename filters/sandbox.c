@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "filters/absent.h"
+#include "filters/globals.h"
 #include "filters/lua_match.h"
 #include "filters/lua_table.h"
 
@@ -169,19 +170,6 @@ static int string_pack(lua_State *L)
 
 /* ---- globals ---- */
 
-static int undeclared(lua_State *L)
-{
-    return luaL_error(L, "'%s' is not declared: no local and no part of Lintel's Lua",
-                      luaL_checkstring(L, 2));
-}
-
-static int undeclared_write(lua_State *L)
-{
-    const char *name = luaL_checkstring(L, 2);
-    return luaL_error(L, "'%s' is not declared: write `local %s` to make it a variable", name,
-                      name);
-}
-
 /* Opens a library of Lua and pushes a table with the functions named. */
 static void take(lua_State *L, const char *name, lua_CFunction open, const char *const *names)
 {
@@ -263,7 +251,7 @@ int lt_sandbox_open(lua_State *L)
     open_rest(L);
     /* Nothing but the globals above; what is not there raises. */
     lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, undeclared);
+    lua_pushcfunction(L, lt_globals_undeclared_read);
     lua_setfield(L, -2, "__index");
     lua_setmetatable(L, -2);
     /* What chunks see as _ENV: empty itself, so that every write comes by __newindex. */
@@ -271,7 +259,7 @@ int lt_sandbox_open(lua_State *L)
     lua_createtable(L, 0, 3);
     lua_pushvalue(L, -3);
     lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, undeclared_write);
+    lua_pushcfunction(L, lt_globals_undeclared_write);
     lua_setfield(L, -2, "__newindex");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
@@ -283,6 +271,9 @@ int lt_sandbox_open(lua_State *L)
 bool lt_sandbox_load(lua_State *L, struct lt_str text, const char *name)
 {
     if (luaL_loadbufferx(L, text.p, text.len, name, "t") != LUA_OK) {
+        return false;
+    }
+    if (!lt_globals_check(L, name)) {
         return false;
     }
     lua_getfield(L, LUA_REGISTRYINDEX, ENV);

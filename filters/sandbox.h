@@ -17,7 +17,8 @@ int lt_sandbox_open(lua_State *L);
 void lt_sandbox_freeze(lua_State *L, const char *what);
 
 /* Compiles text (never bytecode) as a chunk that sees only the sandbox and pushes it as a function.
- * name is shown in messages. False: the message is on the stack instead. */
+ * name is shown in messages. False: the message is on the stack instead; also of a global that the
+ * text names and the sandbox does not have. May raise for want of memory. */
 bool lt_sandbox_load(lua_State *L, struct lt_str text, const char *name);
 
 #endif

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lib.configs import basic
-from lib.gateway import slowness
+from lib.gateway import command, slowness
 from lib.prometheus import Metrics
 from lib.wait import wait_until
 
@@ -498,7 +498,7 @@ def test_a_stop_is_logged_with_its_source_line(shop):
 
 @pytest.mark.parametrize("body,told", [
     ("ctx:deny(403, 'no')", "bad.lua:3: `request` made an answer and did not return it"),
-    ("return 1", "bad.lua:3: `request` returned something else"),
+    ("return 1", "bad.lua:3: `request` returned a number: a hook returns nothing, or what ctx:deny"),
     ("ctx:sleep(5)", "bad.lua:5"),
     ("return ctx:respond{stauts = 204}", "bad.lua:5: respond: `stauts` is not known here: did you mean `status`?"),
     ("return ctx.conf.kyes", "bad.lua:5: conf has no 'kyes'"),
@@ -521,11 +521,30 @@ def test_a_client_that_goes_away_while_a_filter_sleeps_does_no_harm(shop):
     assert gw.get("/fine").status == 200
 
 
+@pytest.mark.parametrize("text, word", [
+    ("io.open('/etc/passwd')", "'io' is not declared: filters read no files"),
+    ("os.execute('id')", "'os' is not declared"), ("os.getenv('PATH')", "'os' is not declared"),
+    ("debug.getregistry()", "'debug' is not declared"), ("load('return 1')()", "'load' is not declared"),
+    ("dofile('/etc/passwd')", "'dofile' is not declared: `require"),
+    ("collectgarbage()", "`budget.memory` bounds"), ("coroutine.create(tostring)", "'coroutine'"),
+    ("package.loadlib('x', 'y')", "'package'"), ("string.dump(print)", "'print' is not declared: write lintel.log"),
+    ("undeclared_global = 1", "write `local undeclared_global`"),
+    ("return undeclared_global.x", "'undeclared_global' is not declared"),
+    ("return function() return _G end", "'_G' is not declared"), ("json.encode{}", "write lintel.json"),
+    ("return tostrng(1)", "did you mean 'tostring'?"), ("return _ENV.io", "'io' is not declared")])
+def test_a_filter_that_names_what_the_sandbox_lacks_is_not_loaded(shop, text, word):
+    """Wherever in the file that stands."""
+    path = shop.folder / "bad.lua"
+    path.write_text(f"return {{\n  request = function(ctx)\n    {text}\n  end,\n}}\n")
+    config = filtered(basic(routes=RESPOND), b={"filter": str(path)})
+    file = shop.folder / "lintel.json"
+    file.write_text(json.dumps(config))
+    done = command("check", "-c", file)
+    assert done.returncode == 1 and "bad.lua:3: " in done.stderr and word in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("text", [
-    "io.open('/etc/passwd')", "os.execute('id')", "os.getenv('PATH')", "debug.getregistry()",
-    "require('os')", "load('return 1')()", "dofile('/etc/passwd')", "collectgarbage()",
-    "coroutine.create(print)", "package.loadlib('x', 'y')", "string.dump(print)",
-    "undeclared_global = 1", "return undeclared_global.x", "rawset(_G, 'x', 1)",
+    "require('os')", "string.dump(tostring)", "return _ENV[ctx.req.method .. 'x']", "_ENV[ctx.req.path] = 1",
     "setmetatable({}, {__gc = function() end})"])
 def test_the_sandbox_gives_no_way_out(shop, text):
     gw = bad_filter(shop, text, on_error="closed")

@@ -110,7 +110,8 @@ static const char *const escapes[] = {
     "for _, n in ipairs{'io', 'os', 'debug', 'package', 'coroutine', 'load', 'loadstring', "
     "'loadfile', 'dofile', 'collectgarbage', 'rawset', 'rawget', '_G', 'print', 'warn'} do "
     "if pcall(function() return _ENV[n] end) then return false end end return true",
-    "return string.dump == nil and table.foreach == nil and math.randomseed ~= nil",
+    "for k, v in pairs{dump = string, foreach = table, getn = table} do if pcall(function() return "
+    "v[k] end) then return false end end return math.randomseed ~= nil",
     "return not pcall(require, 'os') and not pcall(require, '../a') and "
     "not pcall(require, '/etc/passwd') and not pcall(require, 'a\\0b') and not pcall(require, '.')",
     "for _, v in ipairs{ctx, lintel, lintel.re, string, table, math, utf8, '', ctx.req, ctx.vars, "
@@ -124,7 +125,7 @@ static const char *const escapes[] = {
     "return not pcall(function() getmetatable('').__index = {} end) and ('x').rep == string.rep",
     "return not pcall(next, string) or next(string) == nil",
     "local _ENV = {} x = 1 return x == 1",
-    "local ok = pcall(function() x = 1 end) return not ok",
+    "local ok = pcall(function() _ENV[type(1)] = 1 end) return not ok",
     "return not pcall(setmetatable, {}, {__gc = 1}) and not pcall(setmetatable, {}, {__close = 1})",
     "return not pcall(P.test, ctx, 'x') and not pcall(P.test, '', 'x')",
     "return not pcall(ctx.sleep, ctx, {}) and not pcall(ctx.sleep, ctx, -1)",

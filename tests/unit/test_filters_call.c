@@ -252,11 +252,12 @@ static void test_wrong_use_raises(void **state)
     raises("ctx.req.query.a = '1'", "can be removed, by nil");
     raises("ctx.user = 'alice'", "ctx.user is a table such as");
     raises("return getmetatable(ctx).__index", "attempt to index a boolean");
-    raises("return 1", "a.lua:1: `request` returned something else than nothing");
-    raises("return {}", "returned something else than nothing");
+    raises("return 1",
+           "a.lua:1: `request` returned a number: a hook returns nothing, or what ctx:deny");
+    raises("return {}", "returned a table: a hook returns nothing");
     raises("ctx:deny(403, 'forgotten')",
            "a.lua:1: `request` made an answer and did not return it: write `return ctx:deny");
-    raises("local d = ctx:deny(403, 'x') return d, 1", "returned something else than nothing");
+    raises("local d = ctx:deny(403, 'x') return d, 1", "returned several values: a hook");
     raises("error()", "an error object of type nil");
 }
 

@@ -56,6 +56,14 @@ static void test_undeclared_globals_raise_with_their_name(void **state)
     raises("\n\nreturn contuer", "t:3: 'contuer' is not declared");
     raises("string = 1", "'string' is not declared");
     raises("function helper() end", "'helper' is not declared");
+    /* Also in code that does not run, in the first line. */
+    raises("local f = function()\n return function() g() end end\nh()", "t:2: 'g' is not declared");
+    raises("local x = 1\nlocal f = function() x = y end", "t:2: 'y' is not declared: no local");
+    raises("if false then print(1) end", "'print' is not declared: write lintel.log.info");
+    raises("return tostrin(1)", "'tostrin' is not declared; did you mean 'tostring'?");
+    raises("return _ENV['a' .. 'b']", "'ab' is not declared");
+    gives("(function() local s = tostring local _ENV = {a = 1} return a .. s(b == nil) end)()",
+          "1true");
 }
 
 static void test_bytecode_is_refused(void **state)
