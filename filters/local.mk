@@ -66,6 +66,7 @@ liblintel_a_SOURCES += \
 	filters/sandbox.c filters/sandbox.h \
 	filters/schema.c filters/schema.h \
 	filters/schema_values.c \
+	filters/scripts_dir.c filters/scripts_dir.h \
 	filters/task.c filters/task.h \
 	filters/test_bed.c filters/test_bed.h \
 	filters/test_cases.c \

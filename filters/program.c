@@ -16,6 +16,7 @@
 #include "filters/excerpt.h"
 #include "filters/program_impl.h"
 #include "filters/schema.h"
+#include "filters/scripts_dir.h"
 
 #define FILE_TEXT_MAX ((size_t)1 << 20)
 #define HINT_MAX 400u
@@ -37,6 +38,7 @@ static bool find_path(struct lt_schema_load *load, struct lt_str filter, struct 
                       struct lt_str *path)
 {
     const char *folder = getenv("LINTEL_SCRIPTS");
+    struct lt_str installed;
     struct stat st;
     if (is_path(filter)) {
         return lt_file_join(load->arena, dir, filter, path);
@@ -49,7 +51,8 @@ static bool find_path(struct lt_schema_load *load, struct lt_str filter, struct 
             return true;
         }
     }
-    return lt_arena_printf(load->arena, path, "%s/%.*s.lua", LT_SCRIPTS_DIR, LT_STR_ARG(filter));
+    return lt_scripts_dir(load->arena, &installed) &&
+           lt_arena_printf(load->arena, path, "%s/%.*s.lua", installed.p, LT_STR_ARG(filter));
 }
 
 /* Adds the names of the filters in folder to names; gives how many there are then, at most max. */
@@ -83,11 +86,16 @@ static size_t add_installed(struct lt_schema_load *load, const char *folder, con
 size_t lt_filter_names(struct lt_schema_load *load, const char **names, size_t max)
 {
     const char *folder = getenv("LINTEL_SCRIPTS");
+    struct lt_str installed;
     size_t n = 0;
     if (folder != NULL && folder[0] != '\0') {
         n = add_installed(load, folder, names, n, max);
     }
-    return add_installed(load, LT_SCRIPTS_DIR, names, n, max);
+    if (!lt_scripts_dir(load->arena, &installed)) {
+        load->nomem = true;
+        return n;
+    }
+    return add_installed(load, installed.p, names, n, max);
 }
 
 /* Says why a filter's file can't be read, and which filters there are. */
@@ -95,7 +103,8 @@ static void say_not_found(struct lt_schema_load *load, struct lt_pos pos, struct
                           struct lt_str why)
 {
     const char *names[INSTALLED_MAX];
-    char space[HINT_MAX], hint[HINT_MAX + 200];
+    char space[HINT_MAX], hint[HINT_MAX + 300];
+    struct lt_str installed;
     size_t n;
     if (is_path(filter)) {
         lt_diag_error(load->diags, pos, "the path starts at the folder of this file",
@@ -110,10 +119,14 @@ static void say_not_found(struct lt_schema_load *load, struct lt_pos pos, struct
     if (there || lt_schema_hint(filter, names, n, space, sizeof(space)) == NULL) {
         space[0] = '\0';
     }
+    if (!lt_scripts_dir(load->arena, &installed)) {
+        load->nomem = true;
+        return;
+    }
     snprintf(hint, sizeof(hint),
-             "%s%sa name is looked up in $LINTEL_SCRIPTS and %s; a file beside this one is written "
-             "\"./%.*s.lua\"",
-             space, space[0] != '\0' ? "; " : "", LT_SCRIPTS_DIR, LT_STR_ARG(filter));
+             "%s%sa name is looked up in $LINTEL_SCRIPTS and %.150s; a file beside this one is "
+             "written \"./%.*s.lua\"",
+             space, space[0] != '\0' ? "; " : "", installed.p, LT_STR_ARG(filter));
     lt_diag_error(load->diags, pos, hint, "filter \"%.*s\": %.*s", LT_STR_ARG(filter),
                   LT_STR_ARG(why));
 }
@@ -382,12 +395,31 @@ static struct lt_pos lua_pos(struct lt_schema_load *load, const struct lt_filter
                            .width = width};
 }
 
-/* The same, or pos. */
+/* The same where pos is no place that people can look at, or where the file is what they have
+ * changed; else nowhere. */
 static struct lt_pos error_pos(const struct lt_filter_compiler *c, const struct lt_filter_vm *fvm,
                                struct lt_pos pos)
 {
-    struct lt_pos lua = c->renews ? lua_pos(c->load, fvm) : lt_load_nowhere();
-    return lua.source != NULL ? lua : pos;
+    bool hidden = pos.source == NULL || pos.source->shown.len > 0;
+    return c->renews || hidden ? lua_pos(c->load, fvm) : lt_load_nowhere();
+}
+
+/* The file does not run. */
+static void say_broken(struct lt_filter_compiler *c, const struct lt_filter_vm *fvm,
+                       struct lt_pos pos, struct lt_str filter)
+{
+    char hint[HINT_MAX];
+    struct lt_str error = lt_str_c(lt_filter_vm_error(fvm));
+    struct lt_pos lua = error_pos(c, fvm, pos);
+    struct lt_place place;
+    if (lua.source != NULL) { /* which shows the place */
+        bool first = lt_place_read(error, &place) && lt_str_chr(place.name, ' ', 0) == SIZE_MAX;
+        size_t at = first ? place.end : 0;
+        lt_diag_error(c->load->diags, lua, NULL, "%s", error.p + at);
+        return;
+    }
+    print_hint(fvm, hint);
+    lt_diag_error(c->load->diags, pos, hint, "filter \"%.*s\": %s", LT_STR_ARG(filter), error.p);
 }
 
 bool lt_filter_file_open(struct lt_filter_compiler *c, struct lt_filter_vm *fvm,
@@ -395,16 +427,13 @@ bool lt_filter_file_open(struct lt_filter_compiler *c, struct lt_filter_vm *fvm,
 {
     struct lt_schema_load *load = c->load;
     struct trial trial = {load, file};
-    char hint[HINT_MAX];
     *fvm = (struct lt_filter_vm){.file = file, .load = load, .record = file};
     bool runs = lt_filter_vm_open(fvm, &c->budget, file->memory);
     file->asks = runs && lt_filter_asks(file);
     if (runs && lt_filter_vm_run(fvm, read_table, &trial)) {
         return true;
     }
-    print_hint(fvm, hint);
-    lt_diag_error(load->diags, error_pos(c, fvm, pos), hint, "filter \"%.*s\": %s",
-                  LT_STR_ARG(filter), lt_filter_vm_error(fvm));
+    say_broken(c, fvm, pos, filter);
     file->schema.name = NULL;
     return false;
 }
@@ -497,8 +526,9 @@ void lt_filter_instance_fill(struct lt_filter_compiler *c, struct lt_filter_vm *
         snprintf(hint, sizeof(hint), "`init` in %.*s %s", LT_STR_ARG(file->path),
                  setting ? "doesn't take what is written here"
                          : "raised this with the settings written here");
-        lt_diag_error(load->diags, error_pos(c, fvm, pos), hint, "filter \"%.*s\": init: %s",
-                      LT_STR_ARG(instance->name), error);
+        struct lt_pos lua = setting ? lt_load_nowhere() : error_pos(c, fvm, pos);
+        lt_diag_error(load->diags, lua.source != NULL ? lua : pos, hint,
+                      "filter \"%.*s\": init: %s", LT_STR_ARG(instance->name), error);
     }
 }
 

@@ -146,7 +146,7 @@ static void raise_load(lua_State *L, struct lt_test *r, const char *why)
     lt_buf_init_fixed(&out, r->text, sizeof(r->text));
     lt_buf_printf(&out, "the filter can't be loaded%s%s\n", why[0] != '\0' ? ": " : "", why);
     lt_diags_print(&r->bed->diags, &out);
-    print_source(r, filter_path(L, r, lt_lua_check_str(L, 1)), lt_buf_view(&out), &out);
+    print_source(r, filter_path(L, r, lt_lua_check_str(L, 1)), lt_str_c(why), &out);
     while (out.len > 0 && out.p[out.len - 1] == '\n') {
         out.len--;
     }

@@ -206,23 +206,34 @@ static void add_line(const struct lt_diags *diags, struct lt_buf *out, struct lt
     lt_buf_char(out, '\n');
 }
 
+static void add_hint(struct lt_buf *out, struct lt_str hint)
+{
+    if (hint.len > 0) {
+        lt_buf_str(out, LT_STR("      = hint: "));
+        add_plain(out, hint);
+        lt_buf_char(out, '\n');
+    }
+}
+
 static void print_one(const struct lt_diags *diags, const struct lt_diag *diag, struct lt_buf *out)
 {
-    if (diag->pos.source != NULL) {
-        add_plain(out, diag->pos.source->name);
+    const struct lt_source *source = diag->pos.source;
+    bool made = source != NULL && source->shown.len > 0;
+    if (made) {
+        add_plain(out, source->shown);
+        lt_buf_str(out, LT_STR(": "));
+    } else if (source != NULL) {
+        add_plain(out, source->name);
         lt_buf_printf(out, ":%u:%u: ", diag->pos.line, diag->pos.col);
     }
     lt_buf_printf(out, "%s: ", diag->severity == LT_SEV_ERROR ? "error" : "warning");
     add_plain(out, diag->message);
     lt_buf_char(out, '\n');
-    if (diag->pos.source != NULL && diag->pos.line > 0) {
+    if (source != NULL && !made && diag->pos.line > 0) {
         add_line(diags, out, diag->pos);
     }
-    if (diag->hint.len > 0) {
-        lt_buf_str(out, LT_STR("      = hint: "));
-        add_plain(out, diag->hint);
-        lt_buf_char(out, '\n');
-    }
+    add_hint(out, diag->hint);
+    add_hint(out, made ? source->advice : LT_STR_NONE);
 }
 
 void lt_diags_print(struct lt_diags *diags, struct lt_buf *out)

@@ -16,6 +16,9 @@ struct lt_source {
     struct lt_str text;  /* without byte order mark, NUL-terminated */
     uint32_t *lines;     /* offset of each line's first byte */
     unsigned n_lines;
+    /* Text that is no file of the user's: what it was made of, and how that is changed. Messages
+     * say these instead of lines, and the name is not shown. Or empty. */
+    struct lt_str shown, advice;
     unsigned order;    /* when it was read, from 0: messages are sorted by it */
     uint64_t dev, ino; /* which file it is; 0 for text that is no file */
 };

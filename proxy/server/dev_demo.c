@@ -9,8 +9,13 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "config/load.h"
+#include "config/source.h"
 
 #define TEXT_MAX ((size_t)1 << 20)
+#define FOLDER "/dev/fd/"
+#define COMMAND "lintel run --dev "
+#define NAME_SIZE 240 /* of a file in memory: the kernel takes 249 bytes */
 #define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./%+-"
 
 /* A value as YAML: plain words, lists and maps as they are written, else as a text in quotes. */
@@ -64,15 +69,17 @@ static bool put_config(struct lt_buf *out, const struct lt_dev_demo *demo, const
     return true;
 }
 
-/* The gateway inherits the descriptor. */
-static bool keep(struct lt_str text, char *path, size_t size)
+/* The gateway inherits the descriptor; its name tells what the text was made of. */
+static bool keep(const struct lt_dev_demo *demo, struct lt_str text, char *path, size_t size)
 {
-    int fd = memfd_create("lintel-dev", 0);
+    char name[NAME_SIZE];
+    snprintf(name, sizeof(name), COMMAND "%s", demo->filter);
+    int fd = memfd_create(name, 0);
     if (fd < 0 || write(fd, text.p, text.len) != (ssize_t)text.len) {
         fprintf(stderr, "lintel: %s\n", strerror(errno));
         return false;
     }
-    snprintf(path, size, "/dev/fd/%d", fd);
+    snprintf(path, size, FOLDER "%d", fd);
     return true;
 }
 
@@ -85,9 +92,35 @@ bool lt_dev_demo_write(const struct lt_dev_demo *demo, char *path, size_t size)
         return false;
     }
     lt_buf_init(&text, TEXT_MAX);
-    bool ok =
-        put_config(&text, demo, file) && !text.truncated && keep(lt_buf_view(&text), path, size);
+    bool ok = put_config(&text, demo, file) && !text.truncated &&
+              keep(demo, lt_buf_view(&text), path, size);
     lt_buf_fini(&text);
     free(file);
     return ok;
+}
+
+struct lt_str lt_dev_demo_command(const char *config, char *space)
+{
+    static const char before[] = "/memfd:" COMMAND;
+    bool demo = lt_str_starts(lt_str_c(config), LT_STR(FOLDER));
+    ssize_t n = demo ? readlink(config, space, LT_DEV_DEMO_COMMAND_MAX) : -1;
+    struct lt_str name = lt_str(space, n > 0 ? (size_t)n : 0);
+    if (!lt_str_starts(name, lt_str_c(before))) {
+        return LT_STR_NONE;
+    }
+    return lt_str_sub(name, sizeof("/memfd:") - 1, lt_str_rchr(name, '(') - 1);
+}
+
+void lt_dev_demo_mark(struct lt_schema_load *load)
+{
+    char space[LT_DEV_DEMO_COMMAND_MAX];
+    lt_list_each(it, tmp, &load->sources)
+    {
+        struct lt_source *source = lt_container_of(it, struct lt_source, link);
+        struct lt_str command = lt_dev_demo_command(source->name.p, space);
+        if (command.len > 0 && lt_arena_dup(load->arena, command, &source->shown)) {
+            source->advice = LT_STR("a setting is given as --set KEY=VALUE, the address as "
+                                    "--listen ADDRESS");
+        }
+    }
 }

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/dev_demo.h"
 #include "server/gateway.h"
 #include "server/log_writer.h"
 
@@ -46,12 +47,15 @@ static void fail(struct lt_gateway *g)
 {
     struct lt_reload *r = &g->reload;
     const char *why = r->why[0] != '\0' ? r->why : "the configuration has errors";
+    char space[LT_DEV_DEMO_COMMAND_MAX];
+    struct lt_str command = lt_dev_demo_command(g->options->config, space);
+    struct lt_str file = command.len > 0 ? command : lt_str_c(g->options->config);
     /* So that people can read it whatever the log is. */
     lt_log_stderr(lt_buf_view(&r->errors));
     lt_files_free(r->files);
     r->files = NULL;
     if (can_fall_back(g)) {
-        lt_log_error("reload", "config_fallback", LT_KV_CSTR("file", g->options->config),
+        lt_log_error("reload", "config_fallback", LT_KV_STR("file", file),
                      LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", why),
                      LT_KV_CSTR("hint", "the last configuration that worked is used; mend the "
                                         "file, then reload"));
@@ -62,13 +66,13 @@ static void fail(struct lt_gateway *g)
         return;
     }
     if (g->current == NULL) {
-        lt_log_error("reload", "start_failed", LT_KV_CSTR("file", g->options->config),
+        lt_log_error("reload", "start_failed", LT_KV_STR("file", file),
                      LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", why));
         lt_gateway_end(g, 1);
     } else if (g->drain.state != LT_DRAIN_NONE) {
         lt_log_info("reload", "reload_abandoned", LT_KV_CSTR("why", why));
     } else {
-        lt_log_error("reload", "reload_failed", LT_KV_CSTR("file", g->options->config),
+        lt_log_error("reload", "reload_failed", LT_KV_STR("file", file),
                      LT_KV_INT("errors", r->n_errors), LT_KV_CSTR("why", why),
                      LT_KV_INT("config", g->current->number));
         g->load_failed = true;
@@ -94,7 +98,7 @@ static void set_why(struct lt_reload *r, struct lt_pos pos, const char *what, st
                     const char *error)
 {
     char place[512] = "";
-    if (pos.source != NULL) {
+    if (pos.source != NULL && pos.source->shown.len == 0) {
         snprintf(place, sizeof(place), "%.*s:%u:%u: ", LT_STR_ARG(pos.source->name), pos.line,
                  pos.col);
     }

@@ -8,6 +8,7 @@
 #include "exchange/log_field.h"
 #include "http/headers.h"
 #include "route/error_pages.h"
+#include "server/dev_demo.h"
 
 #define AT(member) offsetof(struct lt_admin_conf, member)
 
@@ -668,7 +669,9 @@ struct lt_root_load *lt_root_load_file(struct lt_files *files, const char *path)
     struct lt_root_load *r = root_load_new();
     if (r != NULL) {
         r->load.files = files;
-        read_root(r, lt_load_file(&r->load, path));
+        struct lt_node *top = lt_load_file(&r->load, path);
+        lt_dev_demo_mark(&r->load);
+        read_root(r, top);
     }
     return r;
 }

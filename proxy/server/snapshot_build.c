@@ -514,7 +514,10 @@ static void log_diags(const struct lt_diags *diags)
     lt_list_each(it, tmp, &diags->list)
     {
         const struct lt_diag *d = lt_container_of(it, struct lt_diag, link);
-        struct lt_str file = d->pos.source != NULL ? d->pos.source->name : LT_STR_NONE;
+        const struct lt_source *source = d->pos.source;
+        struct lt_str file = source == NULL          ? LT_STR_NONE
+                             : source->shown.len > 0 ? source->shown
+                                                     : source->name;
         lt_log_at(d->severity == LT_SEV_ERROR ? LT_LOG_ERROR : LT_LOG_WARN, "config",
                   d->severity == LT_SEV_ERROR ? "config_error" : "config_warning",
                   LT_KV_STR("file", file), LT_KV_INT("line", d->pos.line),

@@ -346,3 +346,43 @@ def test_the_echo_answers_with_the_request(shop):
     gw = shop.lintel(config)
     told = json.loads(gw.get("/a?b=c", method="POST", body=b"some text").body)
     assert (told["method"], told["target"], told["body"]) == ("POST", "/a?b=c", "some text")
+
+
+SETTINGS = """return {
+  schema = {
+    value = { type = "string", required = true, doc = "What is said." },
+    ttl = { type = "duration" },
+  },
+  response = function(ctx) end,
+}
+"""
+
+
+@pytest.mark.parametrize("args, told", [
+    ((), ('f: "value" is missing', "hint: add value: What is said.", "given as --set KEY=VALUE")),
+    (("--set", "value=a", "--set", "tlt=5s"), ('unknown key "tlt" in f', 'did you mean "ttl"?')),
+    (("--set", "value=a", "--set", "ttl=soon"), ('ttl: "soon" is not a duration',)),
+    (("--set", "value=[a, b"), ('this "[" is not closed',)),
+    (("--set", "value=a", "--listen", "127.0.0.1:99999"), ('"127.0.0.1:99999" is not an address',
+                                                           "--listen ADDRESS")),
+    (("--set", "value=a", "--listen", "192.0.2.1:1"), ("can't listen on 192.0.2.1:1",)),
+])
+def test_what_is_wrong_with_the_settings_names_the_command(tmp_path, args, told):
+    (tmp_path / "f.lua").write_text(SETTINGS)
+    done = command("run", "--dev", "f.lua", *args, cwd=tmp_path)
+    assert done.returncode == 1 and "lintel run --dev f.lua" in done.stderr, done.stderr
+    assert all(t in done.stderr for t in told) and "/dev/fd" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("text, told", [
+    ("return {\n  request = function(ctx)\n    local x = = 1\n  end,\n}\n", "unexpected symbol near '='"),
+    ("return {\n  request = function(ctx)\n    print(1)\n  end,\n}\n", "'print' is not declared: write"),
+    ("return {\n  init = function(conf)\n    error('no luck')\n  end,\n  log = function() end,\n}\n",
+     'filter "f": init: f.lua:3: no luck'),
+])
+def test_a_filter_that_is_wrong_from_the_beginning_is_shown_at_its_line(tmp_path, text, told):
+    (tmp_path / "f.lua").write_text(text)
+    done = command("run", "--dev", "f.lua", cwd=tmp_path)
+    line = text.splitlines()[2]
+    assert done.returncode == 1 and f"{tmp_path}/f.lua:3:5: error: {told}" in done.stderr, done.stderr
+    assert done.stderr.count(line) == 1 and "/dev/fd" not in done.stderr, done.stderr

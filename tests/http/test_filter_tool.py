@@ -2,10 +2,12 @@
 """lintel filter: explains filters, and begins new ones."""
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 
-from lib.gateway import TREE, command
+from lib.gateway import PROGRAM, TREE, command, environment
 
 SHIPPED = sorted(p.stem for p in (TREE / "scripts").glob("*.lua") if not p.stem.endswith("_test"))
 SHIPPED = [name for name in SHIPPED if not name.startswith("lintel")]
@@ -117,3 +119,23 @@ def test_new_overwrites_nothing(tmp_path):
 ])
 def test_wrong_usage(args):
     assert command("filter", *args).returncode == 2
+
+
+def test_the_shipped_filters_are_found_beside_the_program(tmp_path):
+    """Where it was built, and wherever an installation was moved to."""
+    env = {n: v for n, v in environment().items() if n != "LINTEL_SCRIPTS"}
+    def doc(program, name="echo"):
+        return subprocess.run([program, "filter", "doc", name], cwd=tmp_path, env=env, text=True,
+                              capture_output=True, timeout=60)
+    built, moved = tmp_path / "build", tmp_path / "usr" / "bin"
+    for folder in (built, moved):
+        folder.mkdir(parents=True)
+        shutil.copy(PROGRAM, folder / "lintel")
+    (built / "scripts").symlink_to(TREE / "scripts")
+    (tmp_path / "usr" / "share" / "lintel").mkdir(parents=True)
+    (tmp_path / "usr" / "share" / "lintel" / "scripts").symlink_to(TREE / "scripts")
+    for program in (built / "lintel", moved / "lintel"):
+        done = doc(program)
+        assert done.returncode == 0 and "Answers with the request" in done.stdout, done.stderr
+    done = doc(moved / "lintel", "ehco")
+    assert 'did you mean "echo"?' in done.stderr and "usr/bin/../share/lintel/scripts" in done.stderr

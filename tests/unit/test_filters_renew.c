@@ -132,7 +132,7 @@ static void test_a_mistake_is_shown_in_its_file(void **state)
     load_one("local m = require 'b' return {request = function() end}", "");
     write_file("b.lua", "\n\nlocal x = nil + 1\nreturn {}");
     assert_int_equal(renew(""), LT_FILTER_REFUSED);
-    assert_non_null(strstr(errors_text, "/b.lua:3:1: error: filter \"a\": b.lua:3: attempt to"));
+    assert_non_null(strstr(errors_text, "/b.lua:3:1: error: attempt to"));
     assert_non_null(strstr(errors_text, "    3 | local x = nil + 1\n"));
     assert_non_null(strstr(logged, "\"event\":\"filter_not_compiled\""));
     assert_non_null(strstr(logged, "\"source\":\"local x = nil + 1\""));
