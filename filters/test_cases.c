@@ -366,7 +366,7 @@ static void run_case(struct lt_test *r, struct one_case *c)
     lt_test_bed_reset(r->bed);
     r->memory = 0;
     r->bed->budget.used_ns = 0;
-    r->failure[0] = '\0';
+    r->failure[0] = r->said[0] = '\0';
     uint64_t began_us = lt_clock_us();
     if (!lt_vm_setup(vm, prepare_case, c)) {
         lt_buf_printf(&out, "%s\n", vm->error);
@@ -381,6 +381,9 @@ static void run_case(struct lt_test *r, struct one_case *c)
             lt_buf_printf(&out, "%s\n", vm->error);
         }
         print_budgets(r, c, &out);
+        if (out.len > 0 && r->said[0] != '\0') {
+            lt_buf_printf(&out, "its filters logged:\n%s", r->said);
+        }
         luaL_unref(vm->L, LUA_REGISTRYINDEX, c->ref);
     }
     lt_test_bed_begin_load(r->bed); /* a case that was stopped leaves an exchange behind */

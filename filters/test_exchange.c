@@ -5,6 +5,8 @@
  *   t.load -> object -> :run, :parallel -> drive: [request -> body -> upstream] -> served ->
  *                    '-> :every                   [response -> body] -> log
  */
+#include <jansson.h>
+
 #include "base/mem.h"
 #include "exchange/flow.h"
 #include "filters/ctx.h"
@@ -29,9 +31,43 @@ void lt_test_forget_lines(struct lt_test *r)
     }
 }
 
+/* Adds a line that a filter wrote to what is shown of the case: "info: its message key=value". */
+static void note_said(struct lt_test *r, json_t *line)
+{
+    static const char *const ours[] = {"time",   "level",      "subsystem", "event",
+                                       "filter", "request_id", "message"};
+    struct lt_buf out;
+    const char *key, *event = json_string_value(json_object_get(line, "event"));
+    json_t *value;
+    size_t len = strlen(r->said);
+    if (event == NULL || strcmp(event, "message") != 0) {
+        return;
+    }
+    lt_buf_init_fixed(&out, r->said + len, sizeof(r->said) - 1 - len);
+    lt_buf_printf(&out, "  %s: %s", json_string_value(json_object_get(line, "level")),
+                  json_string_value(json_object_get(line, "message")));
+    json_object_foreach(line, key, value)
+    {
+        bool own = true;
+        for (size_t i = 0; i < lt_countof(ours); i++) {
+            own = own && strcmp(key, ours[i]) != 0;
+        }
+        char *text = own ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+        lt_buf_printf(&out, text != NULL ? " %s=%s" : "", key, text);
+        free(text);
+    }
+    lt_buf_char(&out, '\n');
+    r->said[len + (out.truncated ? 0 : out.len)] = '\0'; /* whole lines, as many as there is room */
+}
+
 void lt_test_on_log_line(struct lt_str line)
 {
     struct lt_test *r = lt_test_current;
+    json_t *parsed = r->in_case ? json_loadb(line.p, line.len, 0, NULL) : NULL;
+    if (parsed != NULL) {
+        note_said(r, parsed);
+        json_decref(parsed);
+    }
     char *copy = r->n_lines < LT_TEST_LINES_MAX ? lt_malloc(line.len + 1) : NULL;
     if (copy != NULL) {
         memcpy(copy, line.p, line.len);

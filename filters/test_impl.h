@@ -41,6 +41,7 @@ struct lt_test {
     size_t memory;                  /* bytes: the most that the filters of this case used */
     char *lines[LT_TEST_LINES_MAX]; /* what filters logged in this exchange */
     unsigned n_lines;
+    char said[LT_TEST_TEXT_MAX]; /* what filters logged in this case, for people: lines */
     lua_State *L;         /* of the test that is in t.run */
     char http_error[400]; /* what was wrong with an answer of t.http or t.redis, or empty */
     char failure[LT_TEST_TEXT_MAX];  /* of filters, in this exchange, for people; or empty */

@@ -604,3 +604,26 @@ def test_what_a_result_may_lack_is_nil(tmp_path):
     checks = " ".join(f"t.eq(r.{n} == nil or r.{n} ~= nil, true)" for n in names)
     done = run(tmp_path, f't.case("c", function() local r = run("") {checks} t.eq(r.user, nil) end)')
     assert done.returncode == 0, done.stdout
+
+
+def test_of_a_case_that_fails_the_log_of_its_filters_is_shown(tmp_path):
+    filters = {"talks": """return { request = function(ctx)
+  ctx.log.warn("looked it up", { plan = "gold", n = 2 })
+  lintel.log.info(("x"):rep(900))
+end }
+"""}
+    case = """
+t.case("fails", function()
+  t.run("talks", {})
+  for _ = 1, 9 do t.run("talks", {}) end
+  t.eq(1, 2)
+end)
+t.case("passes", function() t.run("talks", {}) end)
+t.case("fails without a word", function() t.eq(1, 2) end)
+"""
+    said = run(tmp_path, case, filters=filters).stdout
+    assert said.count("its filters logged:") == 1 and "1 passed, 2 failed" in said, said
+    shown = said.partition("its filters logged:\n")[2].partition("\nok ")[0].splitlines()
+    assert shown[0].startswith("        warn: looked it up ") and 'plan="gold"' in shown[0] and "n=2" in shown[0]
+    assert shown[1] == "        info: " + "x" * 900
+    assert [len(line) for line in shown].count(914) == 4, "as many whole lines as there is room for"
