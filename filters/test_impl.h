@@ -42,8 +42,8 @@ struct lt_test {
     char *lines[LT_TEST_LINES_MAX]; /* what filters logged in this exchange */
     unsigned n_lines;
     char said[LT_TEST_TEXT_MAX]; /* what filters logged in this case, for people: lines */
-    lua_State *L;         /* of the test that is in t.run */
-    char http_error[400]; /* what was wrong with an answer of t.http or t.redis, or empty */
+    lua_State *L;                /* of the test that is in t.run */
+    char http_error[400];        /* what was wrong with an answer of t.http or t.redis, or empty */
     char failure[LT_TEST_TEXT_MAX];  /* of filters, in this exchange, for people; or empty */
     char failed_as[LT_VM_TRACE_MAX]; /* the first of these, in a line */
     char text[LT_TEST_TEXT_MAX];     /* of a check that fails */

@@ -57,6 +57,17 @@ static int usage(void)
     return 2;
 }
 
+static void say_unknown(const char *option)
+{
+    static const char *const known[] = {"--filter", "--list", "--tap", "--junit", "--coverage"};
+    const char *close = lt_schema_closest(lt_str_c(option), known, lt_countof(known));
+    bool alone = close != NULL && strcmp(close, option) == 0;
+    fprintf(stderr,
+            alone ? "lintel: test: \"%s\" needs a value" : "lintel: test: there is no \"%s\"",
+            option);
+    fprintf(stderr, close != NULL && !alone ? "; did you mean \"%s\"?\n" : "\n", close);
+}
+
 /* False: wrong usage. */
 static bool read_options(int argc, char **argv, struct options *o, struct lt_test *r)
 {
@@ -81,10 +92,17 @@ static bool read_options(int argc, char **argv, struct options *o, struct lt_tes
             i++;
             break;
         } else {
+            say_unknown(argv[i]);
             return false;
         }
     }
     o->paths = i;
+    for (int k = i; k < argc; k++) {
+        if (strncmp(argv[k], "--", 2) == 0 && strcmp(argv[i - 1], "--") != 0) {
+            fprintf(stderr, "lintel: test: options stand before the files: \"%s\"\n", argv[k]);
+            return false;
+        }
+    }
     return i < argc && !(r->list && (o->tap || o->junit != NULL || o->coverage));
 }
 

@@ -9,55 +9,19 @@
 #include "admin/cmd_limits.h"
 #include "admin/cmd_status.h"
 #include "base/str.h"
+#include "config/reference.h"
 #include "filters/filter_tool.h"
 #include "filters/test_runner.h"
 #include "server/cmd_config.h"
 #include "server/dev_demo.h"
 #include "server/gateway.h"
+#include "server/root_conf.h"
 #include "server/supervisor.h"
+#include "server/usage.h"
 
 static int usage(FILE *out)
 {
-    fputs("usage: lintel COMMAND\n"
-          "\n"
-          "  run [-c FILE] [--user NAME] [--core-dumps]\n"
-          "                                  serve; the file is $LINTEL_CONFIG or\n"
-          "                                  " LT_CONFIG_FILE " unless named\n"
-          "  run --dev [-c FILE | FILTER.lua [--set KEY=VALUE]... [--listen ADDRESS]]\n"
-          "                                  ... for who writes filters: takes up what is saved,\n"
-          "                                  shows errors; with a filter alone, in front of an\n"
-          "                                  echo on " LT_DEV_DEMO_ADDRESS "\n"
-          "  check [-c FILE] [--user NAME] [--json]\n"
-          "                                  say everything that is wrong with a configuration\n"
-          "  show config [-c FILE]           print it with all defaults and where they come from\n"
-          "  show schema | reference         print all options\n"
-          "  show causes | presets           print why a request can fail, with hints; what\n"
-          "                                  suits which application server\n"
-          "  show api [--lua]                print what filters may use; for their editor\n"
-          "  help OPTION | CAUSE             explain one option or one cause\n"
-          "  help preset [NAME]              print what a preset sets, and why\n"
-          "  status [--json]                 ask the running gateway how it is\n"
-          "  show upstreams [--json]         ... and its upstreams and servers\n"
-          "  drain | maintenance | remove UPSTREAM/SERVER [--wait[=SECONDS]]\n"
-          "                                  send a server no new requests; nor checks of its\n"
-          "                                  health; take it out of its upstream\n"
-          "  ready UPSTREAM/SERVER           take it in again\n"
-          "  add UPSTREAM/SERVER [--weight N] [--max N] [--backup]\n"
-          "  weight UPSTREAM/SERVER N        change the servers of an upstream\n"
-          "  pause | resume UPSTREAM         hold its requests; let them go on\n"
-          "  limits show [KEY] | top [N]     ... how its limits are, or a key; who uses them up\n"
-          "  limits reset KEY [--limit NAME] forget what a key has used\n"
-          "  filters reload [FILE]           take up filter files that have changed\n"
-          "        (from status on: [-c FILE | --admin ADDRESS] says where the gateway is)\n"
-          "  test [OPTION...] FILE|FOLDER... run the tests of filters; `lintel help test`\n"
-          "  filter doc NAME [--markdown]    print what a filter does and its settings\n"
-          "  filter schema NAME              ... its settings as a JSON Schema\n"
-          "  filter new NAME [FOLDER]        write a new filter and its test\n"
-          "  version\n"
-          "\n"
-          "Signals to the process of `run`: HUP reads the configuration again, USR1 opens log\n"
-          "files again, TERM and INT stop after what is in progress is done.\n",
-          out);
+    lt_usage_print(out);
     return out == stdout ? 0 : 2;
 }
 
@@ -177,7 +141,20 @@ static int cmd_help(int argc, char **argv)
         lt_cmd_test_help(stdout);
         return 0;
     }
-    return argc > 1 ? lt_cmd_help(argc, argv) : usage(stdout);
+    if (argc != 2) {
+        return argc > 1 ? lt_cmd_help(argc, argv) : usage(stdout);
+    }
+    /* A name may be that of an option and of a command. */
+    if (!lt_usage_command(argv[1], "usage: lintel COMMAND\n\n", stdout)) {
+        return lt_cmd_help(argc, argv);
+    }
+    struct lt_buf out;
+    lt_buf_init(&out, (size_t)1 << 20);
+    if (lt_config_help(&lt_root_schema, argv[1], NULL, &out)) {
+        printf("\nAs an option of the configuration:\n\n%.*s", LT_STR_ARG(lt_buf_view(&out)));
+    }
+    lt_buf_fini(&out);
+    return 0;
 }
 
 /* What the running gateway shows lies above what files show. */
@@ -190,29 +167,30 @@ static int cmd_show(int argc, char **argv)
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
+    bool says; /* by itself which word it does not understand */
 } commands[] = {
-    {"run", cmd_run},
-    {"gateway", cmd_gateway},
-    {"check", lt_cmd_check},
-    {"show", cmd_show},
-    {"help", cmd_help},
-    {"status", lt_cmd_status},
-    {"drain", lt_cmd_server},
-    {"maintenance", lt_cmd_server},
-    {"ready", lt_cmd_server},
-    {"remove", lt_cmd_server},
-    {"add", lt_cmd_add},
-    {"weight", lt_cmd_weight},
-    {"pause", lt_cmd_pause},
-    {"resume", lt_cmd_pause},
-    {"filters", lt_cmd_filters},
-    {"test", lt_cmd_test},
-    {"filter", lt_cmd_filter},
-    {"version", cmd_version},
-    {"--version", cmd_version},
-    {"--help", cmd_help},
-    {"-h", cmd_help},
-    {"limits", lt_cmd_limits},
+    {"run", cmd_run, false},
+    {"gateway", cmd_gateway, true},
+    {"check", lt_cmd_check, false},
+    {"show", cmd_show, false},
+    {"help", cmd_help, true},
+    {"status", lt_cmd_status, false},
+    {"drain", lt_cmd_server, false},
+    {"maintenance", lt_cmd_server, false},
+    {"ready", lt_cmd_server, false},
+    {"remove", lt_cmd_server, false},
+    {"add", lt_cmd_add, false},
+    {"weight", lt_cmd_weight, false},
+    {"pause", lt_cmd_pause, false},
+    {"resume", lt_cmd_pause, false},
+    {"filters", lt_cmd_filters, false},
+    {"test", lt_cmd_test, true},
+    {"filter", lt_cmd_filter, false},
+    {"version", cmd_version, false},
+    {"--version", cmd_version, false},
+    {"--help", cmd_help, true},
+    {"-h", cmd_help, true},
+    {"limits", lt_cmd_limits, false},
 };
 
 int main(int argc, char **argv)
@@ -221,8 +199,16 @@ int main(int argc, char **argv)
     sigaction(SIGPIPE, &ignore, NULL);
     for (size_t i = 0; argc > 1 && i < lt_countof(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
-            return commands[i].run(argc - 1, argv + 1);
+            int status = commands[i].run(argc - 1, argv + 1);
+            if (status == 2 && !commands[i].says) {
+                lt_usage_stranger(argc - 1, argv + 1);
+            }
+            return status;
         }
+    }
+    if (argc > 1) {
+        lt_usage_unknown(argv[1]);
+        return 2;
     }
     return usage(stderr);
 }

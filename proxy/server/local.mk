@@ -33,6 +33,7 @@ liblintel_a_SOURCES += \
 	proxy/server/status.c \
 	proxy/server/supervisor.c proxy/server/supervisor.h \
 	proxy/server/ticket_file.c \
+	proxy/server/usage.c proxy/server/usage.h \
 	proxy/server/tls_set.c proxy/server/tls_set.h \
 	proxy/server/upstream_status.c proxy/server/upstream_status.h \
 	proxy/server/watchdog.c proxy/server/watchdog.h \

@@ -87,13 +87,14 @@ def lua_snippets():
 
 @pytest.mark.parametrize("text", lua_snippets())
 def test_lua_in_a_document_is_a_filter_or_a_part_of_one(tmp_path, text):
-    """A whole filter is one that the program takes; of a part the syntax is right."""
+    """A whole filter is one that the program takes; of a part the syntax is right, and
+    what comes before it is known."""
     if "\nreturn M\n" not in text:
         if re.search(r"^(function )?M\.", text, re.M):
             text += "\nfunction M.log() end"
         else:
             text = f"function M.log(ctx)\n{text}\nend"
-        text = f"local M = {{}}\n{text}\nreturn M\n"
+        text = f"local M, t, user, load_limits, load_flags = {{}}\n{text}\nreturn M\n"
     path = tmp_path / "snippet.lua"
     path.write_text(text)
     done = command("filter", "doc", path)

@@ -177,7 +177,9 @@ end)
         "           5 |   return user.plan.name\n"
         "             |               ^\n"
         f"      called from {filter_path}:17 in function <faulty.lua:8>\n"
-        "          17 |     local name = deep({})\n")
+        "          17 |     local name = deep({})\n"
+        "      its filters logged:\n"
+        '        info: logged cause="filter_error"\n')
     assert "is 503, should be 200" in said["seen first"][1]
     assert f"{filter_path}:5: attempt" in said["seen first"][1]
     assert said["looked at"][0] == said["expected"][0] == said["open and looked at"][0] == "ok  "
